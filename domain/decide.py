@@ -1,0 +1,249 @@
+"""What happens when a command meets a job: the events that follow, or a typed refusal."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from milepost.domain import commands as c
+from milepost.domain import events as e
+from milepost.domain.errors import ClaimSuperseded, IllegalTransition, UnknownStep
+from milepost.domain.job import Job, Step
+from milepost.domain.policy import retry_in_seconds
+from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus
+
+S = JobStatus
+
+
+def decide(job: Job, command: c.JobCommand) -> list[e.JobEvent]:
+    """The events that follow; none where it is so already. Raises JobError when it must not be."""
+    match command:
+        case c.StartJob():
+            return _start(job, command)
+        case c.StopJob():
+            return _stop(job, command)
+        case c.ResumeJob():
+            return _resume(job)
+        case c.CancelJob():
+            return _cancel(job, command)
+        case c.RemoveJob():
+            return [_permitted(job, "remove", e.JobRemoved())]
+        case c.ClaimJob():
+            return _claim(job, command)
+        case _:
+            return _coordinate(job, command)
+
+
+def _start(job: Job, command: c.StartJob) -> list[e.JobEvent]:
+    started = e.JobStarted(
+        namespace=command.namespace,
+        job_type=command.job_type,
+        request=command.request,
+        details=command.details,
+        key=command.key,
+        limit_key=command.limit_key,
+        tags=command.tags,
+        policy=command.policy,
+    )
+    return [_permitted(job, "start", started)]
+
+
+def _stop(job: Job, command: c.StopJob) -> list[e.JobEvent]:
+    """A job with no live worker stops at once: nobody else would ever say that it has stopped."""
+    if job.status is S.STOPPED or (job.status is S.STOPPING and command.worker_alive):
+        return []
+    asked: list[e.JobEvent] = []
+    if job.status is not S.STOPPING:
+        asked = [_permitted(job, "stop", e.JobStopRequested())]
+    if command.worker_alive and job.status is not S.PENDING:
+        return asked
+    return [*asked, *_interrupted(job, "its worker was gone when it was stopped", command.reached), e.JobStopped()]
+
+
+def _resume(job: Job) -> list[e.JobEvent]:
+    if job.status in (S.PENDING, S.PREPARING, S.RUNNING):
+        return []
+    return [_permitted(job, "resume", e.JobResumed())]
+
+
+def _cancel(job: Job, command: c.CancelJob) -> list[e.JobEvent]:
+    """At once where no cleanup is due and no worker holds it; else by the next worker."""
+    if job.status is S.CANCELLED:
+        return []
+    asked: list[e.JobEvent] = []
+    if job.status is not S.CANCELLING:
+        asked = [_permitted(job, "cancel", e.JobCancelRequested())]
+    held = command.worker_alive and job.status not in (S.PENDING, S.STOPPED)
+    if held or job.has_cleanup:
+        return asked
+    gone = _interrupted(job, "its worker was gone when it was cancelled", command.reached)
+    return [*asked, *gone, e.JobCancelled()]
+
+
+def _claim(job: Job, command: c.ClaimJob) -> list[e.JobEvent]:
+    claimed = _permitted(job, "claim", e.JobClaimed(worker=command.worker, claim=job.claim + 1))
+    return [*_interrupted(job, f"its worker {job.worker} was gone", command.reached), claimed]
+
+
+def _coordinate(job: Job, command: c.CoordinatorCommand) -> list[e.JobEvent]:
+    """What only the worker that holds the job may say; a claim that is over is refused."""
+    if command.claim != job.claim or job.worker is None:
+        raise ClaimSuperseded(job.id, command.claim, job.claim if job.worker else None)
+    match command:
+        case c.PlanSteps():
+            return _plan(job, command)
+        case c.PrepareJob():
+            prepared = e.JobPrepared(total_steps=job.total, has_cleanup=command.has_cleanup)
+            return [_permitted(job, "prepare", prepared)]
+        case c.Advance():
+            return _advance(job, command)
+        case c.CompleteJob():
+            return _complete(job)
+        case c.FailJob():
+            failed = _permitted(job, "fail", e.JobFailed(error=command.error))
+            return [*_interrupted(job, "the job failed"), failed]
+        case c.ReleaseJob():
+            return _release(job)
+        case c.StartStep():
+            return _start_step(job, command)
+        case _:
+            return _report(job, command) if _current(job, command) else []
+
+
+def _report(job: Job, report: c.StepReport) -> list[e.JobEvent]:
+    """What a running attempt says of itself."""
+    match report:
+        case c.ReportProgress(step=step, attempt=attempt, progress=progress):
+            return [e.StepProgressed(step=step, attempt=attempt, progress=progress)]
+        case c.ReportSuccess(step=step, attempt=attempt, seconds=seconds, progress=progress):
+            return [e.StepSucceeded(step=step, attempt=attempt, seconds=seconds, progress=progress)]
+        case c.ReportFailure():
+            return _fail_step(job, report)
+        case c.ReportStop():
+            return _stop_step(job, report)
+        case c.InterruptStep(step=step, attempt=attempt, cause=cause, progress=progress):
+            return [e.StepInterrupted(step=step, attempt=attempt, cause=cause, progress=progress)]
+
+
+def _plan(job: Job, command: c.PlanSteps) -> list[e.JobEvent]:
+    if command.first < job.total:  # a batch that was recorded already
+        return []
+    if command.first > job.total:
+        raise UnknownStep(job.id, command.first - 1, job.total)
+    planned = e.StepsPlanned(first=command.first, steps=command.steps)
+    return [_permitted(job, "plan steps of", planned)] if command.steps else []
+
+
+def _start_step(job: Job, command: c.StartStep) -> list[e.JobEvent]:
+    step = _step(job, command.step)
+    if step.status not in (StepStatus.PENDING, StepStatus.WAITING) or job.doomed:
+        return []
+    started = e.StepStarted(step=command.step, attempt=step.attempt + 1)
+    return [_permitted(job, "start a step of", started)]
+
+
+def _fail_step(job: Job, command: c.ReportFailure) -> list[e.JobEvent]:
+    tries = _step(job, command.step).tries + 1
+    return [
+        e.StepFailed(
+            step=command.step,
+            attempt=command.attempt,
+            seconds=command.seconds,
+            error=command.error,
+            retry_in_seconds=retry_in_seconds(job.facts.policy, tries, command.chance),
+            progress=command.progress,
+        )
+    ]
+
+
+def _stop_step(job: Job, command: c.ReportStop) -> list[e.JobEvent]:
+    """A step that came to rest although the job goes on (a stop withdrawn) will run again."""
+    if job.status is S.RUNNING:
+        return [
+            e.StepInterrupted(
+                step=command.step,
+                attempt=command.attempt,
+                cause="it had come to rest, and goes on",
+                progress=command.progress,
+            )
+        ]
+    return [
+        e.StepStopped(
+            step=command.step,
+            attempt=command.attempt,
+            seconds=command.seconds,
+            progress=command.progress,
+        )
+    ]
+
+
+def _advance(job: Job, command: c.Advance) -> list[e.JobEvent]:
+    if job.in_flight:
+        return []
+    if job.status is S.STOPPING:
+        if job.doomed:
+            return [e.JobFailed(error=too_many_failures(job))]
+        return [] if job.planned and job.unfinished == 0 else [e.JobStopped()]
+    if job.status is S.CANCELLING:
+        return [e.JobCancelled(cleanup_error=command.cleanup_error)]
+    if job.status is S.RUNNING and job.doomed:
+        return [e.JobFailed(error=too_many_failures(job))]
+    return []
+
+
+def _complete(job: Job) -> list[e.JobEvent]:
+    if job.unfinished or not job.planned or job.status in AT_REST:
+        return []
+    return [_permitted(job, "complete", e.JobCompleted())]
+
+
+def _release(job: Job) -> list[e.JobEvent]:
+    if job.status is S.STOPPING:
+        return [*_interrupted(job, "its worker shut down"), e.JobStopped()]
+    released = e.JobReleased(worker=job.worker or "", claim=job.claim)
+    return [
+        *_interrupted(job, "its worker shut down"),
+        _permitted(job, "release", released),
+    ]
+
+
+def too_many_failures(job: Job) -> e.ErrorDetail:
+    """The error of a job that its failed steps have failed."""
+    failed, policy = job.count(StepStatus.FAILED), job.facts.policy
+    rule = (
+        "it halts at the first failed step"
+        if policy.on_failure == "halt"
+        else f"at most {policy.max_failures:g} may fail"
+    )
+    return e.ErrorDetail(type="TooManyFailures", message=f"{failed} of {job.total} steps: {rule}")
+
+
+def _interrupted(job: Job, cause: str, reached: Mapping[int, e.Progress] = MappingProxyType({})) -> list[e.JobEvent]:
+    """All running steps go back, each to what it `reached` in a transaction of its own, if it has."""
+    if job.in_flight == 0:
+        return []
+    return [
+        e.StepInterrupted(step=step.index, attempt=step.attempt, cause=cause, progress=reached.get(step.index))
+        for step in sorted(job.steps.values(), key=lambda step: step.index)
+        if step.status is StepStatus.RUNNING
+    ]
+
+
+def _permitted(job: Job, asked: str, event: e.JobEvent) -> e.JobEvent:
+    if job.transition(type(event)) is None:
+        raise IllegalTransition(asked, job.id, job.status)
+    return event
+
+
+type_of_report = c.ReportProgress | c.ReportSuccess | c.ReportFailure | c.ReportStop | c.InterruptStep
+
+
+def _current(job: Job, report: c.StepReport) -> bool:
+    """Whether the report is of the attempt that runs now; late and repeated ones change nothing."""
+    step = _step(job, report.step)
+    return step.status is StepStatus.RUNNING and step.attempt == report.attempt
+
+
+def _step(job: Job, index: int) -> Step:
+    step = job.steps.get(index)
+    if step is None:
+        raise UnknownStep(job.id, index, job.total)
+    return step

@@ -1,0 +1,1 @@
+"""How jobs are kept and run: all I/O lives here."""

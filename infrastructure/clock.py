@@ -1,0 +1,47 @@
+"""The only place that asks what time it is, and makes ids and chances."""
+
+import os
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+
+class Surroundings(Protocol):
+    """What the runtime takes from outside, so that a simulation can give it."""
+
+    def now(self) -> datetime:
+        """The time, UTC."""
+        ...
+
+    def new_id(self) -> UUID:
+        """A fresh UUIDv7 (RFC 9562 §5.7)."""
+        ...
+
+    def chance(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+
+@dataclass
+class RealSurroundings:
+    """The machine's clock and randomness."""
+
+    random: random.Random = field(default_factory=lambda: random.Random(os.urandom(16)))
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def new_id(self) -> UUID:
+        return uuid7(time.time_ns() // 1_000_000, self.random.getrandbits(74))
+
+    def chance(self) -> float:
+        return self.random.random()
+
+
+def uuid7(milliseconds: int, randomness: int) -> UUID:
+    """UUIDv7 of a Unix time in milliseconds and 74 random bits (RFC 9562 §5.7)."""
+    high, low = randomness >> 62, randomness & ((1 << 62) - 1)
+    return UUID(int=(milliseconds << 80) | (7 << 76) | (high << 64) | (2 << 62) | low)

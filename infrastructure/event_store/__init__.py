@@ -1,0 +1,1 @@
+"""How events and read models are kept: one database, one transaction for both."""
