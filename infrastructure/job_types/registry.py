@@ -1,0 +1,141 @@
+"""The job types that this process knows, by name: shipped, installed by entry point, or named in the settings."""
+
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from milepost.domain.commands import StartJob
+from milepost.domain.events import Json
+from milepost.infrastructure.job_types.job_type import JobType
+
+ENTRY_POINT_GROUP: Final = "milepost.job_types"
+SHIPPED: Final = (
+    "milepost.infrastructure.job_types.self_test:SelfTest",
+    "milepost.infrastructure.job_types.import_flights:ImportFlights",
+)
+
+
+class UnknownJobType(Exception):
+    """No job type of that name is known here."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        self.name, self.known = name, known
+        super().__init__(f"Unknown job type {name!r}. Known here: {', '.join(known) or 'none'}.")
+
+
+class RequestInvalid(Exception):
+    """A request that does not fit its job type's model; `problems` says where and why."""
+
+    def __init__(self, name: str, problems: tuple[str, ...]) -> None:
+        self.name, self.problems = name, problems
+        super().__init__(f"The request does not fit job type {name!r}: {'; '.join(problems)}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProblem:
+    """A source of job types that could not be loaded. It hides its own types and no others."""
+
+    source: str
+    error: str
+
+
+class JobTypes:
+    """Job types by name. One name has one class: a second one is a problem, and the first stays."""
+
+    def __init__(self, types: Iterable[type[JobType[Any]]] = ()) -> None:
+        self._types: dict[str, type[JobType[Any]]] = {}
+        self.modules: tuple[str, ...] = ()  # what `load` needs to make the same in another process
+        self.problems: tuple[LoadProblem, ...] = ()
+        for declared in types:
+            self._add(declared, declared.__module__)
+
+    @classmethod
+    def load(cls, modules: Iterable[str] = ()) -> "JobTypes":
+        """The shipped types, those of installed packages, and those of `modules` ("pkg.mod" or "pkg.mod:Class")."""
+        known = cls()
+        known.modules = tuple(modules)
+        installed = (point.value for point in sorted(entry_points(group=ENTRY_POINT_GROUP)))
+        for source in dict.fromkeys([*SHIPPED, *installed, *known.modules]):
+            known._load(source)
+        return known
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._types))
+
+    def get(self, name: str) -> JobType[Any]:
+        """A fresh instance. Raises UnknownJobType."""
+        declared = self._types.get(name)
+        if declared is None:
+            raise UnknownJobType(name, self.names())
+        return declared()
+
+    def parse(self, name: str, request: Mapping[str, Json]) -> BaseModel:
+        """The request as the type's model. Raises UnknownJobType or RequestInvalid."""
+        try:
+            return self.get(name).request_model().model_validate(request)
+        except ValidationError as error:
+            raise RequestInvalid(name, tuple(_problem(found) for found in error.errors())) from error
+
+    def request_schema(self, name: str) -> dict[str, Json]:
+        """The JSON schema of the type's request. Raises UnknownJobType."""
+        return self.get(name).request_model().model_json_schema()
+
+    def start_command(
+        self, name: str, request: Mapping[str, Json], *, namespace: str, tags: tuple[str, ...] = ()
+    ) -> StartJob:
+        """The command that starts such a job. Raises UnknownJobType or RequestInvalid."""
+        job_type, parsed = self.get(name), self.parse(name, request)
+        return StartJob(
+            namespace=namespace,
+            job_type=name,
+            request=parsed.model_dump(mode="json"),
+            details=job_type.details(parsed),
+            key=job_type.key(parsed),
+            limit_key=job_type.limit_key(parsed),
+            tags=tags,
+            policy=job_type.policy,
+        )
+
+    def _load(self, source: str) -> None:
+        module_name, _, class_name = source.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+            declared = [getattr(module, class_name)] if class_name else _declared_in(module)
+        except Exception as error:  # noqa: BLE001 - somebody else's module; it hides its own types only
+            self._problem(source, f"{type(error).__name__}: {error}")
+            return
+        if not declared:
+            self._problem(source, "it declares no job type: a JobType class decorated with @job_type(NAME)")
+        for each in declared:
+            self._add(each, source)
+
+    def _add(self, declared: Any, source: str) -> None:
+        if not (inspect.isclass(declared) and issubclass(declared, JobType) and hasattr(declared, "name")):
+            self._problem(source, f"{declared!r} is not a JobType class decorated with @job_type(NAME)")
+        elif self._types.setdefault(declared.name, declared) is not declared:
+            self._problem(source, f"job type {declared.name!r} is already {self._types[declared.name].__qualname__}")
+
+    def _problem(self, source: str, error: str) -> None:
+        self.problems = (*self.problems, LoadProblem(source, error))
+
+
+def _declared_in(module: ModuleType) -> list[type[JobType[Any]]]:
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, JobType)
+        and "name" in vars(value)
+        and value.__module__ == module.__name__
+    ]
+
+
+def _problem(found: Any) -> str:
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {found['msg']}" if where else str(found["msg"])

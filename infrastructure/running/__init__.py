@@ -1,0 +1,1 @@
+"""How jobs run: a worker claims them, coordinates their steps and records what they report."""

@@ -1,0 +1,39 @@
+"""Which steps of a job may start now: those that wait for nothing, in order, and those whose time to retry has come."""
+
+import heapq
+
+from milepost.domain.events import JobEvent, StepFailed, StepInterrupted
+from milepost.domain.job import Job
+from milepost.domain.state_machine import StepStatus
+
+
+class Agenda:
+    """Built from a job once; then told of each event, so that the next step is found without looking at all."""
+
+    def __init__(self, job: Job) -> None:
+        self._ready: list[int] = []
+        self._later: list[tuple[float, int]] = []
+        for index in sorted(job.steps):
+            step = job.steps[index]
+            if step.status is StepStatus.PENDING:
+                self._ready.append(index)  # ascending, and so a heap
+            elif step.status is StepStatus.WAITING and step.retry_at is not None:
+                self._later.append((step.retry_at.timestamp(), index))
+        heapq.heapify(self._later)
+
+    def note(self, event: JobEvent, now: float) -> None:
+        """An event that sends a step back, to start again at once or later."""
+        if isinstance(event, StepInterrupted):
+            heapq.heappush(self._ready, event.step)
+        elif isinstance(event, StepFailed) and event.retry_in_seconds is not None:
+            heapq.heappush(self._later, (now + event.retry_in_seconds, event.step))
+
+    def next(self, now: float) -> int | None:
+        """Takes the step that is to start now, if there is one."""
+        if self._later and self._later[0][0] <= now:
+            return heapq.heappop(self._later)[1]
+        return heapq.heappop(self._ready) if self._ready else None
+
+    def any_due(self, now: float) -> bool:
+        """Whether `next` would give a step."""
+        return bool(self._ready) or bool(self._later and self._later[0][0] <= now)

@@ -1,0 +1,81 @@
+"""What an executor is asked to run, and what comes back from it: plain values that cross processes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from milepost.domain.events import ErrorDetail, Json, PlannedStep, Progress
+
+
+class CallKind(StrEnum):
+    """Which code of the job type is called."""
+
+    PLAN = "plan"  # before_start, then plan
+    BEFORE_RESUME = "before_resume"
+    PERFORM = "perform"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class StepOfCall:
+    """The step that a `PERFORM` is for, and what it reached before."""
+
+    index: int
+    name: str
+    arguments: dict[str, Json]
+    attempt: int
+    reached: Progress | None
+    timeout_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a job type's code, for one claim on one job."""
+
+    kind: CallKind
+    job_id: UUID
+    namespace: str
+    job_type: str
+    request: dict[str, Json]
+    claim: int
+    step: StepOfCall | None = None
+
+
+class How(StrEnum):
+    """How a call ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"  # it came to rest because it was asked to
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a call. `progress` is None where nothing was reported."""
+
+    how: How
+    seconds: float = 0.0
+    progress: Progress | None = None
+    error: ErrorDetail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far a step is; `durable` when it waits until that is on disk."""
+
+    progress: Progress
+    durable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The next steps of a plan; its maker waits until they are recorded."""
+
+    first: int
+    steps: tuple[PlannedStep, ...]
+
+
+Report = Progressed | Planned | Ended
+PLAN_BATCH_STEPS: Final = 1_000  # in one event, and in one commit

@@ -1,0 +1,391 @@
+"""One job in the hands of one worker: records what its calls report, decides what follows, and starts that."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from milepost.domain import commands as c
+from milepost.domain import events as e
+from milepost.domain.envelope import Origin
+from milepost.domain.job import Job
+from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store.batch import Batch
+from milepost.infrastructure.event_store.database import DatabaseUnavailable
+from milepost.infrastructure.event_store.store import JobStore, StreamMoved
+from milepost.infrastructure.job_types.job_type import JobType
+from milepost.infrastructure.running.agenda import Agenda
+from milepost.infrastructure.running.call import Call, CallKind, Ended, How, Planned, Progressed, Report, StepOfCall
+from milepost.infrastructure.running.error_detail import error_detail
+from milepost.infrastructure.running.executors import StepExecutor
+from milepost.infrastructure.running.link import Activity, Mailbox, Signal
+from milepost.infrastructure.running.step_context import StepTimedOut
+
+log = logging.getLogger("milepost.worker")
+
+S = JobStatus
+PROGRESS_SECONDS: Final = 1.0  # a step's progress is recorded at most so often, and at its end
+TIMEOUT_GRACE_SECONDS: Final = 2.0  # for a step to notice that its time is over
+QUICK_STEP_SECONDS: Final = 0.005  # steps below this are handed to the executor ahead of free slots
+PACE_WEIGHT: Final = 0.2  # of the newest step in the moving average of the steps' duration
+APPENDS_MAX: Final = 20  # tries against other writers in one round
+
+Letter = tuple[Activity, Report, Callable[[], None] | None]
+
+
+class GaveUp(Ended):
+    """The end of an attempt that did not react to its time-out; its slot stays taken until it really ends."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one round decided, to be carried out once it is recorded."""
+
+    calls: list[Call] = field(default_factory=list[Call])
+    acknowledge: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    ended: list[tuple[Activity, Ended]] = field(default_factory=list[tuple[Activity, Ended]])
+
+
+class Coordinator:
+    """Keeps one claimed job in memory, is the only one to record its steps, and lets go when it is at rest."""
+
+    def __init__(
+        self,
+        job: Job,
+        job_type: JobType[Any],
+        *,
+        store: JobStore,
+        executor: StepExecutor,
+        surroundings: Surroundings,
+        origin: Origin,
+        bell: threading.Event,
+    ) -> None:
+        self.job = job
+        self.lost = False  # another worker has it, or it came to rest without us
+        self._type = job_type
+        self._claim = job.claim
+        self._store = store
+        self._executor = executor
+        self._surroundings = surroundings
+        self._origin = origin
+        self._mailbox = Mailbox(bell)
+        self._letters: list[Letter] = []  # taken, and not recorded yet
+        self._activities: set[Activity] = set()
+        self._zombies: set[Activity] = set()  # given up, but still in their slots
+        self._hook: Activity | None = None  # the one call that is not a step
+        self._agenda: Agenda | None = None
+        self._leaving = False
+        self._unsure = False  # an append may or may not have happened
+        self._pace: float | None = None  # seconds a step takes, on average
+        self._ready = False  # before_resume has been called in this claim
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do here, and no call still running."""
+        return self.lost or self.job.worker is None
+
+    @property
+    def busy(self) -> int:
+        """Slots that its calls take, those included that do not react to their time-out."""
+        return len(self._activities) + len(self._zombies)
+
+    @property
+    def quick(self) -> bool:
+        """Whether its steps are so short that a few are handed over before a slot is free."""
+        policy = self.job.facts.policy
+        unbounded = policy.timeout_seconds is None and policy.max_parallel_steps is None
+        return unbounded and self._pace is not None and self._pace < QUICK_STEP_SECONDS
+
+    def wants_room(self, now: float) -> bool:
+        """Whether it could start a call now, if there were a slot for it."""
+        if self.job.status is S.RUNNING and self._agenda is not None:
+            return self._agenda.any_due(now)
+        return self.job.status is not S.STOPPING
+
+    def turn(self, room: int) -> bool:
+        """One round, with at most `room` more calls. Returns whether anything happened.
+
+        Raises DatabaseUnavailable; then nothing that was reported is forgotten, and the next round goes on.
+        """
+        now = self._surroundings.now().timestamp()
+        self._letters += self._mailbox.take()
+        self._watch_the_clock(now)
+        for _ in range(APPENDS_MAX):
+            if self._unsure:
+                self.hear()
+            if self.over:
+                self._let_go()
+                return True
+            batch, planned = Batch(self.job, self._origin, self._surroundings), _Round()
+            self._decide(batch, planned, now, room)
+            try:
+                self.job = self._store.append(batch)
+            except StreamMoved:
+                self.hear()
+                continue
+            except DatabaseUnavailable:
+                self._unsure = True
+                raise
+            return self._carry_out(batch, planned, now)
+        return True
+
+    def hear(self) -> None:
+        """Take in what others have appended: operators' commands, or the claim of a successor."""
+        self.job = self._store.catch_up(self.job)
+        self._unsure = False
+        self._agenda = None
+        self.lost = self.job.claim != self._claim
+        self._signal_all()
+
+    def hand_back(self) -> None:
+        """Bring the steps to rest; the job is released when the last one is in."""
+        self._leaving = True
+        self._signal_all()
+
+    def abandon(self) -> None:
+        """Release the job now, with what its steps have reported so far. Raises DatabaseUnavailable."""
+        self._letters += self._mailbox.take()
+        for _ in range(APPENDS_MAX):
+            if self.over:
+                break
+            batch, planned = Batch(self.job, self._origin, self._surroundings), _Round()
+            self._record_letters(batch, planned, now=float("inf"))
+            for activity in self._activities:
+                self._record_progress(batch, activity, now=float("inf"))
+            if batch.after.worker is not None:
+                batch.do(c.ReleaseJob(self._claim))
+            try:
+                self.job = self._store.append(batch)
+            except StreamMoved:
+                self.hear()
+        self._let_go()
+
+    # -- deciding
+
+    def _decide(self, batch: Batch, planned: _Round, now: float, room: int) -> None:
+        self._record_letters(batch, planned, now)
+        for activity in self._activities:
+            self._record_progress(batch, activity, now)
+        self._settle(batch, planned, now, room)
+
+    def _record_letters(self, batch: Batch, planned: _Round, now: float) -> None:
+        for activity, report, acknowledge in self._letters:
+            if acknowledge is not None:
+                planned.acknowledge.append(acknowledge)
+            if activity.over:
+                planned.ended += [(activity, report)] if isinstance(report, Ended) else []
+                continue
+            match report:
+                case Progressed(progress=progress, durable=durable):
+                    activity.unrecorded = progress
+                    if durable:
+                        self._record_progress(batch, activity, now=float("inf"))
+                case Planned(first=first, steps=steps):
+                    if batch.after.status is S.PREPARING:
+                        batch.do(c.PlanSteps(self._claim, first, steps))
+                case Ended():
+                    planned.ended.append((activity, report))
+                    self._record_end(batch, activity, report)
+
+    def _record_progress(self, batch: Batch, activity: Activity, now: float) -> None:
+        """At most once a second and step; `now` is infinite for a report that must not wait."""
+        progress, step = activity.unrecorded, activity.call.step
+        if progress is None or step is None or activity.over or now < activity.recorded_at + PROGRESS_SECONDS:
+            return
+        known = batch.after.steps.get(step.index)
+        if known is not None and known.progress is not progress:
+            batch.do(c.ReportProgress(self._claim, step.index, step.attempt, progress))
+
+    def _record_end(self, batch: Batch, activity: Activity, ended: Ended) -> None:
+        step = activity.call.step
+        if step is None:
+            self._record_hook(batch, activity.call.kind, ended)
+            return
+        index, attempt, progress = step.index, step.attempt, ended.progress or activity.unrecorded
+        match ended.how:
+            case How.SUCCEEDED:
+                command: c.StepReport = c.ReportSuccess(self._claim, index, attempt, ended.seconds, progress)
+            case How.FAILED:
+                chance = self._surroundings.chance()
+                error = ended.error or e.ErrorDetail(type="Unknown", message="")
+                command = c.ReportFailure(self._claim, index, attempt, ended.seconds, error, chance, progress)
+            case How.STOPPED if self._leaving and batch.after.status is S.RUNNING:
+                command = c.InterruptStep(self._claim, index, attempt, "its worker shut down", progress)
+            case How.STOPPED:
+                command = c.ReportStop(self._claim, index, attempt, ended.seconds, progress)
+        batch.do(command)
+
+    def _record_hook(self, batch: Batch, kind: CallKind, ended: Ended) -> None:
+        status = batch.after.status
+        if kind is CallKind.CANCELLED:
+            if status is S.CANCELLING and ended.how is not How.STOPPED:
+                batch.do(c.Advance(self._claim, cleanup_error=ended.error))
+        elif ended.how is How.FAILED and ended.error and status in (S.PREPARING, S.RUNNING, S.STOPPING):
+            batch.do(c.FailJob(self._claim, ended.error))
+        elif ended.how is How.SUCCEEDED and kind is CallKind.COMPLETED and status in (S.RUNNING, S.STOPPING):
+            batch.do(c.CompleteJob(self._claim))
+        elif ended.how is How.SUCCEEDED and status is S.PREPARING:
+            self._prepare(batch)
+
+    def _prepare(self, batch: Batch) -> None:
+        batch.do(c.PrepareJob(self._claim, has_cleanup=self._type.has("cancelled")))
+
+    def _settle(self, batch: Batch, planned: _Round, now: float, room: int) -> None:
+        """What follows from where the job stands now."""
+        running = self._hook is not None and all(activity is not self._hook for activity, _ in planned.ended)
+        if batch.after.worker is None or running:
+            return
+        if self._leaving:
+            if self._at_rest(batch, planned):
+                batch.do(c.ReleaseJob(self._claim))
+            return
+        if batch.after.status is S.PREPARING and batch.after.planned and not self._must_call_before_resume():
+            self._prepare(batch)
+        if batch.after.status is S.RUNNING:
+            self._start_steps(batch, planned, now, room)
+        if not self._at_rest(batch, planned):
+            return
+        hook = self._hook_due(batch.after)
+        if hook is not None:
+            planned.calls.append(self._call(batch.after, hook))
+        elif batch.after.unfinished == 0 and batch.after.planned and batch.after.status in (S.RUNNING, S.STOPPING):
+            batch.do(c.CompleteJob(self._claim))
+        else:
+            batch.do(c.Advance(self._claim))
+
+    def _must_call_before_resume(self) -> bool:
+        return not self._ready and self._type.has("before_resume")
+
+    def _hook_due(self, job: Job) -> CallKind | None:
+        """The call of the job's own code that must come next, if one must."""
+        if job.status is S.PREPARING:
+            return CallKind.BEFORE_RESUME if job.planned else CallKind.PLAN
+        ended = job.planned and job.unfinished == 0 and job.status in (S.RUNNING, S.STOPPING) and not job.doomed
+        if ended and self._type.has("completed"):
+            return CallKind.COMPLETED
+        if job.status is S.CANCELLING and job.has_cleanup and self._type.has("cancelled"):
+            return CallKind.CANCELLED
+        return None
+
+    def _at_rest(self, batch: Batch, planned: _Round) -> bool:
+        """Whether no call of this job runs any more, once this round is recorded."""
+        if planned.calls or batch.after.in_flight:
+            return False
+        ended = {activity for activity, _ in planned.ended}
+        return self._activities <= ended
+
+    def _start_steps(self, batch: Batch, planned: _Round, now: float, room: int) -> None:
+        agenda = self._agenda
+        if agenda is None:
+            agenda = self._agenda = Agenda(batch.after)
+        else:
+            for recorded in batch.recorded:
+                agenda.note(recorded.event, now)
+        most = 0 if batch.after.doomed else self._room(batch.after, room + len(planned.ended))
+        while most > 0 and (index := agenda.next(now)) is not None:
+            if batch.do(c.StartStep(self._claim, index)):
+                planned.calls.append(self._call(batch.after, CallKind.PERFORM, index))
+                most -= 1
+
+    def _room(self, job: Job, room: int) -> int:
+        """How many more steps may start: free slots, and a few ahead of them where steps are quick."""
+        policy = job.facts.policy
+        if policy.max_parallel_steps is not None:
+            return min(room, policy.max_parallel_steps - job.in_flight)
+        return max(room, self._executor.ahead - job.in_flight) if self.quick else room
+
+    def _call(self, job: Job, kind: CallKind, index: int | None = None) -> Call:
+        facts, step = job.facts, None
+        if index is not None:
+            known = job.steps[index]
+            timeout = facts.policy.timeout_seconds
+            step = StepOfCall(index, known.name, known.arguments, known.attempt, known.progress, timeout)
+        return Call(kind, job.id, facts.namespace, facts.job_type, facts.request, self._claim, step)
+
+    # -- carrying out what is recorded
+
+    def _carry_out(self, batch: Batch, planned: _Round, now: float) -> bool:
+        self._letters = []
+        self._note_recorded(now)
+        for acknowledge in planned.acknowledge:
+            acknowledge()
+        for activity, ended in planned.ended:
+            self._forget(activity, ended)
+        if self.over:
+            self._let_go()
+            return True
+        for call in planned.calls:
+            self._begin(call, now)
+        self._signal_all()
+        return bool(batch.recorded or planned.calls)
+
+    def _note_recorded(self, now: float) -> None:
+        """Progress that is in the history now need not be recorded again."""
+        for activity in self._activities:
+            step = activity.call.step
+            if activity.unrecorded is not None and step is not None:
+                known = self.job.steps.get(step.index)
+                if known is not None and known.progress is activity.unrecorded:
+                    activity.unrecorded, activity.recorded_at = None, now
+
+    def _begin(self, call: Call, now: float) -> None:
+        timeout = call.step.timeout_seconds if call.step else None
+        deadline = None if timeout is None else now + timeout
+        activity = Activity(call, self._mailbox, deadline=deadline, recorded_at=now)
+        self._activities.add(activity)
+        if call.step is None:
+            self._hook = activity
+            self._ready = self._ready or call.kind in (CallKind.BEFORE_RESUME, CallKind.PLAN)
+        self._executor.submit(activity)
+
+    def _forget(self, activity: Activity, ended: Ended) -> None:
+        if isinstance(ended, GaveUp):
+            self._zombies.add(activity)
+        else:
+            self._zombies.discard(activity)
+        activity.over = True
+        self._activities.discard(activity)
+        if activity is self._hook:
+            self._hook = None
+        if activity.call.step is not None:
+            was = self._pace if self._pace is not None else ended.seconds
+            self._pace = was + PACE_WEIGHT * (ended.seconds - was)
+
+    def _signal_all(self) -> None:
+        job = self.job
+        wanted = (
+            Signal.STOP if self._leaving or job.status in (S.STOPPING, S.CANCELLING) or job.doomed else Signal.GO_ON
+        )
+        if self.lost:
+            wanted = Signal.LOST
+        for activity in self._activities:
+            if activity.call.kind in (CallKind.PERFORM, CallKind.PLAN) or wanted is Signal.LOST:
+                activity.tell(wanted)
+
+    def _let_go(self) -> None:
+        """Whatever still runs here reports to nobody."""
+        for activity in self._activities:
+            activity.over = True
+            activity.tell(Signal.LOST)
+        self._activities.clear()
+        self._hook = None
+
+    # -- time-outs
+
+    def _watch_the_clock(self, now: float) -> None:
+        for activity in self._activities:
+            if activity.deadline is None or activity.over or now < activity.deadline:
+                continue
+            activity.tell(Signal.TIMED_OUT)
+            if now >= activity.deadline + TIMEOUT_GRACE_SECONDS and all(a is not activity for a, _, _ in self._letters):
+                self._give_up(activity, now)
+
+    def _give_up(self, activity: Activity, now: float) -> None:
+        """The step does not react: its attempt has failed all the same, and its slot is lost until it does."""
+        timeout = (activity.call.step.timeout_seconds if activity.call.step else None) or 0.0
+        error = error_detail(StepTimedOut(timeout))
+        late = timeout + now - (activity.deadline or now)
+        self._letters.append((activity, GaveUp(How.FAILED, late, activity.unrecorded, error), None))
+        self._executor.kill(activity)

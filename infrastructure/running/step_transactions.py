@@ -1,0 +1,50 @@
+"""Exactly once: a step's own rows and its checkpoint commit together, and only while the step is still its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from milepost.domain.state_machine import StepStatus
+from milepost.infrastructure.event_store.checkpoints import save_checkpoint
+from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.schema import jobs, steps
+from milepost.infrastructure.running.step_context import StepContext, StepTransaction, StopRequested
+
+
+class StepTransactions:
+    """Opens transactions for the steps of one claim on one job."""
+
+    def __init__(self, database: Database, job_id: UUID, claim: int) -> None:
+        self.database = database
+        self._job_id = job_id
+        self._claim = claim
+
+    @contextmanager
+    def begin(self, context: StepContext[Any]) -> Iterator[StepTransaction]:
+        """Raises StopRequested where another worker, or another attempt, has the step now."""
+        with self.database.write() as connection:
+            if not self._still_ours(connection, context):
+                raise StopRequested
+            transaction = StepTransaction(connection, context)
+            yield transaction
+            if transaction.progress is not None:
+                save_checkpoint(connection, self._job_id, context.index, context.attempt, transaction.progress)
+
+    def _still_ours(self, connection: sa.Connection, context: StepContext[Any]) -> bool:
+        """Read under the write lock, so that nobody can take the job over between this and the commit."""
+        found = connection.execute(
+            sa.select(sa.literal(1))
+            .select_from(jobs.join(steps, steps.c.job_id == jobs.c.id))
+            .where(
+                jobs.c.id == str(self._job_id),
+                jobs.c.claim == self._claim,
+                jobs.c.worker.is_not(None),
+                steps.c.step == context.index,
+                steps.c.attempt == context.attempt,
+                steps.c.status == StepStatus.RUNNING.value,
+            )
+        )
+        return found.first() is not None
