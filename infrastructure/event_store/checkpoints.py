@@ -23,6 +23,14 @@ def save_checkpoint(connection: sa.Connection, job_id: UUID, step: int, attempt:
     )
 
 
+def committed_checkpoint(connection: sa.Connection, job_id: UUID, step: int) -> Progress | None:
+    """What one step last committed, in whichever attempt."""
+    found: str | None = connection.scalar(
+        sa.select(checkpoints.c.progress).where(checkpoints.c.job_id == str(job_id), checkpoints.c.step == step)
+    )
+    return Progress.model_validate_json(found) if found else None
+
+
 def checkpoints_of(connection: sa.Connection, job: Job) -> dict[int, Progress]:
     """What the attempts that still run reached, by step; those of earlier attempts are in the history already."""
     if job.in_flight == 0:

@@ -10,7 +10,7 @@ from milepost.domain import commands as c
 from milepost.domain import events as e
 from milepost.domain.envelope import Origin
 from milepost.domain.job import Job
-from milepost.domain.state_machine import JobStatus
+from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
@@ -77,7 +77,8 @@ class Coordinator:
         self._hook: Activity | None = None  # the one call that is not a step
         self._agenda: Agenda | None = None
         self._leaving = False
-        self._unsure = False  # an append may or may not have happened
+        self._unsure = False  # an append may or may not have happened: read before anything else
+        self._doubt = False  # it did happen, perhaps: steps may be recorded as started that were not
         self._pace: float | None = None  # seconds a step takes, on average
         self._ready = False  # before_resume has been called in this claim
 
@@ -119,6 +120,8 @@ class Coordinator:
                 self._let_go()
                 return True
             batch, planned = Batch(self.job, self._origin, self._surroundings), _Round()
+            if self._doubt:
+                self._interrupt_unstarted(batch)
             self._decide(batch, planned, now, room)
             try:
                 self.job = self._store.append(batch)
@@ -126,8 +129,9 @@ class Coordinator:
                 self.hear()
                 continue
             except DatabaseUnavailable:
-                self._unsure = True
+                self._unsure = self._doubt = True
                 raise
+            self._doubt = False
             return self._carry_out(batch, planned, now)
         return True
 
@@ -169,6 +173,14 @@ class Coordinator:
         for activity in self._activities:
             self._record_progress(batch, activity, now)
         self._settle(batch, planned, now, room)
+
+    def _interrupt_unstarted(self, batch: Batch) -> None:
+        """Steps that an append recorded as started although its answer was lost, so that nobody ran them."""
+        ours = {(a.call.step.index, a.call.step.attempt) for a in self._activities if a.call.step is not None}
+        for index, step in batch.after.steps.items():
+            if step.status is StepStatus.RUNNING and (index, step.attempt) not in ours:
+                cause = "it was recorded as started, and was not"
+                batch.do(c.InterruptStep(self._claim, index, step.attempt, cause))
 
     def _record_letters(self, batch: Batch, planned: _Round, now: float) -> None:
         for activity, report, acknowledge in self._letters:

@@ -60,6 +60,9 @@ def perform(call: Call, link: Link, environment: Environment) -> Ended:
 
 
 def _context(call: Call, step: StepOfCall, request: Any, link: Link, environment: Environment) -> StepContext[Any]:
+    transactions = StepTransactions(environment.database, call.job_id, call.claim)
+    # An earlier attempt may have committed a checkpoint and failed before it knew: its commit is the truth.
+    committed = transactions.committed(step.index) if step.attempt > 1 else None
     return StepContext(
         job_id=call.job_id,
         namespace=call.namespace,
@@ -68,9 +71,10 @@ def _context(call: Call, step: StepOfCall, request: Any, link: Link, environment
         name=step.name,
         arguments=step.arguments,
         attempt=step.attempt,
-        reached=step.reached,
+        reached=committed or step.reached,
+        in_transactions=committed is not None,
         link=link,
-        transactions=StepTransactions(environment.database, call.job_id, call.claim),
+        transactions=transactions,
     )
 
 

@@ -37,11 +37,11 @@ class StepTimedOut(Exception):
 
 
 class CheckpointOutsideTransaction(Exception):
-    """An attempt that has handed over a checkpoint in a transaction must go on so, or a crash could undo it."""
+    """A step that has handed over a checkpoint in a transaction must go on so, or a crash could undo it."""
 
     def __init__(self) -> None:
         super().__init__(
-            "this attempt keeps its checkpoints in transactions: pass this one to transaction.checkpoint()"
+            "this step keeps its checkpoints in transactions: pass this one to transaction.checkpoint()"
         )
 
 
@@ -89,6 +89,7 @@ class StepContext(Generic[Request]):
         arguments: dict[str, Json],
         attempt: int,
         reached: Progress | None,
+        in_transactions: bool,
         link: "Link",
         transactions: "StepTransactions",
     ) -> None:
@@ -101,7 +102,7 @@ class StepContext(Generic[Request]):
         self.attempt = attempt
         self.reached = reached or Progress()
         self.reported = False
-        self._checkpoints_in_transactions = False
+        self._checkpoints_in_transactions = in_transactions
         self._link = link
         self._transactions = transactions
 

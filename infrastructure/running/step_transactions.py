@@ -7,8 +7,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from milepost.domain.events import Progress
 from milepost.domain.state_machine import StepStatus
-from milepost.infrastructure.event_store.checkpoints import save_checkpoint
+from milepost.infrastructure.event_store.checkpoints import committed_checkpoint, save_checkpoint
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import jobs, steps
 from milepost.infrastructure.running.step_context import StepContext, StepTransaction, StopRequested
@@ -21,6 +22,11 @@ class StepTransactions:
         self.database = database
         self._job_id = job_id
         self._claim = claim
+
+    def committed(self, step: int) -> Progress | None:
+        """What the step last committed in a transaction of its own, whether or not it lived to report it."""
+        with self.database.read() as connection:
+            return committed_checkpoint(connection, self._job_id, step)
 
     @contextmanager
     def begin(self, context: StepContext[Any]) -> Iterator[StepTransaction]:

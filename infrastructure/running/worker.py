@@ -132,6 +132,16 @@ class Worker:
             if coordinator.job.id not in held:
                 coordinator.hear()
         self._beat_at = now
+        for job_id in held - {coordinator.job.id for coordinator in self._coordinators}:
+            self._adopt(job_id, now)
+
+    def _adopt(self, job_id: UUID, now: float) -> None:
+        """A claim whose answer was lost: it is ours all the same, and nobody else will take it."""
+        job = self._store.load(job_id)
+        if job.worker == self.name:
+            self._take(job, now)
+        else:
+            self._store.drop_lease(self.name, job_id)
 
     def _deregister(self) -> None:
         try:

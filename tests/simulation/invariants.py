@@ -1,0 +1,91 @@
+"""What must hold of every history and of what the lists show, whatever happened."""
+
+from collections import Counter
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from milepost.domain import events as e
+from milepost.domain.envelope import RecordedEvent
+from milepost.domain.job import Job, evolve
+from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus
+from milepost.infrastructure.event_store import schema
+from milepost.infrastructure.event_store.read_models import job_row, step_values
+from milepost.infrastructure.event_store.store import JobStore
+
+OUTCOMES = (e.StepSucceeded, e.StepFailed, e.StepStopped, e.StepInterrupted)
+
+
+def check_job(store: JobStore, job_id: UUID) -> Job:
+    """The fold of the whole history, once everything that must hold of it was found to hold."""
+    history = list(store.history(job_id))
+    job = _check_history(job_id, history)
+    assert store.load(job_id) == job, "a snapshot and its tail differ from the whole history"
+    _check_counters(job)
+    _check_rows(store, job, history)
+    return job
+
+
+def _check_history(job_id: UUID, history: list[RecordedEvent]) -> Job:
+    job, writer = Job(job_id), ""
+    outcomes: Counter[tuple[int, int]] = Counter()
+    for expected, recorded in enumerate(history, start=1):
+        event = recorded.event
+        assert recorded.version == expected, "the versions have a gap"
+        if isinstance(event, e.JobClaimed):
+            assert event.claim == job.claim + 1
+            writer = event.worker
+        elif recorded.origin.source == "worker" and recorded.version > 1 and not isinstance(event, e.StepInterrupted):
+            assert recorded.origin.actor == writer, "a worker wrote after another one had claimed the job"
+        if isinstance(event, e.StepStarted):
+            assert job.steps[event.step].status is not StepStatus.SUCCEEDED, "a succeeded step ran again"
+            assert event.attempt == job.steps[event.step].attempt + 1
+        if isinstance(event, OUTCOMES):
+            outcomes[event.step, event.attempt] += 1
+        was = job
+        job = evolve(job, recorded)
+        if job.status in AT_REST and was.status not in AT_REST:
+            assert job.in_flight == 0, f"{job.status} while steps run"
+        if was.status in AT_REST:
+            assert isinstance(event, e.JobResumed | e.JobRemoved | e.JobCancelRequested), "it was at rest"
+    assert not outcomes or max(outcomes.values()) == 1, "an attempt ended twice"
+    return job
+
+
+def _check_counters(job: Job) -> None:
+    counted = Counter(step.status for step in job.steps.values())
+    assert {status: job.count(status) for status in StepStatus} == {status: counted[status] for status in StepStatus}
+    assert job.items == sum(step.done for step in job.steps.values())
+
+
+def _check_rows(store: JobStore, job: Job, history: list[RecordedEvent]) -> None:
+    mine = str(job.id)
+    with store.database.read() as connection:
+        row = connection.execute(sa.select(schema.jobs).where(schema.jobs.c.id == mine)).mappings().one()
+        steps = connection.execute(
+            sa.select(schema.steps).where(schema.steps.c.job_id == mine).order_by(schema.steps.c.step)
+        ).all()
+        changes = connection.execute(
+            sa.select(schema.status_changes.c.version, schema.status_changes.c.status)
+            .where(schema.status_changes.c.job_id == mine)
+            .order_by(schema.status_changes.c.version)
+        ).all()
+    found, expected = dict(row), job_row(job)
+    differ = {name: (value, expected[name]) for name, value in found.items() if value != expected[name]}
+    assert not differ, f"job {job.id}: the row and the fold differ in {differ}"
+    assert [tuple(step) for step in steps] == [step_values(mine, job.steps[index]) for index in sorted(job.steps)]
+    assert [tuple(change) for change in changes] == _status_changes(job.id, history)
+
+
+def _status_changes(job_id: UUID, history: list[RecordedEvent]) -> list[tuple[int, str]]:
+    job, changes = Job(job_id), list[tuple[int, str]]()
+    for recorded in history:
+        was, job = job.status, evolve(job, recorded)
+        if job.status is not was and job.status is not None:
+            changes.append((recorded.version, job.status.value))
+    return changes
+
+
+def live(job: Job) -> bool:
+    """Whether something still has to happen to it by itself."""
+    return job.status not in AT_REST and job.status is not JobStatus.REMOVED

@@ -1,0 +1,216 @@
+"""One seed's world: two workers, an operator, a database that falters, and a scheduler that decides who goes on."""
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from uuid import UUID
+
+import sqlalchemy as sa
+from tests.simulation.invariants import check_job, live
+from tests.simulation.stage import FaultyDatabase, SimulatedExecutor, SimulatedSurroundings
+from tests.simulation.work import Ledger, effects, types_for
+
+from milepost.domain.commands import CancelJob, OperatorCommand, RemoveJob, ResumeJob, StopJob
+from milepost.domain.envelope import Origin
+from milepost.domain.errors import JobError
+from milepost.domain.job import Job
+from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.database import DatabaseUnavailable
+from milepost.infrastructure.event_store.store import JobStore, Situation, StreamMoved
+from milepost.infrastructure.job_types.registry import JobTypes
+from milepost.infrastructure.running.perform import Environment
+from milepost.infrastructure.running.worker import Worker
+
+OPERATOR = Origin(actor="operator", source="test")
+ROUNDS = 250
+ROUNDS_TO_REST = 1_000
+
+
+class World:
+    """Everything that happens in it follows from its seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.surroundings = SimulatedSurroundings(self.random)
+        self.database = FaultyDatabase()
+        self.store = JobStore(self.database, self.surroundings)
+        self.ledger = Ledger()
+        self.job_types = JobTypes(types_for(self.ledger))
+        self.jobs: list[UUID] = []
+        self.workers: list[tuple[Worker, SimulatedExecutor]] = []
+        self.crashed: list[SimulatedExecutor] = []
+        self.seen: Counter[str] = Counter()
+        with self.database.write() as connection:
+            effects.create(connection)
+        for _ in range(2):
+            self.hire()
+
+    def hire(self) -> None:
+        executor = SimulatedExecutor(2, Environment(self.job_types, self.database, timer=lambda: 0.01), self.random)
+        worker = Worker(
+            store=self.store,
+            job_types=self.job_types,
+            executor=executor,
+            surroundings=self.surroundings,
+            name=f"worker-{self.random.getrandbits(32):08x}",
+        )
+        self.workers.append((worker, executor))
+
+    # What may happen
+
+    def live_through(self) -> None:
+        """Trouble of all kinds; then peace, in which every job must come to rest; then the reckoning."""
+        happenings = [
+            (self.a_worker_takes_a_turn, 40),
+            (self.a_call_goes_on, 40),
+            (self.time_passes, 10),
+            (self.the_operator_acts, 6),
+            (self.a_job_is_started, 3),
+            (self.a_worker_is_killed, 1),
+            (self.a_worker_hands_back, 1),
+            (self.a_lease_runs_out, 1),
+            (self.the_database_falters, 3),
+        ]
+        names, weights = zip(*happenings, strict=True)
+        for happen in self.random.choices(names, weights, k=ROUNDS):
+            happen()
+        self.peace()
+        self.reckoning()
+
+    def a_worker_takes_a_turn(self) -> None:
+        worker, executor = self.random.choice(self.workers)
+        try:
+            worker.turn()
+        except DatabaseUnavailable:
+            self.seen["a turn without a database"] += 1
+        if worker.gone:
+            self.dismiss(worker, executor)
+
+    def a_call_goes_on(self) -> None:
+        busy = [executor for _, executor in self.workers if executor.calls]
+        if busy:
+            self.random.choice(busy).advance()
+
+    def time_passes(self) -> None:
+        self.surroundings.pass_time(self.random.choice([0.001, 0.02, 0.2, 1.0, 4.0]))
+
+    def a_lease_runs_out(self) -> None:
+        """The whole machine was asleep: every lease is over, and nobody has noticed yet."""
+        self.surroundings.pass_time(11.0)
+        self.seen["lease over"] += 1
+
+    def the_database_falters(self) -> None:
+        self.database.faults = self.random.choices(["before", "after", ""], k=self.random.randint(1, 3))
+
+    def a_worker_is_killed(self) -> None:
+        worker, executor = self.random.choice(self.workers)
+        self.workers.remove((worker, executor))
+        self.database.faults.clear()  # closing the calls must not write
+        executor.close()
+        self.seen["killed"] += 1
+        self.hire()
+
+    def a_worker_hands_back(self) -> None:
+        worker, _ = self.random.choice(self.workers)
+        self.random.choice([worker.hand_back, worker.hand_back, worker.abandon])()
+        self.seen["handed back"] += 1
+
+    def dismiss(self, worker: Worker, executor: SimulatedExecutor) -> None:
+        self.workers.remove((worker, executor))
+        executor.close()
+        self.hire()
+
+    def a_job_is_started(self) -> None:
+        if len(self.jobs) >= 5:
+            return
+        steps = self.random.randint(0, 5)
+        request = {
+            "steps": steps,
+            "items": self.random.randint(0, 5),
+            "failures": {self.random.randrange(5): self.random.randint(1, 4) for _ in range(self.random.randint(0, 2))},
+            "hook_failures": {self.random.choice(["completed", "before_start", "before_resume", "cancelled"]): 1}
+            if self.random.random() < 0.3
+            else {},
+        }
+        name = self.random.choice(self.job_types.names())
+        try:
+            job, _ = self.store.start(self.job_types.start_command(name, request, namespace="Default"), OPERATOR)
+        except DatabaseUnavailable:
+            self.seen["a start without a database"] += 1
+            return
+        self.jobs.append(job.id)
+
+    def the_operator_acts(self) -> None:
+        if not self.jobs:
+            return
+        commands = [stop, stop, resume, resume, resume, cancel, remove]
+        self.ask(self.random.choice(self.jobs), *self.random.choices(commands, weights=[4, 4, 4, 4, 4, 1, 1]))
+
+    def ask(self, job_id: UUID, command: Callable[[Situation], OperatorCommand]) -> None:
+        try:
+            outcome = self.store.execute("Default", job_id, command, OPERATOR)
+        except JobError as refused:
+            self.seen[type(refused).__name__] += 1
+        except (DatabaseUnavailable, StreamMoved):
+            self.seen["a command without a database"] += 1
+        else:
+            self.seen[str(outcome.job.status)] += 1
+
+    # How it ends
+
+    def peace(self) -> None:
+        """No more trouble: nothing may be stuck."""
+        self.database.faults.clear()
+        for _ in range(ROUNDS_TO_REST):
+            if not any(live(self.store.load(job_id)) for job_id in self.jobs):
+                return
+            for worker, executor in list(self.workers):
+                worker.turn()
+                if worker.gone:
+                    self.dismiss(worker, executor)
+            for _, executor in self.workers:
+                if executor.calls:
+                    executor.advance()
+            self.surroundings.pass_time(0.1)
+        stuck = [self.store.load(job_id) for job_id in self.jobs]
+        raise AssertionError(f"stuck: {[(str(job.id), job.status, job.worker) for job in stuck if live(job)]}")
+
+    def reckoning(self) -> None:
+        for job_id in self.jobs:
+            job = check_job(self.store, job_id)
+            self.seen[f"ended {job.status}"] += 1
+            self._check_effects(job)
+        assert self.ledger.checkpoint_lost == [], "a checkpoint that was acknowledged as durable is gone"
+        for _, executor in self.workers:
+            executor.close()
+
+    def _check_effects(self, job: Job) -> None:
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(effects).where(effects.c.job == str(job.id))).all()
+        happened = Counter((row.step, row.item) for row in rows)
+        assert max(happened.values(), default=1) == 1, "a transaction's effect happened twice"
+        alive = {JobStatus.RUNNING.value, JobStatus.STOPPING.value, JobStatus.CANCELLING.value}
+        assert {row.status for row in rows} <= alive, "a step wrote although its job was at rest"
+        done = {index for (job_id, index) in self.ledger.finished if job_id == job.id}
+        for index, step in job.steps.items():
+            if step.status == "Succeeded":
+                assert index in done, "a step is called succeeded and never came to its end"
+                if job.facts.job_type == "exact":
+                    items = job.facts.request["items"]
+                    assert sorted(item for at, item in happened if at == index) == list(range(1, items + 1))
+
+
+def stop(now: Situation) -> OperatorCommand:
+    return StopJob(now.worker_alive, now.reached)
+
+
+def resume(now: Situation) -> OperatorCommand:
+    return ResumeJob()
+
+
+def cancel(now: Situation) -> OperatorCommand:
+    return CancelJob(now.worker_alive, now.reached)
+
+
+def remove(now: Situation) -> OperatorCommand:
+    return RemoveJob()
