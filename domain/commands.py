@@ -26,7 +26,7 @@ class StopJob:
     """
 
     worker_alive: bool
-    reached: Mapping[int, Progress] = field(default_factory=dict)
+    reached: Mapping[int, Progress] = field(default_factory=dict[int, Progress])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ResumeJob:
 @dataclass(frozen=True, slots=True)
 class CancelJob:
     worker_alive: bool
-    reached: Mapping[int, Progress] = field(default_factory=dict)
+    reached: Mapping[int, Progress] = field(default_factory=dict[int, Progress])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ClaimJob:
     """A worker takes the job: the first claim, or over from a worker that is gone."""
 
     worker: str
-    reached: Mapping[int, Progress] = field(default_factory=dict)
+    reached: Mapping[int, Progress] = field(default_factory=dict[int, Progress])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from types import MappingProxyType
 
 from milepost.domain import commands as c
 from milepost.domain import events as e
-from milepost.domain.errors import ClaimSuperseded, IllegalTransition, UnknownStep
+from milepost.domain.errors import ClaimSuperseded, IllegalTransition, PlanOverlaps, UnknownStep
 from milepost.domain.job import Job, Step
 from milepost.domain.policy import retry_in_seconds
-from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus
+from milepost.domain.state_machine import JobStatus, StepStatus
 
 S = JobStatus
 
@@ -80,7 +80,19 @@ def _cancel(job: Job, command: c.CancelJob) -> list[e.JobEvent]:
 
 def _claim(job: Job, command: c.ClaimJob) -> list[e.JobEvent]:
     claimed = _permitted(job, "claim", e.JobClaimed(worker=command.worker, claim=job.claim + 1))
-    return [*_interrupted(job, f"its worker {job.worker} was gone", command.reached), claimed]
+    gone = _interrupted(job, f"its worker {job.worker} was gone", command.reached, worker_died=True)
+    return [*(_failed_if_deadly(job, event) for event in gone), claimed]
+
+
+def _failed_if_deadly(job: Job, event: e.StepInterrupted) -> e.JobEvent:
+    """A step under which worker after worker dies must not be given to yet another one."""
+    step = _step(job, event.step)
+    got_further = event.progress is not None and event.progress != step.progress
+    if got_further or step.crashes < job.facts.policy.max_crashes:
+        return event
+    message = f"its worker died {step.crashes + 1} times while it ran, and it got no further in between"
+    error = e.ErrorDetail(type="WorkerDied", message=message)
+    return e.StepFailed(step=event.step, attempt=event.attempt, seconds=0.0, error=error, progress=event.progress)
 
 
 def _coordinate(job: Job, command: c.CoordinatorCommand) -> list[e.JobEvent]:
@@ -105,31 +117,58 @@ def _coordinate(job: Job, command: c.CoordinatorCommand) -> list[e.JobEvent]:
         case c.StartStep():
             return _start_step(job, command)
         case _:
-            return _report(job, command) if _current(job, command) else []
+            return _report(job, command)
 
 
 def _report(job: Job, report: c.StepReport) -> list[e.JobEvent]:
-    """What a running attempt says of itself."""
+    """What an attempt says of itself; late and repeated reports change nothing."""
+    step = _step(job, report.step)
+    if step.status is not StepStatus.RUNNING or step.attempt != report.attempt:
+        return []
+    index, attempt, progress = report.step, report.attempt, _kept(step, report.progress)
     match report:
-        case c.ReportProgress(step=step, attempt=attempt, progress=progress):
-            return [e.StepProgressed(step=step, attempt=attempt, progress=progress)]
-        case c.ReportSuccess(step=step, attempt=attempt, seconds=seconds, progress=progress):
-            return [e.StepSucceeded(step=step, attempt=attempt, seconds=seconds, progress=progress)]
+        case c.ReportProgress(progress=said):
+            return [e.StepProgressed(step=index, attempt=attempt, progress=progress or said)]
+        case c.ReportSuccess(seconds=seconds):
+            return [e.StepSucceeded(step=index, attempt=attempt, seconds=seconds, progress=progress)]
         case c.ReportFailure():
-            return _fail_step(job, report)
-        case c.ReportStop():
-            return _stop_step(job, report)
-        case c.InterruptStep(step=step, attempt=attempt, cause=cause, progress=progress):
-            return [e.StepInterrupted(step=step, attempt=attempt, cause=cause, progress=progress)]
+            return [_step_failed(job, step, report, progress)]
+        case c.ReportStop(seconds=seconds):
+            # One that came to rest although the job goes on (a stop withdrawn) will run again.
+            if job.status is S.RUNNING:
+                cause = "it had come to rest, and goes on"
+                return [e.StepInterrupted(step=index, attempt=attempt, cause=cause, progress=progress)]
+            return [e.StepStopped(step=index, attempt=attempt, seconds=seconds, progress=progress)]
+        case c.InterruptStep(cause=cause):
+            return [e.StepInterrupted(step=index, attempt=attempt, cause=cause, progress=progress)]
+
+
+def _kept(step: Step, progress: e.Progress | None) -> e.Progress | None:
+    """A report that names no checkpoint does not take back the one that was acknowledged."""
+    known = step.progress
+    if progress is None or progress.checkpoint is not None or known is None or known.checkpoint is None:
+        return progress
+    return progress.model_copy(update={"checkpoint": known.checkpoint})
+
+
+def _step_failed(job: Job, step: Step, report: c.ReportFailure, progress: e.Progress | None) -> e.StepFailed:
+    return e.StepFailed(
+        step=report.step,
+        attempt=report.attempt,
+        seconds=report.seconds,
+        error=report.error,
+        retry_in_seconds=retry_in_seconds(job.facts.policy, step.tries + 1, report.chance),
+        progress=progress,
+    )
 
 
 def _plan(job: Job, command: c.PlanSteps) -> list[e.JobEvent]:
-    if command.first < job.total:  # a batch that was recorded already
+    if command.first + len(command.steps) <= job.total:  # a batch that was recorded already
         return []
-    if command.first > job.total:
-        raise UnknownStep(job.id, command.first - 1, job.total)
+    if command.first != job.total:
+        raise PlanOverlaps(job.id, command.first, job.total)
     planned = e.StepsPlanned(first=command.first, steps=command.steps)
-    return [_permitted(job, "plan steps of", planned)] if command.steps else []
+    return [_permitted(job, "plan steps of", planned)]
 
 
 def _start_step(job: Job, command: c.StartStep) -> list[e.JobEvent]:
@@ -140,58 +179,24 @@ def _start_step(job: Job, command: c.StartStep) -> list[e.JobEvent]:
     return [_permitted(job, "start a step of", started)]
 
 
-def _fail_step(job: Job, command: c.ReportFailure) -> list[e.JobEvent]:
-    tries = _step(job, command.step).tries + 1
-    return [
-        e.StepFailed(
-            step=command.step,
-            attempt=command.attempt,
-            seconds=command.seconds,
-            error=command.error,
-            retry_in_seconds=retry_in_seconds(job.facts.policy, tries, command.chance),
-            progress=command.progress,
-        )
-    ]
-
-
-def _stop_step(job: Job, command: c.ReportStop) -> list[e.JobEvent]:
-    """A step that came to rest although the job goes on (a stop withdrawn) will run again."""
-    if job.status is S.RUNNING:
-        return [
-            e.StepInterrupted(
-                step=command.step,
-                attempt=command.attempt,
-                cause="it had come to rest, and goes on",
-                progress=command.progress,
-            )
-        ]
-    return [
-        e.StepStopped(
-            step=command.step,
-            attempt=command.attempt,
-            seconds=command.seconds,
-            progress=command.progress,
-        )
-    ]
-
-
 def _advance(job: Job, command: c.Advance) -> list[e.JobEvent]:
     if job.in_flight:
         return []
-    if job.status is S.STOPPING:
-        if job.doomed:
-            return [e.JobFailed(error=too_many_failures(job))]
-        return [] if job.planned and job.unfinished == 0 else [e.JobStopped()]
     if job.status is S.CANCELLING:
         return [e.JobCancelled(cleanup_error=command.cleanup_error)]
-    if job.status is S.RUNNING and job.doomed:
+    if job.status in (S.RUNNING, S.STOPPING) and job.doomed:
         return [e.JobFailed(error=too_many_failures(job))]
+    if job.status is S.STOPPING and not job.all_ended:  # else it completes: the stop came too late
+        return [e.JobStopped()]
     return []
 
 
 def _complete(job: Job) -> list[e.JobEvent]:
-    if job.unfinished or not job.planned or job.status in AT_REST:
+    """Its completion hook was run: all that is left is to say so, unless too many steps failed."""
+    if not job.all_ended:
         return []
+    if job.doomed:
+        return [_permitted(job, "fail", e.JobFailed(error=too_many_failures(job)))]
     return [_permitted(job, "complete", e.JobCompleted())]
 
 
@@ -199,31 +204,37 @@ def _release(job: Job) -> list[e.JobEvent]:
     if job.status is S.STOPPING:
         return [*_interrupted(job, "its worker shut down"), e.JobStopped()]
     released = e.JobReleased(worker=job.worker or "", claim=job.claim)
-    return [
-        *_interrupted(job, "its worker shut down"),
-        _permitted(job, "release", released),
-    ]
+    return [*_interrupted(job, "its worker shut down"), _permitted(job, "release", released)]
 
 
 def too_many_failures(job: Job) -> e.ErrorDetail:
     """The error of a job that its failed steps have failed."""
     failed, policy = job.count(StepStatus.FAILED), job.facts.policy
-    rule = (
-        "it halts at the first failed step"
-        if policy.on_failure == "halt"
-        else f"at most {policy.max_failures:g} may fail"
-    )
+    if policy.on_failure == "halt" or policy.max_failures is None:
+        rule = "it halts at the first failed step"
+    elif 0 < policy.max_failures < 1:
+        rule = f"at most {policy.max_failures:.4g} of them, as a share, may fail"
+    else:
+        rule = f"at most {policy.max_failures:g} may fail"
     return e.ErrorDetail(type="TooManyFailures", message=f"{failed} of {job.total} steps: {rule}")
 
 
-def _interrupted(job: Job, cause: str, reached: Mapping[int, e.Progress] = MappingProxyType({})) -> list[e.JobEvent]:
+def _interrupted(
+    job: Job, cause: str, reached: Mapping[int, e.Progress] = MappingProxyType({}), *, worker_died: bool = False
+) -> list[e.StepInterrupted]:
     """All running steps go back, each to what it `reached` in a transaction of its own, if it has."""
     if job.in_flight == 0:
         return []
+    running = (step for step in job.steps.values() if step.status is StepStatus.RUNNING)
     return [
-        e.StepInterrupted(step=step.index, attempt=step.attempt, cause=cause, progress=reached.get(step.index))
-        for step in sorted(job.steps.values(), key=lambda step: step.index)
-        if step.status is StepStatus.RUNNING
+        e.StepInterrupted(
+            step=step.index,
+            attempt=step.attempt,
+            cause=cause,
+            progress=_kept(step, reached.get(step.index)),
+            worker_died=worker_died,
+        )
+        for step in sorted(running, key=lambda step: step.index)
     ]
 
 
@@ -231,15 +242,6 @@ def _permitted(job: Job, asked: str, event: e.JobEvent) -> e.JobEvent:
     if job.transition(type(event)) is None:
         raise IllegalTransition(asked, job.id, job.status)
     return event
-
-
-type_of_report = c.ReportProgress | c.ReportSuccess | c.ReportFailure | c.ReportStop | c.InterruptStep
-
-
-def _current(job: Job, report: c.StepReport) -> bool:
-    """Whether the report is of the attempt that runs now; late and repeated ones change nothing."""
-    step = _step(job, report.step)
-    return step.status is StepStatus.RUNNING and step.attempt == report.attempt
 
 
 def _step(job: Job, index: int) -> Step:

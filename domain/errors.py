@@ -1,8 +1,16 @@
 """Why the domain says no: each refusal is built from facts and leaves the job as it was."""
 
+from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 from milepost.domain.state_machine import JobStatus, possible
+
+_NOTHING: Final[Mapping[JobStatus | None, str]] = {
+    None: "start",
+    JobStatus.CANCELLING: "nothing until it is Cancelled",
+    JobStatus.REMOVED: "nothing: its history is all that can be read",
+}
 
 
 class JobError(Exception):
@@ -15,8 +23,8 @@ class IllegalTransition(JobError):
     def __init__(self, asked: str, job_id: UUID, status: JobStatus | None) -> None:
         self.asked, self.job_id, self.status = asked, job_id, status
         self.possible = possible(status) if status else ()
-        now = ", ".join(self.possible) or "nothing: its history is all that can be read"
-        super().__init__(f"Cannot {asked} job {job_id}: it is {status}. Possible now: {now}.")
+        now = ", ".join(self.possible) or _NOTHING.get(status, "nothing")
+        super().__init__(f"Cannot {asked} job {job_id}: it is {status or 'not started'}. Possible now: {now}.")
 
 
 class VersionMismatch(JobError):
@@ -41,3 +49,19 @@ class UnknownStep(JobError):
     def __init__(self, job_id: UUID, step: int, total: int) -> None:
         self.job_id, self.step, self.total = job_id, step, total
         super().__init__(f"Job {job_id} has no step {step}: it has {total}.")
+
+
+class BrokenHistory(JobError):
+    """An event does not follow the one before it: the history has a gap, or holds an event twice."""
+
+    def __init__(self, job_id: UUID, expected: int, actual: int) -> None:
+        self.job_id, self.expected, self.actual = job_id, expected, actual
+        super().__init__(f"The history of job {job_id} is broken: version {actual} stands where {expected} should.")
+
+
+class PlanOverlaps(JobError):
+    """A batch of planned steps that is neither the next one nor one that was planned already."""
+
+    def __init__(self, job_id: UUID, first: int, total: int) -> None:
+        self.job_id, self.first, self.total = job_id, first, total
+        super().__init__(f"Job {job_id} has {total} planned steps: a batch from step {first} on does not follow.")

@@ -5,17 +5,19 @@ give the class an `upcast_vN_vM(data)` that lifts the old document to the new on
 are not here: they belong to the envelope (`milepost.domain.envelope`).
 """
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Json = Any  # a JSON value; pydantic's JsonValue validates recursively, which the fold cannot afford
+LONGEST_WAIT_SECONDS: Final = 366 * 24 * 3600.0  # between attempts; longer ones would leave the calendar
 
 
 class Value(BaseModel):
-    """A frozen part of an event."""
+    """A frozen part of an event. Infinities are refused: JSON has none, and what is stored must be readable."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ErrorDetail(Value):
@@ -52,23 +54,26 @@ class Policy(Value):
     `backoff_max_seconds`; `jitter` is the share taken off at random. timeout_seconds: for one attempt.
     max_failures: failed steps (a count) or failed share of all steps (0 < x < 1) that still do not fail
     the job. on_failure: `continue` with the other steps, or `halt` the job at the first failed step.
+    max_crashes: deaths of its worker that a step survives without getting any further in between; with one more it
+    has failed, for it may be what kills them.
     """
 
     attempts: int = Field(default=1, ge=1)
     backoff_seconds: float = Field(default=1.0, ge=0)
     backoff_factor: float = Field(default=2.0, ge=1)
-    backoff_max_seconds: float = Field(default=600.0, ge=0)
+    backoff_max_seconds: float = Field(default=600.0, ge=0, le=LONGEST_WAIT_SECONDS)
     jitter: float = Field(default=0.5, ge=0, le=1)
     timeout_seconds: float | None = Field(default=None, gt=0)
     max_failures: float | None = Field(default=None, ge=0)
     on_failure: Literal["continue", "halt"] = "continue"
+    max_crashes: int = Field(default=3, ge=1)
     max_parallel_steps: int | None = Field(default=None, ge=1)
 
 
 class DomainEvent(BaseModel):
     """Base of all events. `topic` is the stored name, `class_version` the stored shape's version."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     topic: ClassVar[str]
     class_version: ClassVar[int] = 1
 
@@ -148,6 +153,7 @@ class StepInterrupted(DomainEvent):
     attempt: int
     cause: str
     progress: Progress | None = None
+    worker_died: bool = False
 
 
 class JobStopRequested(DomainEvent):
@@ -211,3 +217,7 @@ JobEvent = (
     | JobFailed
     | JobRemoved
 )
+
+StepEvent = StepStarted | StepProgressed | StepSucceeded | StepFailed | StepStopped | StepInterrupted
+
+EVENT_CLASSES: Final[Mapping[str, type[JobEvent]]] = {event.topic: event for event in get_args(JobEvent)}

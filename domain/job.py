@@ -8,103 +8,38 @@ persistent map (immutables.Map), counters beside them. Only an event that concer
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar, dataclass_transform, get_args
 from uuid import UUID
 
 from immutables import Map
 
 from milepost.domain import events as e
 from milepost.domain.envelope import RecordedEvent
-from milepost.domain.errors import IllegalTransition
+from milepost.domain.errors import BrokenHistory, IllegalTransition, UnknownStep
 from milepost.domain.policy import failures_exceeded
 from milepost.domain.state_machine import (
+    RUN_AGAIN,
+    STEP_TRANSITIONS,
     TRANSITIONS,
     JobStatus,
     StepStatus,
     Transition,
     When,
 )
+from milepost.domain.step import ERRORS_KEPT, Step
 
-ERRORS_KEPT: Final = 10  # of one step, the newest; older ones stay in the history
+__all__ = ["ERRORS_KEPT", "Job", "Step", "evolve", "replay"]
 
-
-class Step:
-    """One step: where it stands, what it reached, and what went wrong in its attempts."""
-
-    __slots__ = (
-        "arguments", "attempt", "ended_at", "errors", "index", "name",
-        "progress", "retry_at", "seconds", "started_at", "status", "tries",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        index: int,
-        name: str,
-        arguments: dict[str, e.Json],
-        status: StepStatus = StepStatus.PENDING,
-        attempt: int = 0,
-        tries: int = 0,
-        progress: e.Progress | None = None,
-        errors: tuple[tuple[int, e.ErrorDetail], ...] = (),
-        started_at: datetime | None = None,
-        ended_at: datetime | None = None,
-        seconds: float = 0.0,
-        retry_at: datetime | None = None,
-    ) -> None:
-        self.index = index
-        self.name = name
-        self.arguments = arguments
-        self.status = status
-        self.attempt = attempt  # number of the newest attempt; never starts again
-        self.tries = tries  # failed attempts since the job was last resumed
-        self.progress = progress
-        self.errors = errors
-        self.started_at = started_at
-        self.ended_at = ended_at
-        self.seconds = seconds
-        self.retry_at = retry_at
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Step) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
-
-    __hash__ = None  # type: ignore[assignment]  # equal by value, and never a key
-
-    @property
-    def done(self) -> float:
-        """Items done, in the step's own unit."""
-        return self.progress.done if self.progress else 0.0
-
-    def at(
-        self,
-        status: StepStatus,
-        *,
-        attempt: int | None = None,
-        tries: int | None = None,
-        progress: e.Progress | None = None,
-        errors: tuple[tuple[int, e.ErrorDetail], ...] | None = None,
-        started_at: datetime | None = None,
-        ended_at: datetime | None = None,
-        seconds: float | None = None,
-        retry_at: datetime | None = None,
-    ) -> "Step":
-        """The step in another status; what is not named stays, `ended_at` and `retry_at` do not."""
-        return Step(
-            self.index,
-            self.name,
-            self.arguments,
-            status,
-            self.attempt if attempt is None else attempt,
-            self.tries if tries is None else tries,
-            progress or self.progress,
-            self.errors if errors is None else errors,
-            started_at or self.started_at,
-            ended_at,
-            self.seconds if seconds is None else seconds,
-            retry_at,
-        )
+JobClass = TypeVar("JobClass")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass_transform(frozen_default=True)
+def _frozen(cls: type[JobClass]) -> type[JobClass]:
+    """A dataclass that type checkers keep frozen; to have Python do it, too, would cost a third of the fold."""
+    return dataclass(slots=True)(cls)
+
+
+@_frozen
 class Job:
     """A job, folded from `version` events. Counters are of steps by status."""
 
@@ -119,8 +54,8 @@ class Job:
     planned: bool = False  # the plan is whole: JobPrepared has happened
     prepared: bool = False  # in this claim
     has_cleanup: bool = False
-    steps: Map[int, Step] = Map()  # noqa: RUF009 - immutable
-    counts: Map[StepStatus, int] = Map()  # noqa: RUF009 - immutable
+    steps: Map[int, Step] = Map()
+    counts: Map[StepStatus, int] = Map()
     error: e.ErrorDetail | None = None
     items: float = 0.0  # done in all steps, in the steps' own unit
     running_since: datetime | None = None  # of the present claim, with what was done before it:
@@ -152,6 +87,11 @@ class Job:
         return self.total - self.count(StepStatus.SUCCEEDED) - self.count(StepStatus.FAILED)
 
     @property
+    def all_ended(self) -> bool:
+        """Whether its plan is whole and every step has succeeded or failed: what is left is to complete."""
+        return self.planned and self.unfinished == 0
+
+    @property
     def doomed(self) -> bool:
         """Whether its policy lets no further step start, because too many failed."""
         return failures_exceeded(self.facts.policy, self.count(StepStatus.FAILED), self.total)
@@ -160,6 +100,8 @@ class Job:
         match when:
             case When.ALWAYS:
                 return True
+            case When.UNPLANNED:
+                return not self.planned
             case When.PREPARED:
                 return self.prepared
             case When.UNPREPARED:
@@ -184,11 +126,9 @@ _ROWS: Final[Mapping[tuple[type[e.JobEvent], JobStatus | None], tuple[Transition
 }
 
 
-# Which steps a resume sends back to the start line, by the status it is resumed from.
-_ALL_BUT_SUCCEEDED: Final = (StepStatus.STOPPED, StepStatus.WAITING, StepStatus.FAILED)
-_RUN_AGAIN: Final[Mapping[JobStatus | None, tuple[StepStatus, ...]]] = {
-    JobStatus.STOPPING: (StepStatus.STOPPED,),  # withdrawn: waiting steps go on waiting
-    JobStatus.STOPPED: (StepStatus.STOPPED, StepStatus.WAITING),
+_STEP_SOURCES: Final[Mapping[type[e.JobEvent], frozenset[StepStatus]]] = {
+    event: frozenset(source for row in STEP_TRANSITIONS[event] for source in row.sources)
+    for event in get_args(e.StepEvent)
 }
 
 
@@ -201,36 +141,48 @@ def replay(job_id: UUID, history: Iterable[RecordedEvent]) -> Job:
 
 
 def evolve(job: Job, recorded: RecordedEvent) -> Job:
-    """The job after an event, which has happened. Raises IllegalTransition on a corrupt history."""
+    """The job after an event, which has happened. Raises JobError where a corrupt history says what cannot be."""
     event = recorded.event
+    if recorded.version != job.version + 1:
+        raise BrokenHistory(job.id, job.version + 1, recorded.version)
     row = job.transition(type(event))
     if row is None:
         raise IllegalTransition(f"apply {type(event).__name__} to", job.id, job.status)
     at = recorded.recorded_at
     match event:
         case e.StepStarted():
-            step = job.steps[event.step]
-            started = step.at(StepStatus.RUNNING, attempt=event.attempt, started_at=at)
-            return _stepped(job, recorded, step, started)
+            step = _named(job, event)
+            return _stepped(job, recorded, step, step.at(StepStatus.RUNNING, attempt=event.attempt, started_at=at))
         case e.StepSucceeded():
-            step = job.steps[event.step]
+            step = _named(job, event)
             done = step.at(StepStatus.SUCCEEDED, progress=event.progress, ended_at=at, seconds=event.seconds)
             return _stepped(job, recorded, step, done)
         case e.StepProgressed():
-            step = job.steps[event.step]
+            step = _named(job, event)
             return _stepped(job, recorded, step, step.at(step.status, progress=event.progress))
         case e.StepFailed():
-            return _stepped(job, recorded, job.steps[event.step], _failed(job, event, at))
+            step = _named(job, event)
+            return _stepped(job, recorded, step, _failed(step, event, at))
         case e.StepStopped():
-            step = job.steps[event.step]
+            step = _named(job, event)
             stopped = step.at(StepStatus.STOPPED, progress=event.progress, ended_at=at, seconds=event.seconds)
             return _stepped(job, recorded, step, stopped)
         case e.StepInterrupted():
-            step = job.steps[event.step]
-            back = step.at(StepStatus.PENDING, progress=event.progress)
-            return _stepped(job, recorded, step, back)
+            step = _named(job, event)
+            return _stepped(job, recorded, step, _interrupted(step, event))
         case _:
             return _whole(replace(job, version=recorded.version, status=row.target), event, at, row.source)
+
+
+def _named(job: Job, event: e.StepEvent) -> Step:
+    """The step that an event names, if the event can happen to it."""
+    step = job.steps.get(event.step)
+    if step is None:
+        raise UnknownStep(job.id, event.step, job.total)
+    if step.status not in _STEP_SOURCES[type(event)]:
+        asked = f"apply {type(event).__name__} to step {step.index} ({step.status}) of"
+        raise IllegalTransition(asked, job.id, job.status)
+    return step
 
 
 def _whole(job: Job, event: e.JobEvent, at: datetime, source: JobStatus | None) -> Job:
@@ -239,6 +191,7 @@ def _whole(job: Job, event: e.JobEvent, at: datetime, source: JobStatus | None) 
         case e.JobStarted():
             return replace(job, started=event, created_at=at)
         case e.JobClaimed():
+            # A plan that was cut short is made anew.
             claimed = replace(job, worker=event.worker, claim=event.claim, prepared=False)
             return claimed if job.planned else replace(claimed, steps=Map(), counts=Map(), items=0.0)
         case e.StepsPlanned():
@@ -253,28 +206,40 @@ def _whole(job: Job, event: e.JobEvent, at: datetime, source: JobStatus | None) 
                 items_before=job.items,
                 ended_before=job.total - job.unfinished,
             )
-        case e.JobStopped() | e.JobReleased():
-            return replace(job, worker=None)
         case e.JobResumed():
-            resumed = _moved(job, _RUN_AGAIN.get(source, _ALL_BUT_SUCCEEDED), StepStatus.PENDING)
-            return replace(resumed, ended_at=None, error=None)
+            return _resumed(job, source)
         case e.JobCancelled():
-            over = (StepStatus.PENDING, StepStatus.WAITING, StepStatus.STOPPED)
-            cancelled = _moved(job, over, StepStatus.CANCELLED)
-            return replace(cancelled, worker=None, ended_at=at, error=event.cleanup_error)
+            over = _moved(job, STEP_TRANSITIONS[e.JobCancelled][0].sources, StepStatus.CANCELLED)
+            return replace(_let_go(over), ended_at=at, error=event.cleanup_error)
         case e.JobCompleted():
-            return replace(job, worker=None, ended_at=at)
+            return replace(_let_go(job), ended_at=at)
         case e.JobFailed():
-            return replace(job, worker=None, ended_at=at, error=event.error)
+            return replace(_let_go(job), ended_at=at, error=event.error)
+        case e.JobStopped() | e.JobReleased():
+            return _let_go(job)
         case _:
             return job
 
 
+def _let_go(job: Job) -> Job:
+    """No worker has it any more, so nothing that a worker does for it can be in hand."""
+    return replace(job, worker=None, prepared=False)
+
+
+def _resumed(job: Job, source: JobStatus | None) -> Job:
+    """Where a stop is withdrawn, steps keep their tries; from rest, all that will run begin anew with them."""
+    again = RUN_AGAIN[source] if source else ()
+    if source is JobStatus.STOPPING:
+        return _moved(job, again, StepStatus.PENDING)
+    return replace(_moved(job, (*again, StepStatus.PENDING), StepStatus.PENDING, tries=0), ended_at=None, error=None)
+
+
 def _stepped(job: Job, recorded: RecordedEvent, old: Step, new: Step) -> Job:
     counts, items, advanced = job.counts, job.items, job.advanced_at
-    if old.progress is not new.progress:
+    if old.progress is not new.progress and old.progress != new.progress:  # by value: as a replay would see it
         items += new.done - old.done
         advanced = recorded.recorded_at
+        new.crashes = 0
     if old.status is not new.status:
         counts = counts.set(old.status, counts[old.status] - 1)
         counts = counts.set(new.status, counts.get(new.status, 0) + 1)
@@ -289,15 +254,12 @@ def _stepped(job: Job, recorded: RecordedEvent, old: Step, new: Step) -> Job:
 
 
 def _planned(job: Job, event: e.StepsPlanned) -> Job:
-    with job.steps.mutate() as steps:
-        for index, planned in enumerate(event.steps, start=event.first):
-            steps[index] = Step(index, planned.name, planned.arguments)
-        plan = steps.finish()
+    planned = enumerate(event.steps, start=event.first)
+    plan = job.steps.update({index: Step(index, step.name, step.arguments) for index, step in planned})
     return replace(job, steps=plan, counts=job.counts.set(StepStatus.PENDING, len(plan)))
 
 
-def _failed(job: Job, event: e.StepFailed, at: datetime) -> Step:
-    step = job.steps[event.step]
+def _failed(step: Step, event: e.StepFailed, at: datetime) -> Step:
     last = event.retry_in_seconds is None
     return step.at(
         StepStatus.FAILED if last else StepStatus.WAITING,
@@ -310,17 +272,21 @@ def _failed(job: Job, event: e.StepFailed, at: datetime) -> Step:
     )
 
 
-def _moved(job: Job, sources: tuple[StepStatus, ...], target: StepStatus) -> Job:
-    """All steps in one of `sources` go to `target`; their tries start anew."""
-    if not any(job.count(source) for source in sources):
-        return job
-    counts = job.counts
-    with job.steps.mutate() as steps:
-        for index, step in job.steps.items():
-            if step.status in sources:
-                steps[index] = step.at(target, tries=0)
-        moved = steps.finish()
-    for source in sources:
-        counts = counts.set(target, counts.get(target, 0) + counts.get(source, 0))
-        counts = counts.set(source, 0)
-    return replace(job, steps=moved, counts=counts)
+def _interrupted(step: Step, event: e.StepInterrupted) -> Step:
+    return step.at(
+        StepStatus.PENDING,
+        progress=event.progress,
+        crashes=step.crashes + 1 if event.worker_died else step.crashes,
+    )
+
+
+def _moved(job: Job, sources: tuple[StepStatus, ...], target: StepStatus, tries: int | None = None) -> Job:
+    """All steps in one of `sources` go to `target`; one that would not change stays the very same."""
+    counts, moved = dict(job.counts), dict[int, Step]()
+    for index, step in job.steps.items():
+        anew = tries is not None and (step.tries != tries or step.crashes != tries)
+        if step.status in sources and (step.status is not target or anew):
+            moved[index] = step.at(target, tries=tries, crashes=tries)
+            counts[step.status] -= 1
+            counts[target] = counts.get(target, 0) + 1
+    return replace(job, steps=job.steps.update(moved), counts=Map(counts))

@@ -1,4 +1,4 @@
-"""The state machine of a job as data: statuses, and for each event where it may happen and leads to."""
+"""The state machines of a job and of a step as data: for each event, where it may happen and leads to."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -35,6 +35,7 @@ class When(StrEnum):
     """What else must hold of the job for a transition to be the one taken."""
 
     ALWAYS = ""
+    UNPLANNED = "its plan is not whole yet"
     PREPARED = "its steps were prepared"
     UNPREPARED = "its steps were not yet prepared"
     NONE_FAILED = "no step failed"
@@ -45,6 +46,11 @@ class Transition(NamedTuple):
     source: JobStatus | None  # None: before the job exists
     target: JobStatus
     when: When = When.ALWAYS
+
+
+class StepTransition(NamedTuple):
+    sources: tuple[StepStatus, ...]
+    target: StepStatus
 
 
 S = JobStatus
@@ -64,7 +70,8 @@ TRANSITIONS: Final[Mapping[type[e.JobEvent], tuple[Transition, ...]]] = {
         Transition(S.STOPPING, S.STOPPING),
         Transition(S.CANCELLING, S.CANCELLING),
     ),
-    e.StepsPlanned: (Transition(S.PREPARING, S.PREPARING),),
+    # A plan is made once: a job that goes on keeps the steps it has.
+    e.StepsPlanned: (Transition(S.PREPARING, S.PREPARING, When.UNPLANNED),),
     # Each claim ends its preparation with this, also after a resume or a takeover.
     e.JobPrepared: (Transition(S.PREPARING, S.RUNNING),),
     e.StepStarted: (Transition(S.RUNNING, S.RUNNING),),
@@ -121,6 +128,31 @@ TRANSITIONS: Final[Mapping[type[e.JobEvent], tuple[Transition, ...]]] = {
         Transition(S.COMPLETED_WITH_FAILURES, S.REMOVED),
         Transition(S.FAILED, S.REMOVED),
     ),
+}
+
+_T = StepStatus
+
+# What an event does to the step it names; the last two, to all steps that stand at a source.
+STEP_TRANSITIONS: Final[Mapping[type[e.JobEvent], tuple[StepTransition, ...]]] = {
+    e.StepStarted: (StepTransition((_T.PENDING, _T.WAITING), _T.RUNNING),),
+    e.StepProgressed: (StepTransition((_T.RUNNING,), _T.RUNNING),),
+    e.StepSucceeded: (StepTransition((_T.RUNNING,), _T.SUCCEEDED),),
+    # Waiting where another attempt is left to it.
+    e.StepFailed: (StepTransition((_T.RUNNING,), _T.WAITING), StepTransition((_T.RUNNING,), _T.FAILED)),
+    e.StepStopped: (StepTransition((_T.RUNNING,), _T.STOPPED),),
+    # Its checkpoint is kept; the next attempt goes on from there.
+    e.StepInterrupted: (StepTransition((_T.RUNNING,), _T.PENDING),),
+    # Only what must: which of these, depends on what the job is resumed from (RUN_AGAIN).
+    e.JobResumed: (StepTransition((_T.WAITING, _T.STOPPED, _T.FAILED), _T.PENDING),),
+    e.JobCancelled: (StepTransition((_T.PENDING, _T.WAITING, _T.STOPPED), _T.CANCELLED),),
+}
+
+# The steps that a resume sends back to the start line, by the status it is resumed from.
+RUN_AGAIN: Final[Mapping[JobStatus, tuple[StepStatus, ...]]] = {
+    S.STOPPING: (_T.STOPPED,),  # withdrawn: as if it had never been asked, so waiting steps go on waiting
+    S.STOPPED: (_T.WAITING, _T.STOPPED),  # failed steps stay failed until the others have ended
+    S.COMPLETED_WITH_FAILURES: (_T.FAILED,),
+    S.FAILED: (_T.WAITING, _T.STOPPED, _T.FAILED),
 }
 
 WITH_WORKER: Final = frozenset({S.PREPARING, S.RUNNING, S.STOPPING, S.CANCELLING})

@@ -70,7 +70,11 @@ class SimulatedLink:
         self._activity = activity
 
     def progressed(self, progress: Progress, *, durable: bool) -> None:
-        self._report(Progressed(progress, durable), wait=durable)
+        self._activity.progressed(progress, durable=False)
+        if durable:
+            self._report(Progressed(progress, durable), wait=True)
+        else:
+            pause()
 
     def planned(self, first: int, steps: tuple[PlannedStep, ...]) -> None:
         self._report(Planned(first, steps), wait=True)
@@ -80,6 +84,9 @@ class SimulatedLink:
 
     def raise_if_asked_to_stop(self) -> None:
         self._activity.raise_if_asked_to_stop()
+
+    def wait(self, seconds: float) -> None:
+        pause()
 
     def _report(self, report: Report, *, wait: bool) -> None:
         recorded: list[bool] = []
