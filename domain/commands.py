@@ -51,6 +51,7 @@ class ClaimJob:
 
     worker: str
     reached: Mapping[int, Progress] = field(default_factory=dict[int, Progress])
+    has_cleanup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,6 @@ class PlanSteps:
 @dataclass(frozen=True, slots=True)
 class PrepareJob:
     claim: int
-    has_cleanup: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ def _cancel(job: Job, command: c.CancelJob) -> list[e.JobEvent]:
 
 
 def _claim(job: Job, command: c.ClaimJob) -> list[e.JobEvent]:
-    claimed = _permitted(job, "claim", e.JobClaimed(worker=command.worker, claim=job.claim + 1))
+    taken = e.JobClaimed(worker=command.worker, claim=job.claim + 1, has_cleanup=command.has_cleanup)
+    claimed = _permitted(job, "claim", taken)
     gone = _interrupted(job, f"its worker {job.worker} was gone", command.reached, worker_died=True)
     return [*(_failed_if_deadly(job, event) for event in gone), claimed]
 
@@ -103,7 +104,7 @@ def _coordinate(job: Job, command: c.CoordinatorCommand) -> list[e.JobEvent]:
         case c.PlanSteps():
             return _plan(job, command)
         case c.PrepareJob():
-            prepared = e.JobPrepared(total_steps=job.total, has_cleanup=command.has_cleanup)
+            prepared = e.JobPrepared(total_steps=job.total)
             return [_permitted(job, "prepare", prepared)]
         case c.Advance():
             return _advance(job, command)

@@ -94,6 +94,7 @@ class JobClaimed(DomainEvent):
     topic = "milepost:JobClaimed"
     worker: str
     claim: int
+    has_cleanup: bool = False  # the job type has code to call when the job is cancelled
 
 
 class StepsPlanned(DomainEvent):
@@ -105,7 +106,6 @@ class StepsPlanned(DomainEvent):
 class JobPrepared(DomainEvent):
     topic = "milepost:JobPrepared"
     total_steps: int
-    has_cleanup: bool = False
 
 
 class StepStarted(DomainEvent):

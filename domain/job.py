@@ -192,7 +192,9 @@ def _whole(job: Job, event: e.JobEvent, at: datetime, source: JobStatus | None) 
             return replace(job, started=event, created_at=at)
         case e.JobClaimed():
             # A plan that was cut short is made anew.
-            claimed = replace(job, worker=event.worker, claim=event.claim, prepared=False)
+            claimed = replace(
+                job, worker=event.worker, claim=event.claim, has_cleanup=event.has_cleanup, prepared=False
+            )
             return claimed if job.planned else replace(claimed, steps=Map(), counts=Map(), items=0.0)
         case e.StepsPlanned():
             return _planned(job, event)
@@ -201,7 +203,6 @@ def _whole(job: Job, event: e.JobEvent, at: datetime, source: JobStatus | None) 
                 job,
                 planned=True,
                 prepared=True,
-                has_cleanup=event.has_cleanup,
                 running_since=at,
                 items_before=job.items,
                 ended_before=job.total - job.unfinished,

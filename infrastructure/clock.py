@@ -1,10 +1,10 @@
 """The only place that asks what time it is, and makes ids and chances."""
 
 import os
-import random
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from random import Random
 from typing import Protocol
 from uuid import UUID
 
@@ -29,7 +29,7 @@ class Surroundings(Protocol):
 class RealSurroundings:
     """The machine's clock and randomness."""
 
-    random: random.Random = field(default_factory=lambda: random.Random(os.urandom(16)))
+    random: Random = field(default_factory=lambda: Random(os.urandom(16)))
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -1,14 +1,19 @@
 """Events decided but not yet recorded: the fold runs ahead, and knows which rows it changed."""
 
-from datetime import datetime
-
 from milepost.domain.commands import JobCommand
 from milepost.domain.decide import decide
 from milepost.domain.envelope import Origin, RecordedEvent
 from milepost.domain.events import JobClaimed, JobEvent, StepsPlanned
 from milepost.domain.job import Job, evolve
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.read_models import Row, job_row, step_row
+from milepost.infrastructure.event_store.read_models import (
+    Row,
+    Values,
+    job_row,
+    status_row,
+    step_changes,
+    step_values,
+)
 
 
 class Batch:
@@ -17,10 +22,11 @@ class Batch:
     def __init__(self, job: Job, origin: Origin, surroundings: Surroundings) -> None:
         self.before = self.after = job
         self.recorded: list[RecordedEvent] = []
-        self.resets_steps = False
+        self.resets_steps = False  # the rows of an unfinished plan go before those of the new one come
         self._origin = origin
-        self._surroundings = surroundings
-        self._now: datetime = surroundings.now()
+        self._new_id = surroundings.new_id
+        self._now = surroundings.now()
+        self._planned: set[int] = set()
         self._touched: set[int] = set()
         self._status_rows: list[Row] = []
 
@@ -33,45 +39,39 @@ class Batch:
 
     def _add(self, event: JobEvent) -> None:
         before = self.after
-        recorded = RecordedEvent(
-            before.id,
-            before.version + 1,
-            self._surroundings.new_id(),
-            self._now,
-            self._origin,
-            event,
-        )
-        self.after = evolve(before, recorded)
+        recorded = RecordedEvent(before.id, before.version + 1, self._new_id(), self._now, self._origin, event)
+        after = self.after = evolve(before, recorded)
         self.recorded.append(recorded)
         step: int | None = getattr(event, "step", None)
         if step is not None:
             self._touched.add(step)
-        elif isinstance(event, StepsPlanned):
-            self._touched.update(range(event.first, event.first + len(event.steps)))
-        elif isinstance(event, JobClaimed) and not before.planned:
+        elif after.steps is not before.steps:
+            self._touch_many(event, before, after)
+        if after.status is not before.status:
+            self._status_rows.append(status_row(recorded, after.status))
+
+    def _touch_many(self, event: JobEvent, before: Job, after: Job) -> None:
+        if isinstance(event, StepsPlanned):
+            self._planned.update(range(event.first, event.first + len(event.steps)))
+        elif isinstance(event, JobClaimed):
             self.resets_steps = True
+            self._planned.clear()
             self._touched.clear()
-        elif self.after.steps is not before.steps:
-            self._touched.update(index for index, step in self.after.steps.items() if step is not before.steps[index])
-        if self.after.status is not before.status:
-            self._status_rows.append(
-                {
-                    "job_id": str(before.id),
-                    "version": recorded.version,
-                    "status": str(self.after.status),
-                    "occurred": self._now.isoformat(timespec="microseconds"),
-                    "actor": self._origin.actor,
-                    "source": self._origin.source,
-                    "reason": self._origin.reason,
-                }
-            )
+        else:
+            self._touched.update(index for index, step in after.steps.items() if step is not before.steps[index])
 
-    def job_rows(self) -> list[Row]:
-        return [job_row(self.after)]
+    def job_row(self) -> Row:
+        return job_row(self.after)
 
-    def step_rows(self) -> list[Row]:
+    def planned_steps(self) -> list[Values]:
+        """Rows for steps that have none yet."""
         job_id, steps = str(self.after.id), self.after.steps
-        return [step_row(job_id, steps[index]) for index in sorted(self._touched)]
+        return [step_values(job_id, steps[index]) for index in sorted(self._planned)]
+
+    def changed_steps(self) -> list[Values]:
+        """Changes of rows that are there."""
+        job_id, steps = str(self.after.id), self.after.steps
+        return [step_changes(job_id, steps[index]) for index in sorted(self._touched - self._planned)]
 
     def status_rows(self) -> list[Row]:
         return self._status_rows

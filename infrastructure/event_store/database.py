@@ -1,24 +1,65 @@
-"""One database by its URL: short write transactions that wait for their turn, and reads."""
+"""One database by its URL: short write transactions that wait for their turn, and consistent reads."""
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-BUSY_TIMEOUT_MS: Final = 10_000
+from milepost.infrastructure.event_store.turns import NotItsTurn, Turns
+
+BUSY_TIMEOUT_SECONDS: Final = 10.0
+WAL_PAUSE_SECONDS: Final = 0.02
+READERS_KEPT: Final = 5
+
+_UNAVAILABLE: Final = {
+    sqlite3.SQLITE_BUSY: "Another process has kept it locked; try again, or find and end that process.",
+    sqlite3.SQLITE_LOCKED: "Another process has kept it locked; try again, or find and end that process.",
+    sqlite3.SQLITE_FULL: "Make room on its disk and try again.",
+    sqlite3.SQLITE_IOERR: "Look after its disk, then try again.",
+    sqlite3.SQLITE_NOMEM: "Free some memory and try again.",
+}
+_CANNOT_OPEN: Final = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_AUTH,
+    }
+)
 
 
 class CannotOpenDatabase(Exception):
-    """The database cannot be reached or is not one of Milepost's."""
+    """The database cannot be reached, may not be written, or is not one of Milepost's."""
 
     def __init__(self, url: str, cause: str) -> None:
-        self.url, self.cause = url, cause
-        super().__init__(f"Cannot open the event store at {url}: {cause}")
+        self.url, self.cause = without_password(url), cause
+        super().__init__(f"Cannot open the event store at {self.url}: {cause}")
+
+
+class DatabaseUnavailable(Exception):
+    """The database is one of Milepost's and does not answer now. What was being written is not there."""
+
+    def __init__(self, url: str, cause: str, advice: str) -> None:
+        self.url, self.cause, self.advice = without_password(url), cause, advice
+        super().__init__(f"The event store at {self.url} cannot be used now: {cause}. Nothing was written. {advice}")
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
 
 
 class Database:
@@ -26,68 +67,136 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        parsed = sa.make_url(url)
-        if parsed.get_backend_name() != "sqlite":
-            raise CannotOpenDatabase(parsed.render_as_string(), "only sqlite:///PATH is supported by this version")
-        self.in_memory = not parsed.database
-        self._turn = threading.RLock()
+        path = _path_in(url)
+        self.in_memory = path in ("", ":memory:")
+        self._busy_seconds = BUSY_TIMEOUT_SECONDS
+        self._turns = Turns()
         self._writes = 0
-        if parsed.database:
+        self._watching = threading.Lock()
+        self._watcher: sqlite3.Connection | None = None
+        self._held: sa.Connection | None = None  # in memory: the transaction of the thread that has the turn
+        if not self.in_memory and not path.startswith("file:"):
             try:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise CannotOpenDatabase(url, str(error)) from error
-        self.engine = sa.create_engine(
-            url,
-            poolclass=StaticPool if self.in_memory else QueuePool,
-            connect_args={"check_same_thread": False},
-        )
-        sa.event.listen(self.engine, "connect", _configure)
-        sa.event.listen(self.engine, "begin", _begin)
+        if self.in_memory:
+            self.engine = sa.create_engine(
+                url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 0}
+            )
+        else:
+            self.engine = sa.create_engine(
+                url,
+                poolclass=QueuePool,
+                pool_size=READERS_KEPT,
+                max_overflow=-1,
+                connect_args={"check_same_thread": False, "timeout": self._busy_seconds},
+            )
+        event.listen(self.engine, "connect", self._configure)
+        event.listen(self.engine, "begin", _begin)
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A transaction that holds the write lock from its start (BEGIN IMMEDIATE)."""
-        with self._turn if self.in_memory else nullcontext():
-            try:
-                with self.engine.connect().execution_options(write=True) as connection:
-                    with connection.begin():
-                        yield connection
-                    self._writes += 1
-            except sa.exc.OperationalError as error:
-                raise CannotOpenDatabase(self.url, str(error.orig)) from error
+    def write(self) -> Generator[sa.Connection]:
+        """A transaction that holds the write lock from its start (BEGIN IMMEDIATE). Keep it short."""
+        with self._turn(), self._connected(write=True) as connection:
+            with connection.begin():
+                yield connection
+            self._writes += 1
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self) -> Generator[sa.Connection]:
         """A consistent view."""
-        with self._turn if self.in_memory else nullcontext():
-            try:
-                with self.engine.connect() as connection:
+        if not self.in_memory:
+            with self._connected(write=False) as connection:
+                yield connection
+        elif self._turns.mine and self._held is not None:
+            yield self._held
+        else:
+            # One connection is all that a database in memory has.
+            with self._turn(), self._connected(write=False) as connection:
+                yield connection
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        try:
+            with self._turns.taken(self._busy_seconds):
+                yield
+        except NotItsTurn as error:
+            advice = "Try again; keep transactions short."
+            raise DatabaseUnavailable(self.url, "another thread of this process is still writing", advice) from error
+
+    @contextmanager
+    def _connected(self, *, write: bool) -> Generator[sa.Connection]:
+        try:
+            with self.engine.connect().execution_options(write=write) as connection:
+                self._held = connection if self.in_memory else None
+                try:
                     yield connection
-            except sa.exc.OperationalError as error:
-                raise CannotOpenDatabase(self.url, str(error.orig)) from error
+                finally:
+                    self._held = None
+        except (DBAPIError, sqlite3.Error) as error:
+            told = self._told(error)
+            if told is None:
+                raise
+            raise told from error
+
+    def _told(self, error: Exception) -> Exception | None:
+        """What the failure of SQLite means to the caller; None when it is about a statement, not the database."""
+        cause = getattr(error, "orig", error)
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code is detail
+        if code in _UNAVAILABLE:
+            return DatabaseUnavailable(self.url, str(cause), _UNAVAILABLE[code])
+        return CannotOpenDatabase(self.url, str(cause)) if code in _CANNOT_OPEN else None
 
     def change_marker(self) -> int:
         """A number that differs when anybody has committed since (PRAGMA data_version)."""
         if self.in_memory:
             return self._writes
-        with self._turn:
-            if not hasattr(self, "_watcher"):
-                self._watcher = sqlite3.connect(sa.make_url(self.url).database or "", check_same_thread=False)
-            row: tuple[int] = self._watcher.execute("PRAGMA data_version").fetchone()
-            return row[0]
+        try:
+            with self._watching:
+                if self._watcher is None:
+                    (where,), options = self.engine.dialect.create_connect_args(self.engine.url)
+                    self._watcher = sqlite3.connect(where, uri=options.get("uri", False), check_same_thread=False)
+                row: tuple[int] = self._watcher.execute("PRAGMA data_version").fetchone()
+                return row[0]
+        except sqlite3.Error as error:
+            raise self._told(error) or error from error
+
+    def _configure(self, connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # BEGIN is ours: see _begin
+        _use_wal(connection, tries=1 + int(self._busy_seconds / WAL_PAUSE_SECONDS))
+        connection.execute(f"PRAGMA busy_timeout={int(self._busy_seconds * 1000)}")
+        connection.execute("PRAGMA synchronous=FULL")  # an acknowledged commit survives power loss
 
     def close(self) -> None:
-        if hasattr(self, "_watcher"):
+        if self._watcher is not None:
             self._watcher.close()
+            self._watcher = None
         self.engine.dispose()
 
 
-def _configure(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # BEGIN is ours: see _begin
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # an acknowledged commit survives power loss
+def _path_in(url: str) -> str:
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError as error:
+        raise CannotOpenDatabase(url, "this is not the URL of a database; write sqlite:///PATH") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise CannotOpenDatabase(url, "only sqlite:///PATH is supported by this version")
+    return parsed.database or ""
+
+
+def _use_wal(connection: sqlite3.Connection, tries: int) -> None:
+    """SQLite does not always wait for the lock that this needs on a new file, so it is we who try again."""
+    connection.execute("PRAGMA busy_timeout=0")
+    for tries_left in reversed(range(tries)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or tries_left == 0:
+                raise
+            time.sleep(WAL_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -1,16 +1,20 @@
 """The eventsourcing library's SQLite recorder on the connections of our Database.
 
-So events and read models share one transaction, which the library's own pool cannot give.
+So events and read models share one transaction, which the library's own pool cannot give. See ADR/0003.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import Any, Final
 
 import sqlalchemy as sa
+from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
 from milepost.infrastructure.event_store.database import Database
+
+EVENTS_TABLE: Final = "milepost_events"  # the library's own name would mix our events with an application's
 
 
 class DatabaseDatastore(SQLiteDatastore):
@@ -22,12 +26,36 @@ class DatabaseDatastore(SQLiteDatastore):
         self.originator_id_type = "uuid"
 
     @contextmanager
-    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+    def transaction(self, *, commit: bool) -> Generator[SQLiteCursor]:
         with self.database.write() if commit else self.database.read() as connection:
             yield cursor_of(connection)
 
     def close(self) -> None:
         """Nothing of its own to close."""
+
+
+class JobEventsRecorder(SQLiteApplicationRecorder):
+    """The log of all jobs' events, as the library reads it: by stream, or by notification."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(DatabaseDatastore(database), events_table_name=EVENTS_TABLE)
+
+    def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> None:
+        """Our events are written with the rows that follow from them, by Streams."""
+        raise NotImplementedError("Events of jobs are appended by Streams.append")
+
+
+def create_events_table(connection: sa.Connection) -> None:
+    """The table as the library makes it, so that its tools can read it."""
+    for statement in SQLiteApplicationRecorder.construct_create_table_statements(_Named()):
+        connection.exec_driver_sql(statement)
+
+
+class _Named(SQLiteApplicationRecorder):
+    """Enough of a recorder to be asked for its table."""
+
+    def __init__(self) -> None:
+        self.events_table_name = EVENTS_TABLE
 
 
 def cursor_of(connection: sa.Connection) -> SQLiteCursor:
@@ -36,10 +64,3 @@ def cursor_of(connection: sa.Connection) -> SQLiteCursor:
     assert isinstance(cursor, sqlite3.Cursor)
     cursor.row_factory = sqlite3.Row
     return SQLiteCursor(cursor)
-
-
-def recorder_for(database: Database, table: str) -> SQLiteApplicationRecorder:
-    """A recorder of the events in `table`, which is created when it does not exist."""
-    recorder = SQLiteApplicationRecorder(DatabaseDatastore(database), events_table_name=table)
-    recorder.create_table()
-    return recorder

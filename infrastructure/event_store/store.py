@@ -1,38 +1,48 @@
-"""The job store: histories in, histories out, read models changed in the events' own transaction."""
+"""The job store: what operators ask for, what workers claim and append, and what both read. One event store's jobs."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from eventsourcing.persistence import IntegrityError
-from sqlalchemy.dialects.sqlite import insert
 
-from milepost.domain.commands import ClaimJob, JobCommand, StartJob
+from milepost.domain.commands import OperatorCommand, StartJob
 from milepost.domain.envelope import Origin, RecordedEvent
-from milepost.domain.errors import VersionMismatch
+from milepost.domain.errors import JobError, VersionMismatch
 from milepost.domain.events import JobEvent, Progress
-from milepost.domain.job import Job, evolve
-from milepost.domain.state_machine import LIVE
+from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store import snapshots
 from milepost.infrastructure.event_store.batch import Batch
-from milepost.infrastructure.event_store.codec import decode, encode
-from milepost.infrastructure.event_store.database import Database
-from milepost.infrastructure.event_store.recorder import cursor_of, recorder_for
-from milepost.infrastructure.event_store.schema import (
-    checkpoints,
-    commands,
-    jobs,
-    leases,
-    prepare,
-    status_changes,
-    steps,
-)
+from milepost.infrastructure.event_store.checkpoints import checkpoints_of
+from milepost.infrastructure.event_store.codec import UnreadableEvent
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.leases import Accepts, ClaimOffer, Leases
+from milepost.infrastructure.event_store.read_models import insert
+from milepost.infrastructure.event_store.schema import commands, jobs, prepare
+from milepost.infrastructure.event_store.snapshots import snapshot_due
+from milepost.infrastructure.event_store.streams import StreamMoved, Streams
+from milepost.infrastructure.event_store.workers import WorkerRecord, Workers
 
-PAGE: Final = 5_000
-LIVE_NAMES: Final = tuple(sorted(LIVE))
+__all__ = [
+    "Batch",
+    "CannotOpenDatabase",
+    "ClaimOffer",
+    "CommandReused",
+    "Database",
+    "DatabaseUnavailable",
+    "JobNotFound",
+    "JobStore",
+    "Outcome",
+    "Situation",
+    "StreamMoved",
+    "UnreadableEvent",
+    "WorkerRecord",
+    "snapshot_due",
+]
+
+ASKED_AT_ONCE: Final = 500  # ids in one query
 
 
 class JobNotFound(Exception):
@@ -43,13 +53,25 @@ class JobNotFound(Exception):
         super().__init__(f"Job {job_id} not found in namespace {namespace}")
 
 
-class StreamMoved(Exception):
-    """Somebody else appended to the stream first: read what is new, and decide again."""
+class CommandReused(JobError):
+    """A command id names one command; this one came with something else before."""
+
+    def __init__(self, command_id: str, command: str, job_id: UUID) -> None:
+        self.command_id, self.command, self.job_id = command_id, command, job_id
+        super().__init__(f"The command id {command_id!r} was used before, for {command} on job {job_id}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What an operator's command must know of the job's worker, as it is in the deciding transaction."""
+
+    worker_alive: bool  # it holds a live lease
+    reached: Mapping[int, Progress]  # by steps in their own transactions
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command did: the events it appended (none: it was so already) and the job after."""
+    """What a command did: the events it appended (none: it was so already) and the job before and after."""
 
     events: tuple[JobEvent, ...]
     before: Job
@@ -61,216 +83,188 @@ class Outcome:
 
 
 class JobStore:
-    """Jobs of one event store, all namespaces."""
+    """Jobs of one event store, all namespaces. Safe to use from many threads; make one per process."""
 
     def __init__(self, database: Database, surroundings: Surroundings) -> None:
         prepare(database)
         self.database = database
         self.surroundings = surroundings
-        self._recorder = recorder_for(database, "milepost_events")
+        self._streams = Streams(database)
+        self._leases = Leases(self._streams, surroundings)
+        self._workers = Workers(database, surroundings)
 
-    # -- reading
-
-    def history(self, job_id: UUID, after: int = 0) -> Iterator[RecordedEvent]:
-        """The job's events with a version above `after`, in order."""
-        while True:
-            page = self._recorder.select_events(job_id, gt=after, limit=PAGE)
-            for stored in page:
-                yield decode(stored)
-            if len(page) < PAGE:
-                return
-            after = page[-1].originator_version
-
-    def load(self, job_id: UUID) -> Job:
-        """The fold of the job's history; version 0 where there is none."""
-        return self.catch_up(Job(job_id))
-
-    def catch_up(self, job: Job) -> Job:
-        """The job with whatever was appended since."""
-        for recorded in self.history(job.id, job.version):
-            job = evolve(job, recorded)
-        return job
-
-    # -- writing
-
-    def append(self, batch: Batch) -> Job:
-        """All its events and rows, or none. Raises StreamMoved when the stream has gone on."""
-        if not batch.recorded:
-            return batch.after
-        try:
-            with self.database.write() as connection:
-                self._write(connection, batch)
-        except IntegrityError as error:
-            raise StreamMoved from error
-        except sa.exc.IntegrityError as error:
-            raise StreamMoved from error
-        return batch.after
-
-    def _write(self, connection: sa.Connection, batch: Batch) -> None:
-        try:
-            self._recorder._insert_events(cursor_of(connection), [encode(recorded) for recorded in batch.recorded])
-        except Exception as error:
-            if "UNIQUE" in str(error):
-                raise IntegrityError(str(error)) from error
-            raise
-        job_id = str(batch.after.id)
-        if batch.resets_steps and batch.before.total:
-            connection.execute(steps.delete().where(steps.c.job_id == job_id))
-        connection.execute(_UPSERT_JOB, batch.job_rows())
-        if rows := batch.step_rows():
-            connection.execute(_UPSERT_STEP, rows)
-        if rows := batch.status_rows():
-            connection.execute(status_changes.insert(), rows)
-        if batch.after.worker is None:
-            connection.execute(leases.delete().where(leases.c.job_id == job_id))
+    # What operators ask for
 
     def start(self, command: StartJob, origin: Origin, command_id: str | None = None) -> tuple[Job, bool]:
-        """The job, and whether it is new: not so when the command or the key is that of a live one."""
+        """The job, and whether it is new: not so when the command or the key is that of a job already."""
         batch = Batch(Job(self.surroundings.new_id()), origin, self.surroundings)
         batch.do(command)
         with self.database.write() as connection:
-            known = self._same(connection, command, command_id)
+            known = self._started_by(connection, command, command_id) or _live_with_key(connection, command)
             if known is None:
-                self._write(connection, batch)
-                if command_id:
-                    row = {"namespace": command.namespace, "command_id": command_id}
-                    connection.execute(commands.insert(), {**row, "job_id": str(batch.after.id)})
+                self._streams.write(connection, batch)
+            if command_id:
+                _remember(connection, command.namespace, command_id, known or batch.after.id, "StartJob")
         return (batch.after, True) if known is None else (self.load(known), False)
 
-    def _same(self, connection: sa.Connection, command: StartJob, command_id: str | None) -> UUID | None:
-        found: str | None = None
-        if command_id:
-            found = connection.scalar(
-                sa.select(commands.c.job_id).where(
-                    commands.c.namespace == command.namespace, commands.c.command_id == command_id
-                )
-            )
-        if found is None and command.key is not None:
-            found = connection.scalar(
-                sa.select(jobs.c.id).where(
-                    jobs.c.namespace == command.namespace,
-                    jobs.c.type == command.job_type,
-                    jobs.c.key == command.key,
-                    jobs.c.status.in_(LIVE_NAMES),
-                )
-            )
-        return UUID(found) if found else None
+    def _started_by(self, connection: sa.Connection, command: StartJob, command_id: str | None) -> UUID | None:
+        seen = _seen(connection, command.namespace, command_id)
+        if seen is None:
+            return None
+        job_id, name = seen
+        if name != "StartJob":
+            raise CommandReused(command_id or "", name, job_id)
+        return job_id
 
     def execute(
         self,
         namespace: str,
         job_id: UUID,
-        command: Callable[[bool], JobCommand],
+        make: Callable[[Situation], OperatorCommand],
         origin: Origin,
         expected_version: int | None = None,
+        command_id: str | None = None,
+        dry_run: bool = False,
     ) -> Outcome:
-        """Decide an operator's command in one transaction; `command` is told if a worker is alive.
+        """Decide an operator's command in one transaction; with `dry_run` only say what it would do.
 
-        Raises JobNotFound, VersionMismatch, or what the domain refuses it with.
+        A command id that was seen before changes nothing. Raises JobNotFound (also for a job of another
+        namespace), VersionMismatch, CommandReused, or what the domain refuses it with.
         """
-        known = self.load(job_id)
-        with self.database.write() as connection:
-            fresh = self._recorder_tail(connection, known)
-            if fresh.status is None or fresh.facts.namespace != namespace:
+        known = self.load(job_id)  # may be long: not under the write lock
+        with self.database.read() if dry_run else self.database.write() as connection:
+            job = self._streams.tail(connection, known)
+            if job.status is None or job.facts.namespace != namespace:
                 raise JobNotFound(job_id, namespace)
-            if expected_version is not None and expected_version != fresh.version:
-                raise VersionMismatch(job_id, expected_version, fresh.version)
-            batch = Batch(fresh, origin, self.surroundings)
-            events = batch.do(command(self._lease_alive(connection, job_id)))
-            if events:
-                self._write(connection, batch)
-        return Outcome(tuple(events), fresh, batch.after)
+            situation = Situation(self._leases.alive(connection, job_id), checkpoints_of(connection, job))
+            command = make(situation)
+            name = type(command).__name__
+            seen = _seen(connection, namespace, command_id)
+            if seen == (job_id, name):
+                return Outcome((), job, job)
+            if seen is not None:
+                raise CommandReused(command_id or "", seen[1], seen[0])
+            if expected_version is not None and expected_version != job.version:
+                raise VersionMismatch(job_id, expected_version, job.version)
+            batch = Batch(job, origin, self.surroundings)
+            events = batch.do(command)
+            if events and not dry_run:
+                self._streams.write(connection, batch)
+            if command_id and not dry_run:
+                _remember(connection, namespace, command_id, job_id, name)
+        return Outcome(tuple(events), job, batch.after)
 
-    def _recorder_tail(self, connection: sa.Connection, job: Job) -> Job:
-        """What came since the load, read under the write lock so that nobody can come between."""
-        rows = connection.exec_driver_sql(
-            "SELECT originator_version, topic, state FROM milepost_events"
-            " WHERE originator_id=? AND originator_version>? ORDER BY originator_version",
-            (job.id.hex, job.version),
-        )
-        from eventsourcing.persistence import StoredEvent
+    # What workers claim and append
 
-        for version, topic, state in rows:
-            job = evolve(job, decode(StoredEvent(job.id, version, topic, state)))
-        return job
+    def claim(
+        self,
+        worker: str,
+        offers: Mapping[str, ClaimOffer],
+        lease_seconds: float,
+        origin: Origin,
+        *,
+        only: UUID | None = None,
+        skip: Collection[UUID] = (),
+        accepts: Accepts = lambda job_type, request: None,
+    ) -> Job | None:
+        """Take the oldest job that waits for a worker; None where there is none of these types within its limits.
 
-    def _lease_alive(self, connection: sa.Connection, job_id: UUID) -> bool:
-        expires = connection.scalar(sa.select(leases.c.expires_at).where(leases.c.job_id == str(job_id)))
-        return expires is not None and expires > self.surroundings.now().timestamp()
+        A job that the worker does not accept is left to others for as long as this process lives, and says why.
+        """
+        return self._leases.claim(worker, offers, lease_seconds, origin, only=only, skip=skip, accepts=accepts)
 
-    # -- claims and leases
+    def append(self, batch: Batch) -> Job:
+        """All its events and rows, or none. Raises StreamMoved, or DatabaseUnavailable."""
+        return self._streams.append(batch)
 
-    def claim(self, worker: str, types: dict[str, int | None], lease_seconds: float, origin: Origin) -> Job | None:
-        """Take the oldest job that waits for a worker of these types (type → how many at once)."""
-        now = self.surroundings.now().timestamp()
-        if not self._candidates(types, now):
-            return None
-        with self.database.write() as connection:
-            for row in self._candidates(types, now, connection):
-                job = self._recorder_tail(connection, Job(UUID(row.id)))
-                batch = Batch(job, origin, self.surroundings)
-                batch.do(ClaimJob(worker))
-                self._write(connection, batch)
-                lease = {
-                    "job_id": row.id,
-                    "worker": worker,
-                    "claim": batch.after.claim,
-                    "type": row.type,
-                    "key": row.key,
-                    "expires_at": now + lease_seconds,
-                }
-                connection.execute(_UPSERT_LEASE, lease)
-                return batch.after
-        return None
+    def renew(self, worker: str, lease_seconds: float) -> frozenset[UUID]:
+        """A worker's heartbeat: prolong its leases. The jobs that it still holds."""
+        return self._leases.renew(worker, lease_seconds)
 
-    def _candidates(
-        self, types: dict[str, int | None], now: float, connection: sa.Connection | None = None
-    ) -> list[sa.Row[tuple[str, str, str]]]:
-        if connection is None:
-            with self.database.read() as reader:
-                return self._candidates(types, now, reader)
-        busy = dict(
-            connection.execute(
-                sa.select(leases.c.type, sa.func.count()).where(leases.c.expires_at > now).group_by(leases.c.type)
-            ).all()
-        )
-        open_types = [name for name, limit in types.items() if limit is None or busy.get(name, 0) < limit]
-        held = sa.select(leases.c.job_id).where(leases.c.expires_at > now)
-        return list(
-            connection.execute(
-                sa.select(jobs.c.id, jobs.c.type, jobs.c.key)
-                .where(
-                    jobs.c.status.in_(LIVE_NAMES),
-                    jobs.c.type.in_(open_types),
-                    jobs.c.id.not_in(held),
-                )  # fmt: skip
-                .order_by(jobs.c.id)
-                .limit(1)
-            )
-        )
+    def drop_lease(self, worker: str, job_id: UUID) -> None:
+        """Give up a job without a word in its history, where this worker cannot even read it on."""
+        self._leases.drop(worker, job_id)
 
-    def renew(self, worker: str, lease_seconds: float) -> None:
-        """Prolong all leases of the worker: its heartbeat."""
-        expires = self.surroundings.now().timestamp() + lease_seconds
-        with self.database.write() as connection:
-            connection.execute(leases.update().where(leases.c.worker == worker).values(expires_at=expires))
+    def register_worker(self, worker: WorkerRecord, lease_seconds: float) -> None:
+        """Say that a worker lives; forget those that have been silent for an hour."""
+        self._workers.register(worker, lease_seconds)
 
-    def checkpoints_of(self, job_id: UUID) -> dict[int, Progress]:
-        """What steps reached in their own transactions, by step."""
+    def deregister_worker(self, name: str) -> None:
+        """Say that a worker ends."""
+        self._workers.deregister(name)
+
+    def note_refusals(self, worker: str, known_types: Collection[str]) -> None:
+        """Write why jobs of types that the worker does not know wait; writes nothing when nothing is new."""
+        self._workers.note_refusals(worker, known_types)
+
+    def note_refusal(self, job_id: UUID, worker: str, why: str) -> None:
+        """Write why a worker does not take a job."""
+        self._workers.note_refusal(job_id, worker, why)
+
+    def take_snapshot(self, job: Job) -> None:
+        """Keep the fold as it is now, so that `load` need not begin at the first event. See `snapshot_due`."""
+        snapshots.take(self.database, job)
+
+    # What both read
+
+    def history(self, job_id: UUID, after: int = 0) -> Iterator[RecordedEvent]:
+        """The job's events with a version above `after`, in order; page by page, so it may be long."""
+        return self._streams.history(job_id, after)
+
+    def load(self, job_id: UUID) -> Job:
+        """The fold of the job's history, from its newest usable snapshot; version 0 where there is none."""
+        return self._streams.load(job_id)
+
+    def catch_up(self, job: Job) -> Job:
+        """The job with whatever was appended since."""
+        return self._streams.catch_up(job)
+
+    def versions(self, job_ids: Collection[UUID]) -> dict[UUID, int]:
+        """How far each job's stream has gone; cheap. Ids that nobody has are left out."""
+        ids = [str(job_id) for job_id in job_ids]
+        if not ids:
+            return {}
         with self.database.read() as connection:
-            rows = connection.execute(
-                sa.select(checkpoints.c.step, checkpoints.c.progress).where(checkpoints.c.job_id == str(job_id))
-            )
-            return {row.step: Progress(**json.loads(row.progress)) for row in rows}
+            return {
+                UUID(job_id): version
+                for first in range(0, len(ids), ASKED_AT_ONCE)
+                for job_id, version in connection.execute(
+                    sa.select(jobs.c.id, jobs.c.version).where(jobs.c.id.in_(ids[first : first + ASKED_AT_ONCE]))
+                )
+            }
+
+    def snapshot_version(self, job_id: UUID) -> int:
+        """The version of the newest usable snapshot; 0 where there is none."""
+        with self.database.read() as connection:
+            return snapshots.newest_version(connection, job_id)
 
 
-def _upsert(table: sa.Table) -> sa.Insert:
-    statement = insert(table)
-    keys = [column.name for column in table.primary_key.columns]
-    changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+def _live_with_key(connection: sa.Connection, command: StartJob) -> UUID | None:
+    if command.key is None:
+        return None
+    found: str | None = connection.scalar(
+        sa.select(jobs.c.id).where(
+            jobs.c.namespace == command.namespace,
+            jobs.c.type == command.job_type,
+            jobs.c.key == command.key,
+            jobs.c.live,
+        )
+    )
+    return UUID(found) if found else None
 
 
-_UPSERT_JOB: Final = _upsert(jobs)
-_UPSERT_STEP: Final = _upsert(steps)
-_UPSERT_LEASE: Final = _upsert(leases)
+def _seen(connection: sa.Connection, namespace: str, command_id: str | None) -> tuple[UUID, str] | None:
+    """The job and the command that this command id was first used for."""
+    if not command_id:
+        return None
+    row = connection.execute(
+        sa.select(commands.c.job_id, commands.c.command).where(
+            commands.c.namespace == namespace, commands.c.command_id == command_id
+        )
+    ).one_or_none()
+    return (UUID(row.job_id), row.command) if row else None
+
+
+def _remember(connection: sa.Connection, namespace: str, command_id: str, job_id: UUID, name: str) -> None:
+    if _seen(connection, namespace, command_id) is None:
+        connection.exec_driver_sql(insert(commands), (namespace, command_id, str(job_id), name))

@@ -66,9 +66,9 @@ def running_with(policy: e.Policy, steps: int = 2, has_cleanup: bool = False) ->
     """A job of that policy whose steps may start."""
     return given(
         STARTED.model_copy(update={"policy": policy}),
-        CLAIMED,
+        CLAIMED.model_copy(update={"has_cleanup": has_cleanup}),
         e.StepsPlanned(first=0, steps=tuple(e.PlannedStep(name=f"s{n}") for n in range(steps))),
-        e.JobPrepared(total_steps=steps, has_cleanup=has_cleanup),
+        e.JobPrepared(total_steps=steps),
     )
 
 

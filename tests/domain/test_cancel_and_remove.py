@@ -11,6 +11,7 @@ from tests.domain.givens import (
     BOOM,
     CANCEL_REQUESTED,
     CANCELLED,
+    CLAIMED,
     IN_STATUS,
     PREPARING,
     REMOVED,
@@ -59,6 +60,12 @@ def test_a_job_with_a_cleanup_hook_is_cancelled_by_a_worker_that_runs_it() -> No
 
     job = after(job, c.ClaimJob(worker="w2"), c.Advance(claim=2))
     assert (job.status, job.worker) == (JobStatus.CANCELLED, None)
+
+
+def test_a_job_that_was_cancelled_before_its_steps_were_planned_is_cleaned_up_all_the_same() -> None:
+    claimed = given(STARTED, CLAIMED.model_copy(update={"has_cleanup": True}), STOP_REQUESTED, STOPPED)
+
+    assert after(claimed, GONE).status is JobStatus.CANCELLING
 
 
 def test_a_cancelling_job_of_a_dead_worker_with_a_cleanup_hook_waits_for_the_next_worker() -> None:

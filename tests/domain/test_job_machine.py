@@ -104,12 +104,12 @@ class JobMachine(RuleBasedStateMachine):
         if really:
             self.obey(c.RemoveJob())
 
-    @rule(reached=st.dictionaries(steps, reaching, max_size=2), really=seldom)
+    @rule(reached=st.dictionaries(steps, reaching, max_size=2), has_cleanup=st.booleans(), really=seldom)
     @precondition(lambda self: self.may(e.JobClaimed))
-    def claim(self, reached: dict[int, e.Progress], really: bool) -> None:
+    def claim(self, reached: dict[int, e.Progress], has_cleanup: bool, really: bool) -> None:
         """By the first worker, or by the next one after a crash or a lost lease."""
         if really or self.job.worker is None:
-            self.obey(c.ClaimJob(worker=f"w{self.job.claim + 1}", reached=reached))
+            self.obey(c.ClaimJob(f"w{self.job.claim + 1}", reached, has_cleanup))
 
     @rule(count=st.integers(0, 3))
     @precondition(lambda self: self.may(e.StepsPlanned))
@@ -117,10 +117,10 @@ class JobMachine(RuleBasedStateMachine):
         planned = tuple(e.PlannedStep(name=f"s{n}") for n in range(self.job.total, min(self.job.total + count, 5)))
         self.obey(c.PlanSteps(claim=self.job.claim, first=self.job.total, steps=planned))
 
-    @rule(has_cleanup=st.booleans())
+    @rule()
     @precondition(lambda self: self.may(e.JobPrepared))
-    def prepare(self, has_cleanup: bool) -> None:
-        self.obey(c.PrepareJob(claim=self.job.claim, has_cleanup=has_cleanup))
+    def prepare(self) -> None:
+        self.obey(c.PrepareJob(claim=self.job.claim))
 
     @rule()
     @precondition(lambda self: self.job.status in (S.PENDING, S.PREPARING))

@@ -80,7 +80,7 @@ def test_no_step_is_planned_once_the_plan_is_whole() -> None:
 def test_a_prepared_job_says_how_many_steps_it_has() -> None:
     job = after(given(*PREPARING), plan(0, A, B))
 
-    assert decide(job, c.PrepareJob(claim=1, has_cleanup=True)) == [e.JobPrepared(total_steps=2, has_cleanup=True)]
+    assert decide(job, c.PrepareJob(claim=1)) == [e.JobPrepared(total_steps=2)]
 
 
 def test_no_step_starts_before_the_job_is_prepared() -> None:

@@ -63,9 +63,9 @@ def from_operators(job: Job) -> Iterator[c.JobCommand]:
 def from_workers(job: Job) -> Iterator[c.JobCommand]:
     claim = job.claim
     yield c.ClaimJob(worker="w")
+    yield c.ClaimJob(worker="w", has_cleanup=True)
     yield c.PlanSteps(claim=claim, first=job.total, steps=PLAN[job.total :])
     yield c.PrepareJob(claim=claim)
-    yield c.PrepareJob(claim=claim, has_cleanup=True)
     yield c.Advance(claim=claim)
     yield c.CompleteJob(claim=claim)
     yield c.FailJob(claim=claim, error=BOOM)

@@ -76,8 +76,8 @@ class SimulatedLink:
         else:
             pause()
 
-    def planned(self, first: int, steps: tuple[PlannedStep, ...]) -> None:
-        self._report(Planned(first, steps), wait=True)
+    def planned(self, first: int, steps: tuple[PlannedStep, ...], *, wait: bool) -> None:
+        self._report(Planned(first, steps), wait=wait)
 
     def asked_to_stop(self) -> bool:
         return self._activity.asked_to_stop()

@@ -1,0 +1,173 @@
+"""Who may run a job, and until when: claims, heartbeats and takeovers. See ADR/0004."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from milepost.domain.commands import ClaimJob
+from milepost.domain.envelope import Origin
+from milepost.domain.errors import JobError
+from milepost.domain.events import Json
+from milepost.domain.job import Job
+from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store.batch import Batch
+from milepost.infrastructure.event_store.checkpoints import checkpoints_of
+from milepost.infrastructure.event_store.codec import UnreadableEvent
+from milepost.infrastructure.event_store.read_models import upsert
+from milepost.infrastructure.event_store.schema import jobs, leases, refusals, workers
+from milepost.infrastructure.event_store.streams import Streams
+from milepost.infrastructure.event_store.workers import note_refusal
+
+CLAIM_TRIES: Final = 100
+
+Accepts = Callable[[str, dict[str, Json]], str | None]  # job type and request → why not, or None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOffer:
+    """What a worker says of a job type that it takes.
+
+    running, running_per_key: how many jobs of the type, and of one limit key, may run at once over all workers
+    (None: any number). has_cleanup: it has code to call when a job is cancelled.
+    """
+
+    running: int | None = None
+    running_per_key: int | None = None
+    has_cleanup: bool = False
+
+
+class Leases:
+    """The claims on the jobs of one event store."""
+
+    def __init__(self, streams: Streams, surroundings: Surroundings) -> None:
+        self._streams = streams
+        self._database = streams.database
+        self._surroundings = surroundings
+        self._left_alone: defaultdict[str, set[UUID]] = defaultdict(set)  # by worker: unreadable, or not accepted
+
+    def claim(
+        self,
+        worker: str,
+        offers: Mapping[str, ClaimOffer],
+        lease_seconds: float,
+        origin: Origin,
+        *,
+        only: UUID | None = None,
+        skip: Collection[UUID] = (),
+        accepts: Accepts = lambda job_type, request: None,
+    ) -> Job | None:
+        """Take the oldest job that waits for a worker; None where there is none of these types within its limits.
+
+        A job that the worker does not accept is left to others for as long as this process lives, and says why.
+        """
+        for _ in range(CLAIM_TRIES):
+            with self._database.read() as connection:
+                waits = self._oldest(connection, worker, offers, only, {*skip, *self._left_alone[worker]})
+            if waits is None:
+                return None
+            try:
+                known = self._streams.load(waits)  # may be long: not under the write lock
+                why_not = accepts(known.facts.job_type, known.facts.request)
+                if why_not is not None:
+                    self._give_up(waits, worker, why_not)
+                    continue
+                claimed = self._take(known, worker, offers, lease_seconds, origin)
+            except (UnreadableEvent, JobError) as error:
+                self._give_up(waits, worker, str(error))
+            else:
+                if claimed is not None:
+                    return claimed
+        return None
+
+    def _take(
+        self, known: Job, worker: str, offers: Mapping[str, ClaimOffer], lease_seconds: float, origin: Origin
+    ) -> Job | None:
+        """Claim it if it is still to be had: another worker may have been faster."""
+        with self._database.write() as connection:
+            if self._oldest(connection, worker, offers, known.id, ()) is None:
+                return None
+            fresh = self._streams.tail(connection, known)
+            batch = Batch(fresh, origin, self._surroundings)
+            has_cleanup = offers[fresh.facts.job_type].has_cleanup
+            batch.do(ClaimJob(worker, checkpoints_of(connection, fresh), has_cleanup))
+            self._streams.write(connection, batch)
+            job, job_id = batch.after, str(fresh.id)
+            expires_at = self._now() + lease_seconds
+            lease = (job_id, worker, job.claim, job.facts.job_type, job.facts.limit_key, expires_at)
+            connection.exec_driver_sql(upsert(leases), lease)
+            connection.execute(refusals.delete().where(refusals.c.job_id == job_id))
+            return job
+
+    def _oldest(
+        self,
+        connection: sa.Connection,
+        worker: str,
+        offers: Mapping[str, ClaimOffer],
+        only: UUID | None,
+        skip: Collection[UUID],
+    ) -> UUID | None:
+        """The first job, in the order of starting, that could be claimed now."""
+        now = self._now()
+        counted = connection.execute(
+            sa.select(leases.c.type, leases.c.limit_key, sa.func.count())
+            .where(leases.c.expires_at > now)
+            .group_by(leases.c.type, leases.c.limit_key)
+        ).all()
+        # A worker's own lease that ran out unnoticed is prolonged by its next heartbeat, not claimed again.
+        held = sa.exists().where(
+            leases.c.job_id == jobs.c.id, sa.or_(leases.c.expires_at > now, leases.c.worker == worker)
+        )
+        free = sa.and_(jobs.c.live, ~held, jobs.c.id.not_in([str(job_id) for job_id in skip]))
+        if only is not None:
+            free = sa.and_(free, jobs.c.id == str(only))
+        found: list[str] = []
+        for job_type, offer in offers.items():
+            running = {key: count for of_type, key, count in counted if of_type == job_type}
+            if offer.running is None or sum(running.values()) < offer.running:
+                # A query per type: each is one seek in an index, however many jobs wait behind a limit.
+                waiting = sa.select(jobs.c.id).where(free, jobs.c.type == job_type, _within(offer, running))
+                found.extend(connection.scalars(waiting.order_by(jobs.c.id).limit(1)))
+        return UUID(min(found)) if found else None
+
+    def _give_up(self, job_id: UUID, worker: str, why: str) -> None:
+        """A job that cannot be run here must not keep the others from being claimed."""
+        self._left_alone[worker].add(job_id)
+        with self._database.write() as connection:
+            note_refusal(connection, job_id, worker, why, self._surroundings.now())
+
+    def renew(self, worker: str, lease_seconds: float) -> frozenset[UUID]:
+        """Prolong all leases of the worker, and its own life: its heartbeat. The jobs that it still holds."""
+        now = self._now()
+        mine = leases.c.worker == worker
+        with self._database.write() as connection:
+            connection.execute(leases.update().where(mine).values(expires_at=now + lease_seconds))
+            connection.execute(
+                workers.update().where(workers.c.name == worker).values(beat_at=now, expires_at=now + lease_seconds)
+            )
+            held = connection.scalars(sa.select(leases.c.job_id).where(mine)).all()
+        return frozenset(UUID(job_id) for job_id in held)
+
+    def drop(self, worker: str, job_id: UUID) -> None:
+        """Give up a lease without a word in the history, for a job that this worker cannot even read on."""
+        with self._database.write() as connection:
+            connection.execute(leases.delete().where(leases.c.worker == worker, leases.c.job_id == str(job_id)))
+
+    def alive(self, connection: sa.Connection, job_id: UUID) -> bool:
+        """Whether a worker holds the job now."""
+        expires_at = connection.scalar(sa.select(leases.c.expires_at).where(leases.c.job_id == str(job_id)))
+        return expires_at is not None and expires_at > self._now()
+
+    def _now(self) -> float:
+        return self._surroundings.now().timestamp()
+
+
+def _within(offer: ClaimOffer, running: Mapping[str | None, int]) -> sa.ColumnElement[bool]:
+    """Jobs whose limit key is not at its limit; jobs without one have no such limit."""
+    if offer.running_per_key is None:
+        return sa.true()
+    full = [key for key, count in running.items() if key is not None and count >= offer.running_per_key]
+    return sa.or_(jobs.c.limit_key.is_(None), jobs.c.limit_key.not_in(full))

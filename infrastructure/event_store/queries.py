@@ -1,0 +1,325 @@
+"""What is known of jobs, read from the read models: lists by page, one job, its steps, why it waits."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.schema import jobs, leases, refusals, status_changes, steps, workers
+
+Row = Mapping[str, Any]  # of a table, by column
+
+SHORTEST_ID: Final = 13  # the time of a UUIDv7 to the millisecond: 019ab3c4-d5e6
+MATCHES_SHOWN: Final = 10
+ID_SLACK: Final = timedelta(minutes=1)  # an id is made a little before its job is recorded
+REMOVED: Final = "Removed"
+WAITS: Final = frozenset({"Pending", "Preparing", "Running", "Stopping", "Cancelling"})
+BUSY: Final = "every worker that knows its type is busy, or the type's limit is reached"
+_HEX: Final = re.compile(r"[0-9a-f]{1,32}")
+
+
+class InvalidJobId(Exception):
+    """What was given is neither a job's id nor the beginning of one."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(f"'{text}' is not a job id, nor the beginning of one")
+
+
+class NoSuchJob(Exception):
+    """No job of this namespace has an id that begins so."""
+
+    def __init__(self, text: str, namespace: str) -> None:
+        self.text, self.namespace = text, namespace
+        super().__init__(f"Job '{text}' not found in namespace {namespace}")
+
+
+class AmbiguousJobId(Exception):
+    """Several jobs have an id that begins so."""
+
+    def __init__(self, prefix: str, matches: Sequence[str]) -> None:
+        self.prefix, self.matches = prefix, tuple(matches)
+        more = " and more" if len(matches) >= MATCHES_SHOWN else ""
+        super().__init__(f"'{prefix}' is the beginning of several job ids: {', '.join(matches)}{more}")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are meant; what is empty does not matter. `since` and `until` are of the creation."""
+
+    statuses: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some jobs, and whether there are more behind the last."""
+
+    rows: tuple[Row, ...]
+    more: bool
+
+
+class JobQueries:
+    """The read side of one event store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- jobs
+
+    def page(
+        self,
+        namespace: str,
+        meant: JobFilter = JobFilter(),
+        *,
+        limit: int,
+        after: str | None = None,
+        oldest_first: bool = False,
+    ) -> JobPage:
+        """The jobs behind the one with the id `after`, newest first: ids are ordered by time."""
+        chosen = sa.select(jobs).where(*_conditions(namespace, meant))
+        if after is not None:
+            chosen = chosen.where(jobs.c.id > after if oldest_first else jobs.c.id < after)
+        chosen = chosen.order_by(jobs.c.id if oldest_first else jobs.c.id.desc()).limit(limit + 1)
+        rows = self._rows(chosen)
+        return JobPage(tuple(rows[:limit]), len(rows) > limit)
+
+    def ids(self, namespace: str, meant: JobFilter) -> list[str]:
+        """The ids of all that is meant, oldest first."""
+        chosen = sa.select(jobs.c.id).where(*_conditions(namespace, meant)).order_by(jobs.c.id)
+        return [row["id"] for row in self._rows(chosen)]
+
+    def counts(self, namespace: str, meant: JobFilter = JobFilter()) -> dict[str, int]:
+        """How many jobs there are of each status."""
+        counted = (
+            sa.select(jobs.c.status, sa.func.count().label("jobs"))
+            .where(*_conditions(namespace, meant))
+            .group_by(jobs.c.status)
+        )
+        return {row["status"]: row["jobs"] for row in self._rows(counted)}
+
+    def resolve(self, namespace: str, text: str) -> str:
+        """The id that begins with `text`. Raises InvalidJobId, NoSuchJob, AmbiguousJobId."""
+        prefix = id_prefix(text)
+        chosen = (
+            sa.select(jobs.c.id, jobs.c.status)
+            .where(jobs.c.namespace == namespace, *_begins_with(prefix))
+            .order_by(jobs.c.id.desc())
+            .limit(MATCHES_SHOWN)
+        )
+        found = self._rows(chosen)
+        if not found:
+            raise NoSuchJob(text, namespace)
+        # A removed job is met by its prefix only where that means no other one.
+        meant = [row["id"] for row in found if row["status"] != REMOVED] or [row["id"] for row in found]
+        if len(meant) > 1:
+            raise AmbiguousJobId(text, meant)
+        return str(meant[0])
+
+    def beginning(self, namespace: str, prefix: str, limit: int) -> list[Row]:
+        """The id, type and status of the newest jobs whose id begins so."""
+        chosen = sa.select(jobs.c.id, jobs.c.type, jobs.c.status).where(
+            jobs.c.namespace == namespace, jobs.c.status != REMOVED, *_begins_with(prefix)
+        )
+        return self._rows(chosen.order_by(jobs.c.id.desc()).limit(limit))
+
+    def job(self, namespace: str, job_id: str) -> Row:
+        """The job with this whole id. Raises NoSuchJob."""
+        found = self._rows(sa.select(jobs).where(jobs.c.id == job_id, jobs.c.namespace == namespace))
+        if not found:
+            raise NoSuchJob(job_id, namespace)
+        return found[0]
+
+    def shortened(self, namespace: str, ids: Collection[str]) -> dict[str, str]:
+        """Each id as short as it can be and still mean only this job, from SHORTEST_ID characters on."""
+        neighbour = jobs.alias("neighbour")
+
+        def beside(which: Any, condition: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+            return sa.select(which).where(neighbour.c.namespace == namespace, condition).scalar_subquery()
+
+        chosen = sa.select(
+            jobs.c.id,
+            beside(sa.func.max(neighbour.c.id), neighbour.c.id < jobs.c.id).label("before"),
+            beside(sa.func.min(neighbour.c.id), neighbour.c.id > jobs.c.id).label("behind"),
+        ).where(jobs.c.id.in_(ids))
+        return {row["id"]: _shortest(row["id"], row["before"], row["behind"]) for row in self._rows(chosen)}
+
+    def status_changes(self, job_ids: Collection[str]) -> dict[str, list[Row]]:
+        """The statuses each job went through, oldest first."""
+        chosen = (
+            sa.select(status_changes)
+            .where(status_changes.c.job_id.in_(job_ids))
+            .order_by(status_changes.c.job_id, status_changes.c.version)
+        )
+        found: dict[str, list[Row]] = {job_id: [] for job_id in job_ids}
+        for row in self._rows(chosen):
+            found[row["job_id"]].append(row)
+        return found
+
+    # -- steps
+
+    def steps(
+        self, job_id: str, *, after: int = -1, limit: int | None = None, statuses: Iterable[str] = ()
+    ) -> list[Row]:
+        """The job's steps with an index above `after`, in order."""
+        chosen = sa.select(steps).where(steps.c.job_id == job_id, steps.c.step > after)
+        if wanted := tuple(statuses):
+            chosen = chosen.where(steps.c.status.in_(wanted))
+        return self._rows(chosen.order_by(steps.c.step).limit(limit))
+
+    def noteworthy_steps(self, job_id: str, limit: int) -> list[Row]:
+        """At most so many steps: first those that failed or are under way, then the others; in order."""
+        order = sa.case(
+            (steps.c.status == "Failed", 0),
+            (steps.c.status.in_(("Running", "Waiting", "Stopped")), 1),
+            (sa.and_(steps.c.status == "Pending", steps.c.attempt > 0), 1),
+            (steps.c.status == "Pending", 2),
+            else_=3,
+        )
+        chosen = sa.select(steps).where(steps.c.job_id == job_id).order_by(order, steps.c.step).limit(limit)
+        return sorted(self._rows(chosen), key=lambda row: row["step"])
+
+    def begun_steps(self, job_id: str, limit: int) -> list[Row]:
+        """Steps that have begun and not ended: where a job stands."""
+        chosen = sa.select(steps).where(
+            steps.c.job_id == job_id, steps.c.attempt > 0, steps.c.status.not_in(("Succeeded", "Failed", "Cancelled"))
+        )
+        return self._rows(chosen.order_by(steps.c.step).limit(limit))
+
+    # -- who works, and who waits for what
+
+    def live_workers(self, now: datetime) -> list[Row]:
+        """The workers whose heartbeat is not overdue, and how many jobs each holds."""
+        held = (
+            sa.select(sa.func.count())
+            .where(leases.c.worker == workers.c.name, leases.c.expires_at > now.timestamp())
+            .scalar_subquery()
+        )
+        chosen = sa.select(workers, held.label("jobs")).where(workers.c.expires_at > now.timestamp())
+        return self._rows(chosen.order_by(workers.c.name))
+
+    def waiting(self, rows: Collection[Row], now: datetime) -> dict[str, str]:
+        """Why each of the jobs that nobody works on waits; the others are not in it."""
+        live = [row for row in rows if row["status"] in WAITS]
+        if not live:
+            return {}
+        ids = [row["id"] for row in live]
+        held = {
+            row["job_id"]
+            for row in self._rows(
+                sa.select(leases.c.job_id).where(leases.c.job_id.in_(ids), leases.c.expires_at > now.timestamp())
+            )
+        }
+        unheld = [row for row in live if row["id"] not in held]
+        if not unheld:
+            return {}
+        # One that takes no types at all runs a job of its own, and is no help to others.
+        there = [worker for worker in self.live_workers(now) if worker["types"] != "[]"]
+        reasons = self._refusals(ids, {worker["name"] for worker in there})
+        return {row["id"]: _why(row, there, reasons.get(row["id"], [])) for row in unheld}
+
+    def work_left(self, types: Collection[str], worker: str) -> bool:
+        """Whether a job of these types, in any namespace, is not at rest and was not refused by this worker."""
+        refused = sa.select(refusals.c.job_id).where(refusals.c.worker == worker)
+        chosen = sa.select(jobs.c.id).where(
+            jobs.c.status.in_(sorted(WAITS)), jobs.c.type.in_(types), jobs.c.id.not_in(refused)
+        )
+        return bool(self._rows(chosen.limit(1)))
+
+    def _refusals(self, ids: Collection[str], living: Collection[str]) -> dict[str, list[str]]:
+        chosen = sa.select(refusals).where(refusals.c.job_id.in_(ids), refusals.c.worker.in_(living))
+        found: dict[str, list[str]] = {}
+        for row in self._rows(chosen.order_by(refusals.c.worker)):
+            found.setdefault(row["job_id"], []).append(row["why"])
+        return found
+
+    # -- the event store
+
+    def namespaces(self) -> list[Row]:
+        """The namespaces that have jobs, with how many there are and how many of them are not at rest."""
+        live = sa.func.count(sa.case((jobs.c.status.in_(sorted(WAITS)), 1)))
+        chosen = (
+            sa.select(jobs.c.namespace.label("name"), sa.func.count().label("jobs"), live.label("live"))
+            .where(jobs.c.status != REMOVED)
+            .group_by(jobs.c.namespace)
+            .order_by(jobs.c.namespace)
+        )
+        return self._rows(chosen)
+
+    def _rows(self, chosen: sa.Executable) -> list[Row]:
+        with self._database.read() as connection:
+            result = connection.execute(chosen)
+            names = tuple(result.keys())
+            return [dict(zip(names, row, strict=True)) for row in result]
+
+
+def id_prefix(text: str) -> str:
+    """`text` as the beginning of an id is written, dashes set right. Raises InvalidJobId."""
+    digits = text.strip().lower().replace("-", "")
+    if not _HEX.fullmatch(digits):
+        raise InvalidJobId(text)
+    return "-".join(part for part in _grouped(digits) if part)
+
+
+def _grouped(digits: str) -> tuple[str, ...]:
+    return digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]
+
+
+def _conditions(namespace: str, meant: JobFilter) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = [jobs.c.namespace == namespace]
+    found.append(jobs.c.status.in_(meant.statuses) if meant.statuses else jobs.c.status != REMOVED)
+    if meant.types:
+        found.append(jobs.c.type.in_(meant.types))
+    if meant.since:
+        found += [jobs.c.created_at >= _time(meant.since), jobs.c.id >= _id_at(meant.since - ID_SLACK)]
+    if meant.until:
+        found += [jobs.c.created_at < _time(meant.until), jobs.c.id < _id_at(meant.until + ID_SLACK)]
+    for tag in meant.tags:
+        tags = sa.func.json_each(jobs.c.tags).table_valued("value")
+        found.append(sa.exists(sa.select(sa.literal(1)).select_from(tags).where(tags.c.value == tag)))
+    return found
+
+
+def _id_at(moment: datetime) -> str:
+    """Where ids of that time begin: a UUIDv7 carries its time, so that the index on ids serves for times too."""
+    milliseconds = max(0, int(moment.timestamp() * 1000))
+    return id_prefix(f"{milliseconds:012x}")
+
+
+def _begins_with(prefix: str) -> tuple[sa.ColumnElement[bool], ...]:
+    """A range rather than LIKE, so that the index on (namespace, id) answers."""
+    return jobs.c.id >= prefix, jobs.c.id < prefix + "g"  # "g" is behind every hexadecimal digit and the dash
+
+
+def _shortest(job_id: str, *others: str | None) -> str:
+    length = max((_common(job_id, other) + 1 for other in others if other), default=0)
+    shown = job_id[: max(length, SHORTEST_ID)]
+    return job_id[: len(shown) + 1] if shown.endswith("-") else shown
+
+
+def _common(one: str, other: str) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), len(one))
+
+
+def _why(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:
+    if not living:
+        return "no worker is running: start one with 'milepost worker'"
+    if reasons:
+        return "; ".join(reasons)
+    if not any(row["type"] in json.loads(worker["types"]) for worker in living):
+        return f"no worker that is running knows the job type '{row['type']}'"
+    if row["status"] != "Pending":
+        return "its worker does not answer; another takes it over when its lease has run out"
+    return BUSY
+
+
+def _time(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")

@@ -1,0 +1,104 @@
+"""Which workers live, and why jobs wait although they do."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.read_models import upsert
+from milepost.infrastructure.event_store.schema import jobs, leases, refusals, workers
+
+KEPT_SECONDS: Final = 3_600.0  # how long a worker that said nothing more is remembered
+NOTED_AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker as it presents itself."""
+
+    name: str
+    types: tuple[str, ...]
+    slots: int
+    started_at: datetime
+
+
+class Workers:
+    """The workers of one event store."""
+
+    def __init__(self, database: Database, surroundings: Surroundings) -> None:
+        self._database = database
+        self._surroundings = surroundings
+
+    def register(self, worker: WorkerRecord, lease_seconds: float) -> None:
+        """Say that it lives; forget those that have long been silent."""
+        now = self._surroundings.now().timestamp()
+        started_at = worker.started_at.isoformat(timespec="microseconds")
+        types = json.dumps(sorted(worker.types))
+        row = (worker.name, types, worker.slots, started_at, now, now + lease_seconds)
+        with self._database.write() as connection:
+            silent = connection.scalars(sa.select(workers.c.name).where(workers.c.expires_at < now - KEPT_SECONDS))
+            for name in silent.all():
+                _forget(connection, name)
+            connection.exec_driver_sql(upsert(workers), row)
+
+    def deregister(self, name: str) -> None:
+        """Say that it ends."""
+        with self._database.write() as connection:
+            _forget(connection, name)
+
+    def note_refusals(self, worker: str, known_types: Collection[str]) -> None:
+        """Write why jobs of types that the worker does not know wait; nothing is written when nothing is new."""
+        with self._database.read() as connection:
+            unknown = [name for name in _types_of_live_jobs(connection) if name not in known_types]
+            new = self._not_yet_refused(connection, worker, unknown) if unknown else []
+        if not new:
+            return
+        at = self._surroundings.now()
+        with self._database.write() as connection:
+            for job_id, job_type in new:
+                why = f"worker {worker} does not know the job type '{job_type}'"
+                note_refusal(connection, UUID(job_id), worker, why, at)
+
+    def _not_yet_refused(self, connection: sa.Connection, worker: str, types: list[str]) -> list[tuple[str, str]]:
+        now = self._surroundings.now().timestamp()
+        held = sa.exists().where(leases.c.job_id == jobs.c.id, leases.c.expires_at > now)
+        known = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == worker)
+        waiting = (
+            sa.select(jobs.c.id, jobs.c.type)
+            .where(jobs.c.live, jobs.c.type.in_(types), ~held, ~known)
+            .limit(NOTED_AT_ONCE)
+        )
+        return [(job_id, job_type) for job_id, job_type in connection.execute(waiting)]
+
+    def note_refusal(self, job_id: UUID, worker: str, why: str) -> None:
+        """Write why a worker does not take a job."""
+        with self._database.write() as connection:
+            note_refusal(connection, job_id, worker, why, self._surroundings.now())
+
+
+def note_refusal(connection: sa.Connection, job_id: UUID, worker: str, why: str, at: datetime) -> None:
+    connection.exec_driver_sql(upsert(refusals), (str(job_id), worker, why, at.isoformat(timespec="microseconds")))
+
+
+def _types_of_live_jobs(connection: sa.Connection) -> Iterator[str]:
+    """One look into the index per type, however many jobs wait."""
+    after = ""
+    while True:
+        found: str | None = connection.scalar(
+            sa.select(sa.func.min(jobs.c.type)).where(jobs.c.live, jobs.c.type > after)
+        )
+        if found is None:
+            return
+        yield found
+        after = found
+
+
+def _forget(connection: sa.Connection, name: str) -> None:
+    connection.execute(refusals.delete().where(refusals.c.worker == name))
+    connection.execute(workers.delete().where(workers.c.name == name))

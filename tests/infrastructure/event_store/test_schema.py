@@ -1,0 +1,165 @@
+"""How tables come to be, become newer ones, and are left alone when they are not ours."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
+from sqlalchemy.exc import OperationalError
+
+from milepost.infrastructure.event_store import schema
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
+from milepost.infrastructure.event_store.recorder import JobEventsRecorder
+from milepost.infrastructure.event_store.store import JobStore
+from tests.infrastructure.event_store.scene import Scene, Surroundings
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.sqlite"
+
+
+def opened(path: Path) -> Scene:
+    return Scene(JobStore(Database(f"sqlite:///{path}"), Surroundings()), Surroundings())
+
+
+def tables(path: Path) -> set[str]:
+    with sqlite3.connect(path) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+    connection.close()
+    return names
+
+
+def test_every_table_carries_the_prefix(path: Path) -> None:
+    opened(path)
+
+    assert {name for name in tables(path) if not name.startswith("milepost_")} == set()
+    assert "milepost_events" in tables(path)
+
+
+def test_a_database_is_opened_again_with_what_is_in_it(path: Path) -> None:
+    job = opened(path).start()
+
+    assert opened(path).store.load(job.id) == job
+
+
+def test_opening_a_prepared_database_writes_nothing(path: Path) -> None:
+    opened(path)
+    watcher = Database(f"sqlite:///{path}")
+    marker = watcher.change_marker()
+
+    opened(path)
+
+    assert watcher.change_marker() == marker
+
+
+def test_a_database_of_a_newer_milepost_is_left_alone(path: Path) -> None:
+    opened(path)
+    execute(path, "INSERT INTO milepost_schema VALUES (2)")
+
+    with pytest.raises(CannotOpenDatabase, match=r"newer Milepost \(schema 2; this one knows 1\). Upgrade Milepost"):
+        opened(path)
+
+
+def test_a_database_of_an_older_milepost_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = opened(path).start()
+    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "MIGRATIONS", {1: add("origin"), 2: add("weight")})
+
+    scene = opened(path)
+
+    assert scene.store.load(job.id) == job
+    assert query(path, "SELECT version FROM milepost_schema") == [(1,), (2,), (3,)]
+    assert query(path, "SELECT origin, weight FROM milepost_leases") == []
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(path)
+    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "MIGRATIONS", {1: add("origin"), 2: add("origin")})
+
+    with pytest.raises(OperationalError, match="duplicate column"):
+        opened(path)
+    assert query(path, "SELECT version FROM milepost_schema") == [(1,)]
+    with pytest.raises(sqlite3.OperationalError, match="no such column"):
+        query(path, "SELECT origin FROM milepost_leases")
+
+
+def test_a_version_that_no_way_leads_from_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(path)
+    monkeypatch.setattr(schema, "VERSION", 2)
+
+    with pytest.raises(CannotOpenDatabase, match="no way leads from its schema 1 to 2"):
+        opened(path)
+
+
+def test_tables_of_that_name_that_are_not_ours_are_left_alone(path: Path) -> None:
+    execute(path, "CREATE TABLE milepost_jobs (mine TEXT)")
+
+    with pytest.raises(CannotOpenDatabase, match="milepost_jobs"):
+        opened(path)
+    assert tables(path) == {"milepost_jobs"}
+
+
+def test_the_tables_are_those_of_the_definition_when_read_back(path: Path) -> None:
+    opened(path)
+
+    engine = sa.create_engine(f"sqlite:///{path}")
+    found = sa.MetaData()
+    found.reflect(engine)
+    engine.dispose()
+    for table in schema.metadata.tables.values():
+        assert found.tables[table.name].columns.keys() == table.columns.keys()
+        assert {index.name for index in found.tables[table.name].indexes} == {index.name for index in table.indexes}
+
+
+def test_an_applications_own_events_in_the_same_file_are_never_mixed_with_ours(path: Path) -> None:
+    scene = opened(path)
+    datastore = SQLiteDatastore(str(path))
+    application = SQLiteApplicationRecorder(datastore)
+    application.create_table()
+    aggregate = uuid4()
+    application.insert_events([StoredEvent(aggregate, 1, "app:Landed", b"{}")])
+    job = scene.start()
+
+    ours = JobEventsRecorder(scene.store.database)
+    assert [each.originator_id for each in ours.select_notifications(1, 10)] == [job.id]
+    assert [each.originator_id for each in application.select_notifications(1, 10)] == [aggregate]
+    assert scene.store.load(aggregate).version == 0
+    datastore.close()
+
+
+def test_the_log_is_what_the_librarys_recorder_reads(scene: Scene) -> None:
+    job = scene.running()
+    recorder = JobEventsRecorder(scene.store.database)
+
+    assert [each.originator_version for each in recorder.select_events(job.id)] == list(range(1, job.version + 1))
+    assert recorder.max_notification_id() == job.version
+    with pytest.raises(NotImplementedError):
+        recorder.insert_events([StoredEvent(UUID(int=1), 1, "t", b"")])
+
+
+def add(column: str) -> Callable[[sa.Connection], None]:
+    def migrate(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"ALTER TABLE milepost_leases ADD COLUMN {column} TEXT")
+
+    return migrate
+
+
+def execute(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def query(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
