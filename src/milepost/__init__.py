@@ -2,17 +2,84 @@
 
 from typing import TYPE_CHECKING
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from milepost.domain.decide import decide
+    from milepost.domain.envelope import Origin, RecordedEvent
+    from milepost.domain.errors import IllegalTransition, JobError, VersionMismatch
+    from milepost.domain.events import ErrorDetail, JobEvent, Policy, Progress
+    from milepost.domain.job import Job, evolve, replay
+    from milepost.domain.state_machine import JobStatus, StepStatus
+    from milepost.infrastructure.job_types.job_type import JobType, Limits, NoRequest, Step, job_type
+    from milepost.infrastructure.running.step_context import (
+        HookContext,
+        StepContext,
+        StepTransaction,
+        StopRequested,
+    )
+
+__all__ = [
+    "ErrorDetail",
+    "HookContext",
+    "IllegalTransition",
+    "Job",
+    "JobError",
+    "JobEvent",
+    "JobStatus",
+    "JobType",
+    "Limits",
+    "NoRequest",
+    "Origin",
+    "Policy",
+    "Progress",
+    "RecordedEvent",
+    "Step",
+    "StepContext",
+    "StepStatus",
+    "StepTransaction",
+    "StopRequested",
+    "VersionMismatch",
+    "__version__",
+    "decide",
+    "evolve",
+    "job_type",
+    "replay",
+]
 
 __version__: str
 
 # Hidden from type checkers, so that a misspelt name is still an error to them.
 if not TYPE_CHECKING:
+    _HOMES = {
+        "milepost.domain.decide": ("decide",),
+        "milepost.domain.envelope": ("Origin", "RecordedEvent"),
+        "milepost.domain.errors": ("IllegalTransition", "JobError", "VersionMismatch"),
+        "milepost.domain.events": ("ErrorDetail", "JobEvent", "Policy", "Progress"),
+        "milepost.domain.job": ("Job", "evolve", "replay"),
+        "milepost.domain.state_machine": ("JobStatus", "StepStatus"),
+        "milepost.infrastructure.job_types.job_type": ("JobType", "Limits", "NoRequest", "Step", "job_type"),
+        "milepost.infrastructure.running.step_context": (
+            "HookContext",
+            "StepContext",
+            "StepTransaction",
+            "StopRequested",
+        ),
+    }
+    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-    def __getattr__(name: str) -> str:
-        """The version, looked up only when asked for: importing milepost stays instant."""
-        if name != "__version__":
+    def __getattr__(name: str) -> object:
+        """Looked up when first asked for, and then kept: importing milepost stays instant."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            found = version(__name__)
+        elif name in _HOME_OF:
+            from importlib import import_module
+
+            found = getattr(import_module(_HOME_OF[name]), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib.metadata import version
+        globals()[name] = found
+        return found
 
-        return version(__name__)
+    def __dir__() -> list[str]:
+        return sorted(set(globals()) | set(__all__))

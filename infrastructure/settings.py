@@ -1,0 +1,243 @@
+"""Which event store, namespace and job types are meant: options, environment, context, file, in that order."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from milepost.infrastructure.contexts import Context, Contexts
+
+FILES: Final = ("milepost.toml", "pyproject.toml")
+DEFAULT_EVENT_STORE: Final = "default"
+DEFAULT_NAMESPACE: Final = "Default"
+KNOWN_KEYS: Final = frozenset({"event_stores", "job_types", "default_event_store", "default_namespace"})
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class SettingsInvalid(Exception):
+    """A setting that cannot be followed; says where it stands and what to do."""
+
+    def __init__(self, message: str, suggestion: str) -> None:
+        self.message, self.suggestion = message, suggestion
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A value, and where it came from."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What one `milepost.toml`, or the table `[tool.milepost]` of a `pyproject.toml`, says."""
+
+    path: Path
+    event_stores: Mapping[str, str]
+    job_types: tuple[str, ...]
+    default_event_store: str | None
+    default_namespace: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that was chosen, with its source."""
+
+    event_store: Chosen
+    namespace: Chosen
+    url: Chosen
+    output: Chosen | None
+    context: str | None
+    file: Path | None
+    event_stores: Mapping[str, Chosen] = field(default_factory=dict[str, Chosen])
+    job_types: tuple[str, ...] = ()
+    import_from: tuple[Path, ...] = ()
+
+
+def resolve(
+    *,
+    event_store: str | None = None,
+    namespace: str | None = None,
+    output: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+) -> Settings:
+    """The settings for these options. Raises SettingsInvalid."""
+    here = folder or Path.cwd()
+    file = read_file(here)
+    contexts = Contexts.read(environ)
+    context = contexts.active(environ)
+    store = _first(
+        (event_store, "option --event-store"),
+        (environ.get("MILEPOST_EVENT_STORE"), "environment MILEPOST_EVENT_STORE"),
+        (context.event_store if context else None, f"context {contexts.active_name(environ)}"),
+        (file.default_event_store if file else None, str(file.path) if file else ""),
+        (DEFAULT_EVENT_STORE, "default"),
+    )
+    space = _first(
+        (namespace, "option --namespace"),
+        (environ.get("MILEPOST_NAMESPACE"), "environment MILEPOST_NAMESPACE"),
+        (context.namespace if context else None, f"context {contexts.active_name(environ)}"),
+        (file.default_namespace if file else None, str(file.path) if file else ""),
+        (DEFAULT_NAMESPACE, "default"),
+    )
+    check_name("event store", store)
+    check_name("namespace", space)
+    stores = known_event_stores(environ, context, contexts.active_name(environ), file)
+    if store.value not in stores:
+        raise SettingsInvalid(
+            f"The event store '{store.value}' (from {store.source}) is not known; there is {_listed(stores)}",
+            f'Name its database in milepost.toml: [event_stores] {store.value} = "sqlite:///PATH"',
+        )
+    listed = _words(environ.get("MILEPOST_JOB_TYPES", ""))
+    return Settings(
+        event_store=store,
+        namespace=space,
+        url=stores[store.value],
+        output=_optional((output, "option --output"), (environ.get("MILEPOST_OUTPUT"), "environment MILEPOST_OUTPUT")),
+        context=contexts.active_name(environ) if context else None,
+        file=file.path if file else None,
+        event_stores=stores,
+        job_types=listed or (file.job_types if file else ()),
+        import_from=(here,) if listed else (file.path.parent,) if file else (),
+    )
+
+
+def known_event_stores(
+    environ: Mapping[str, str], context: Context | None, context_name: str | None, file: File | None
+) -> dict[str, Chosen]:
+    """All event stores by name; what is written later in this function wins."""
+    stores = {DEFAULT_EVENT_STORE: Chosen(f"sqlite:///{data_folder(environ) / 'default.sqlite'}", "default")}
+    if file:
+        stores |= {name: Chosen(url, str(file.path)) for name, url in file.event_stores.items()}
+    if context and context.url:
+        stores[context.event_store or DEFAULT_EVENT_STORE] = Chosen(context.url, f"context {context_name}")
+    if url := environ.get("MILEPOST_URL"):
+        stores[DEFAULT_EVENT_STORE] = Chosen(url, "environment MILEPOST_URL")
+    return stores
+
+
+def read_file(folder: Path) -> File | None:
+    """The nearest settings file at or above `folder`. Raises SettingsInvalid when it cannot be followed."""
+    for parent in (folder, *folder.parents):
+        for name in FILES:
+            path = parent / name
+            table = _table_of(path) if path.is_file() else None
+            if table is not None:
+                return _file(path, table)
+    return None
+
+
+def check_name(what: str, chosen: Chosen) -> None:
+    """Raises SettingsInvalid unless it is a name of letters, digits and `. _ -`."""
+    if not _NAME.fullmatch(chosen.value):
+        raise SettingsInvalid(
+            f"'{chosen.value}' (from {chosen.source}) cannot be the name of {'an' if what[0] == 'e' else 'a'} {what}",
+            "Use 1 to 100 letters, digits, dots, dashes and underscores, a letter or digit first",
+        )
+
+
+def anchored(url: str, folder: Path) -> str:
+    """The URL with a relative SQLite path made absolute, seen from `folder`."""
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url == prefix:
+        return url
+    path, mark, query = url.removeprefix(prefix).partition("?")
+    return f"{prefix}{folder / Path(path).expanduser()}{mark}{query}"
+
+
+def data_folder(environ: Mapping[str, str]) -> Path:
+    """Where event stores live that nobody named a place for."""
+    if chosen := environ.get("MILEPOST_DATA_DIR"):
+        return Path(chosen)
+    from platformdirs import user_data_path
+
+    return user_data_path("milepost", appauthor=False)
+
+
+def masked(url: str) -> str:
+    """The URL without its password."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+
+
+def _table_of(path: Path) -> dict[str, object] | None:
+    import tomllib  # here, because most command lines find no file to read
+
+    try:
+        document: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if path.name == "pyproject.toml":  # another program's file: perhaps not even meant for us
+            return None
+        raise SettingsInvalid(f"{path} cannot be read: {error}", "Correct the file, or remove it") from error
+    if path.name == "milepost.toml":
+        return document
+    tool = document.get("tool")
+    table = tool.get("milepost") if isinstance(tool, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return {str(key): value for key, value in table.items()} if isinstance(table, dict) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _file(path: Path, table: Mapping[str, object]) -> File:
+    for key in table:
+        if key not in KNOWN_KEYS:
+            raise _wrong(path, key, f"is not a setting; there are {', '.join(sorted(KNOWN_KEYS))}")
+    stores = {name: anchored(url, path.parent) for name, url in _texts(path, table, "event_stores").items()}
+    for name in stores:
+        check_name("event store", Chosen(name, f"{path}, event_stores"))
+    return File(
+        path=path,
+        event_stores=stores,
+        job_types=_list(path, table, "job_types"),
+        default_event_store=_text(path, table, "default_event_store"),
+        default_namespace=_text(path, table, "default_namespace"),
+    )
+
+
+def _text(path: Path, table: Mapping[str, object], key: str) -> str | None:
+    value = table.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise _wrong(path, key, 'must be a text: "…"')
+
+
+def _list(path: Path, table: Mapping[str, object], key: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if isinstance(value, list):
+        texts = [item for item in value if isinstance(item, str)]  # pyright: ignore[reportUnknownVariableType]
+        if len(texts) == len(value):  # pyright: ignore[reportUnknownArgumentType]
+            return tuple(texts)
+    raise _wrong(path, key, 'must be a list of modules: ["myapp.jobs"]')
+
+
+def _texts(path: Path, table: Mapping[str, object], key: str) -> dict[str, str]:
+    value = table.get(key, {})
+    if isinstance(value, dict):
+        texts = {str(name): item for name, item in value.items() if isinstance(item, str)}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if len(texts) == len(value):  # pyright: ignore[reportUnknownArgumentType]
+            return texts
+    raise _wrong(path, key, 'must be a table: name = "sqlite:///PATH"')
+
+
+def _wrong(path: Path, key: str, problem: str) -> SettingsInvalid:
+    return SettingsInvalid(f"{path}: {key} {problem}", f"Correct {key} in {path}")
+
+
+def _first(*candidates: tuple[str | None, str]) -> Chosen:
+    found = _optional(*candidates)
+    assert found is not None, "the last candidate is a default"
+    return found
+
+
+def _optional(*candidates: tuple[str | None, str]) -> Chosen | None:
+    return next((Chosen(value, source) for value, source in candidates if value), None)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _listed(names: Mapping[str, Chosen]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,133 @@
+"""The composition root: the one place that chooses adapters and puts them together."""
+
+import getpass
+import os
+import socket
+import sys
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
+from milepost.infrastructure.event_store.schema import prepare
+from milepost.infrastructure.settings import Settings
+
+if TYPE_CHECKING:
+    from milepost.domain.envelope import Origin
+    from milepost.infrastructure.event_store.store import JobStore, Outcome, Situation
+    from milepost.infrastructure.job_types.registry import JobTypes
+    from milepost.infrastructure.running.executors import StepExecutor
+    from milepost.infrastructure.running.worker import Worker
+
+__all__ = [
+    "BUSY",
+    "Application",
+    "ExecutorKind",
+    "JobFilter",
+    "JobPage",
+    "Outcome",
+    "Row",
+    "Situation",
+    "id_prefix",
+    "now",
+    "origin",
+    "user_at_host",
+]
+
+ExecutorKind = Literal["threads", "processes"]
+
+
+class Application:
+    """One event store, opened. What a command does not use is not even imported."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.namespace = settings.namespace.value
+
+    @cached_property
+    def database(self) -> Database:
+        """Raises CannotOpenDatabase."""
+        database = Database(self.settings.url.value)
+        prepare(database)
+        return database
+
+    @cached_property
+    def queries(self) -> JobQueries:
+        return JobQueries(self.database)
+
+    @cached_property
+    def store(self) -> "JobStore":
+        from milepost.infrastructure.clock import RealSurroundings
+        from milepost.infrastructure.event_store.store import JobStore
+
+        return JobStore(self.database, RealSurroundings())
+
+    @cached_property
+    def job_types(self) -> "JobTypes":
+        """The shipped ones, those of installed packages, those that the settings name."""
+        from milepost.infrastructure.job_types.registry import JobTypes
+
+        for folder in self.settings.import_from:
+            if str(folder) not in sys.path:
+                sys.path.insert(0, str(folder))
+        return JobTypes.load(self.settings.job_types)
+
+    def worker(
+        self,
+        *,
+        slots: int,
+        kind: ExecutorKind,
+        only: UUID | None = None,
+        types: frozenset[str] | None = None,
+        lease_seconds: float = 10.0,
+    ) -> "tuple[Worker, StepExecutor]":
+        """A worker on this event store, for one job or for all, and the executor that is to be closed after it."""
+        from milepost.infrastructure.running.executors import ProcessExecutor, thread_executor
+        from milepost.infrastructure.running.perform import Environment
+        from milepost.infrastructure.running.worker import Worker, WorkerSettings
+
+        executor: StepExecutor = (
+            thread_executor(slots, Environment(self.job_types, self.database))
+            if kind == "threads"
+            else ProcessExecutor(slots, self.settings.job_types, self.settings.url.value)
+        )
+        settings = WorkerSettings(
+            lease_seconds=lease_seconds,
+            heartbeat_seconds=min(3.0, lease_seconds / 3),
+            types=types,
+        )
+        worker = Worker(
+            store=self.store,
+            job_types=self.job_types,
+            executor=executor,
+            surroundings=self.store.surroundings,
+            settings=settings,
+            only=only,
+        )
+        return worker, executor
+
+    def close(self) -> None:
+        if "database" in self.__dict__:
+            self.database.close()
+
+
+def origin(reason: str = "") -> "Origin":
+    """Who acts from this command line."""
+    from milepost.domain.envelope import Origin
+
+    return Origin(actor=user_at_host(), source="cli", reason=reason)
+
+
+def user_at_host() -> str:
+    """The user as the system knows it, never as an option claims."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in many containers
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

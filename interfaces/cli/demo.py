@@ -1,0 +1,131 @@
+"""`milepost demo`: a real job on real data, stopped half-way and resumed, with the commands that do it."""
+
+import os
+import shlex
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated, Final
+from uuid import UUID
+
+import typer
+
+from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.jobs.changes import Change, execute
+from milepost.interfaces.cli.output import console
+from milepost.interfaces.cli.session import Globals, Session
+from milepost.interfaces.cli.worker_thread import WorkerThread
+from milepost.interfaces.error_mapping import OK, OUTCOMES, SERVER_ERROR, Told
+
+app = new_app()
+
+LOOK_SECONDS: Final = 0.02
+REASON: Final = "half-way, to show it"
+
+
+@command(app, "demo")
+def demo(
+    session: Session,
+    month: Annotated[int, typer.Option("--month", min=1, max=12, help="Which month of 2013 to import.")] = 1,
+) -> None:
+    """Import a month of real flights with a job, stop it half-way, look at it, resume it."""
+    # Nothing that is set for real work may lead the demonstration to a real event store.
+    for name in [name for name in os.environ if name.startswith("MILEPOST_")]:
+        del os.environ[name]
+    folder = Path(tempfile.mkdtemp(prefix="milepost-demo-"))
+    os.environ["MILEPOST_URL"] = f"sqlite:///{folder / 'demo.sqlite'}"
+    os.environ["MILEPOST_OUTPUT"] = "table"
+    _play(month, os.environ["MILEPOST_URL"])
+
+
+def _play(month: int, url: str) -> None:
+    _say(f"Every flight that left New York in 2013-{month:02} becomes events, a step a day, in a new event store:")
+    _say(f"  {url}")
+    with _Operator() as operator:
+        _type("jobs", "run", "import-flights", "--set", f"months=[{month}]", expect=OUTCOMES["Stopped"])
+    job_id = str(operator.job_id)
+    _say(f"Meanwhile, half-way, somebody else ran: milepost jobs stop {job_id} --reason {shlex.quote(REASON)}")
+    _type("jobs", "list")
+    _type("jobs", "get", job_id, "--steps", "4")
+    _say("Now it goes on from there. No day is imported twice, and none is left out.")
+    _type("jobs", "resume", job_id)
+    session = Session(Globals())
+    with WorkerThread(session.app, "threads", 1, only=operator.job_id):
+        _type("jobs", "watch", job_id)
+    _type("jobs", "list")
+    _say(_imported(session))
+    session.close()
+    _say_what_next(url, job_id)
+
+
+class _Operator:
+    """Somebody at another terminal, who stops the job when it is half done."""
+
+    def __init__(self) -> None:
+        self.job_id = UUID(int=0)
+        self._session = Session(Globals())
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "_Operator":
+        _ = self._session.app.store  # the event store is there before anybody looks
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gone.set()
+        self._thread.join()
+        self._session.close()
+
+    def _watch(self) -> None:
+        while not self._gone.wait(LOOK_SECONDS):
+            page = self._session.app.queries.page(self._session.namespace, limit=1)
+            for row in page.rows:
+                self.job_id = UUID(row["id"])
+                if row["total"] and 2 * row["succeeded"] >= row["total"]:
+                    execute(self._session, Change("stop", REASON), row["id"])
+                    return
+
+
+def _imported(session: Session) -> str:
+    from milepost.infrastructure.flights.tables import flights_recorder
+
+    recorder = flights_recorder(session.app.database, session.namespace)
+    events = recorder.max_notification_id() or 0
+    page = session.app.queries.page(session.namespace, limit=1)
+    return f"{page.rows[0]['items']:,.0f} flights are now {events:,} events of their aircraft, each exactly once."
+
+
+def _say_what_next(url: str, job_id: str) -> None:
+    short = job_id[:13]
+    _say("What to try next, on this event store:")
+    for line, why in (
+        (f"export MILEPOST_URL={url}", "the event store of all that follows"),
+        (f"milepost jobs history {short}", "everything that happened: who, when, why"),
+        ("milepost jobs run import-flights", "the other eleven months; Ctrl-C stops it, resume goes on"),
+        ("milepost worker", "in another terminal; then kill -9 it, and start it again"),
+        ("milepost jobs start self-test --set steps=1000 --set fail_steps=[7]", "a job with a step that fails"),
+        ("milepost types list", "what can be started"),
+    ):
+        _print((f"  {line}\n", "bold"), (f"      {why}", "dim"))
+
+
+def _type(*arguments: str, expect: int = OK) -> None:
+    """Run a command as if it had been typed. Raises Told where it ends otherwise than it should."""
+    from milepost.interfaces.cli.app import run
+
+    shown = " ".join(["milepost", *map(shlex.quote, arguments)])
+    _print(("\n$ ", "bold green"), (shown, "bold"))
+    code = run(arguments)
+    if code != expect:
+        raise Told(SERVER_ERROR, f"'{shown}' ended with {code} instead of {expect}", "The lines above say why")
+
+
+def _say(line: str) -> None:
+    _print((line if line.startswith(" ") else f"\n{line}", ""))
+
+
+def _print(*parts: tuple[str, str]) -> None:
+    from rich.text import Text
+
+    console(stderr=False).print(Text.assemble(*parts), soft_wrap=True)

@@ -1,0 +1,77 @@
+"""`milepost jobs stop|resume|cancel|remove`: say what is wanted; say only what then became true."""
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+
+from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.jobs.changes import Change, Wanted, act
+from milepost.interfaces.cli.jobs.filters import JobIds, Since, Statuses, Tags, Types, Until, job_filter
+from milepost.interfaces.cli.session import Session
+
+app = new_app()
+
+WAIT_SECONDS: Final = 30.0
+
+All = Annotated[bool, typer.Option("--all", help="All jobs for which it is possible.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why: kept in the history.", metavar="TEXT")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+IfVersion = Annotated[
+    int | None, typer.Option("--if-version", help="Only if the job is still at this version.", metavar="N")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is so.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0, help="Seconds to wait at most; then exit code 7.", metavar="S")
+]
+
+
+def _waiting(name: Wanted, sentence: str) -> Callable[..., None]:
+    def change(
+        session: Session,
+        jobs: JobIds = None,
+        status: Statuses = None,
+        type: Types = None,  # noqa: A002 - the option's name
+        tag: Tags = None,
+        since: Since = None,
+        until: Until = None,
+        all: All = False,  # noqa: A002 - the option's name
+        reason: Reason = "",
+        dry_run: DryRun = False,
+        if_version: IfVersion = None,
+        no_wait: NoWait = False,
+        timeout: Timeout = WAIT_SECONDS,
+    ) -> None:
+        meant = job_filter(status, type, tag, since, until)
+        wait_seconds = None if no_wait else timeout
+        act(session, Change(name, reason, dry_run, if_version, wait_seconds), jobs, meant, everything=all)
+
+    change.__doc__ = sentence
+    return change
+
+
+def _at_once(name: Wanted, sentence: str) -> Callable[..., None]:
+    def change(
+        session: Session,
+        jobs: JobIds = None,
+        status: Statuses = None,
+        type: Types = None,  # noqa: A002 - the option's name
+        tag: Tags = None,
+        since: Since = None,
+        until: Until = None,
+        all: All = False,  # noqa: A002 - the option's name
+        reason: Reason = "",
+        dry_run: DryRun = False,
+        if_version: IfVersion = None,
+    ) -> None:
+        meant = job_filter(status, type, tag, since, until)
+        act(session, Change(name, reason, dry_run, if_version, None), jobs, meant, everything=all)
+
+    change.__doc__ = sentence
+    return change
+
+
+command(app, "stop")(_waiting("stop", "Stop jobs at their next checkpoint, and wait until they are at rest."))
+command(app, "resume")(_at_once("resume", "Let jobs go on from their checkpoints; of a failed one, the failed steps."))
+command(app, "cancel")(_waiting("cancel", "Give jobs up for good; their cleanup runs. Cannot be undone."))
+command(app, "remove")(_at_once("remove", "Take jobs at rest out of the lists. Cannot be undone."))

@@ -1,0 +1,87 @@
+"""`milepost jobs get`: everything of one job."""
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from milepost.interfaces import bootstrap
+from milepost.interfaces.cli import completion
+from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.formats import Format
+from milepost.interfaces.cli.jobs.filters import JobId
+from milepost.interfaces.cli.session import Session
+from milepost.interfaces.error_mapping import INVALID, Told
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.read_documents import job_document, step_document
+
+if TYPE_CHECKING:
+    from milepost.interfaces.bootstrap import Row
+
+app = new_app()
+
+STEPS_SHOWN: Final = 25  # on a screen, unless more are asked for
+STEPS_GIVEN: Final = 1000  # to a program
+
+
+@command(app, "get")
+def get_job(
+    session: Session,
+    job: JobId,
+    steps: Annotated[int | None, typer.Option("--steps", min=0, help="How many steps to show.", metavar="N")] = None,
+    steps_after: Annotated[
+        int, typer.Option("--steps-after", min=-1, help="Only steps behind this one.", metavar="INDEX")
+    ] = -1,
+    step_status: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step-status",
+            help="Only steps of this status; may be repeated.",
+            metavar="STATUS",
+            autocompletion=completion.step_statuses,
+        ),
+    ] = None,
+) -> None:
+    """Show a job: request, status, progress, steps, errors, history of its status."""
+    from milepost.interfaces.cli.job_columns import JOB_FACTS
+    from milepost.interfaces.cli.jobs.view import job_view
+
+    job_id = session.app.queries.resolve(session.namespace, job)
+    limit = steps if steps is not None else STEPS_SHOWN if session.format is Format.TABLE else STEPS_GIVEN
+    statuses = [_step_status(name) for name in step_status or ()]
+    document = read_job(session, job_id, limit=limit, after=steps_after, statuses=statuses)
+    session.out.one(document, JOB_FACTS, lambda each: each.id, lambda: job_view(document))
+    if document.next_steps_after is not None:
+        session.note(f"More steps follow: give --steps-after {document.next_steps_after}, or a higher --steps")
+
+
+def read_job(
+    session: Session, job_id: str, *, limit: int, after: int = -1, statuses: list[str] | None = None
+) -> JobDocument:
+    """The job with a page of its steps. For a screen, the steps that need a look come first."""
+    queries, now = session.app.queries, bootstrap.now()
+    row = queries.job(session.namespace, job_id)
+    people = session.format is Format.TABLE and after < 0 and not statuses and row["total"] > limit
+    rows: list[Row] = (
+        queries.noteworthy_steps(job_id, limit)
+        if people
+        else queries.steps(job_id, after=after, limit=limit + 1, statuses=statuses or ())
+    )
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return job_document(
+        row,
+        now,
+        changes=queries.status_changes([job_id])[job_id],
+        waiting=queries.waiting([row], now).get(job_id),
+        steps=[step_document(step, row["type"]) for step in rows],
+        next_steps_after=rows[-1]["step"] if more and rows else None,
+    )
+
+
+def _step_status(name: str) -> str:
+    from milepost.domain.state_machine import StepStatus
+
+    for status in StepStatus:
+        if status.value.lower() == name.lower():
+            return status.value
+    raise Told(INVALID, f"'{name}' is not a status of a step", f"Use one of {', '.join(StepStatus)}")

@@ -1,0 +1,103 @@
+"""`milepost jobs run`: start a job and do it here, in this process, with its progress to be seen."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import typer
+
+from milepost.domain.errors import JobError
+from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.job_columns import JOB_FACTS
+from milepost.interfaces.cli.jobs.changes import Change, execute
+from milepost.interfaces.cli.jobs.get import STEPS_GIVEN, read_job
+from milepost.interfaces.cli.jobs.live import Show, progress_shown
+from milepost.interfaces.cli.jobs.start import CommandId, Reason, Request, Set, Tag, TypeName, start
+from milepost.interfaces.cli.jobs.view import outcome_view
+from milepost.interfaces.cli.jobs.waiting import at_rest, rows_of
+from milepost.interfaces.cli.session import Session
+from milepost.interfaces.cli.worker_options import Executor, Slots
+from milepost.interfaces.cli.worker_thread import WorkerThread
+from milepost.interfaces.error_mapping import INTERRUPTED, OUTCOMES, Told
+
+if TYPE_CHECKING:
+    from milepost.interfaces.bootstrap import Row
+
+app = new_app()
+
+LOOK_SECONDS = 0.1
+
+
+@command(app, "run")
+def run_job(
+    session: Session,
+    type: TypeName,  # noqa: A002 - the argument's name
+    request: Request = None,
+    set: Set = None,  # noqa: A002 - the option's name
+    tag: Tag = None,
+    command_id: CommandId = None,
+    reason: Reason = "",
+    slots: Slots = None,
+    executor: Executor = Executor.THREADS,
+) -> None:
+    """Start a job and run it here. Ctrl-C stops it; a second one leaves it to the next worker."""
+    job, _ = start(session, type, request, set, tag, command_id, reason)
+    with (
+        Signals() as signals,
+        WorkerThread(session.app, executor.kind, slots, only=job.id) as worker,
+        progress_shown(session, stderr=True) as show,
+    ):
+        rows = _followed(session, job.id, worker, signals, show)
+        row = next(row for row in rows if at_rest(row) or not worker.alive)
+    if not at_rest(row):
+        message = f"Job {job.id} is {row['status']}: it is left to the next worker"
+        raise Told(INTERRUPTED, message, "Start one with 'milepost worker'")
+    document = read_job(session, str(job.id), limit=STEPS_GIVEN)
+    session.out.one(document, JOB_FACTS, lambda each: each.id, lambda: outcome_view(document))
+    raise typer.Exit(OUTCOMES[document.status])
+
+
+class Signals:
+    """Counts Ctrl-C, and notes a request to end, instead of being interrupted in the middle of something."""
+
+    def __init__(self) -> None:
+        self.interrupts = 0
+        self.terminated = False
+
+    def __enter__(self) -> "Signals":
+        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            self.interrupts += 1
+        else:
+            self.terminated = True
+
+
+def _followed(session: Session, job_id: UUID, worker: WorkerThread, signals: Signals, show: Show) -> "Iterator[Row]":
+    """The job's row again and again. The first Ctrl-C stops the job, a second one leaves it, as SIGTERM does."""
+    asked_to_stop = False
+    for row in rows_of(session.app, str(job_id), look_seconds=LOOK_SECONDS):
+        show(row)
+        yield row
+        if signals.interrupts >= 2:
+            worker.abandon()
+        elif signals.terminated:
+            worker.hand_back()
+        elif signals.interrupts == 1 and not asked_to_stop:
+            asked_to_stop = True
+            session.note("Stopping at the next checkpoint. Ctrl-C again leaves the job to the next worker.")
+            _stop(session, job_id)
+
+
+def _stop(session: Session, job_id: UUID) -> None:
+    with suppress(JobError):  # it may come to its end first
+        execute(session, Change("stop", "Ctrl-C"), str(job_id))

@@ -1,0 +1,93 @@
+"""`milepost jobs start`: accept a job; a worker does it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from milepost.interfaces import bootstrap
+from milepost.interfaces.cli import completion
+from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.jobs.requests import request_from
+from milepost.interfaces.cli.jobs.results import why_waiting
+from milepost.interfaces.cli.jobs.wait import wait_for
+from milepost.interfaces.cli.result_columns import RESULT_COLUMNS
+from milepost.interfaces.cli.session import Session
+from milepost.interfaces.result_documents import CommandResult
+
+if TYPE_CHECKING:
+    from milepost.domain.job import Job
+
+app = new_app()
+
+TypeName = Annotated[str, typer.Argument(help="A job type.", metavar="TYPE", autocompletion=completion.job_types)]
+Request = Annotated[
+    str | None, typer.Option("--request", help="The request: JSON, @FILE, or - for standard input.", metavar="JSON")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One field of the request; may be repeated.", metavar="KEY=VALUE"),
+]
+Tag = Annotated[list[str] | None, typer.Option("--tag", help="A tag to find it by; may be repeated.", metavar="TAG")]
+CommandId = Annotated[
+    str | None,
+    typer.Option("--command-id", help="Started at most once under this id, however often it is tried.", metavar="ID"),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why: kept in the history.", metavar="TEXT")]
+
+
+@command(app, "start")
+def start_job(
+    session: Session,
+    type: TypeName,  # noqa: A002 - the argument's name
+    request: Request = None,
+    set: Set = None,  # noqa: A002 - the option's name
+    tag: Tag = None,
+    command_id: CommandId = None,
+    reason: Reason = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it ends; exit as 'jobs wait' does.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0, help="Seconds to wait at most.", metavar="SECONDS")
+    ] = None,
+) -> None:
+    """Start a job. A worker that runs takes it; -q prints its id."""
+    job, new = start(session, type, request, set, tag, command_id, reason)
+    result = _result(session, job, new)
+    session.out.said([result], RESULT_COLUMNS, lambda each: each.id, lambda each: each.message)
+    if wait:
+        raise typer.Exit(wait_for(session, [str(job.id)], timeout)[0].exit_code)
+
+
+def start(
+    session: Session,
+    type_name: str,
+    request: str | None,
+    settings: list[str] | None,
+    tags: list[str] | None,
+    command_id: str | None,
+    reason: str,
+) -> "tuple[Job, bool]":
+    """The job, and whether it is new. Raises what says that the request does not do."""
+    asked = request_from(request, settings or ())
+    types = session.app.job_types
+    for problem in types.problems:
+        session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
+    order = types.start_command(type_name, asked, namespace=session.namespace, tags=tuple(tags or ()))
+    return session.app.store.start(order, bootstrap.origin(reason), command_id)
+
+
+def _result(session: Session, job: "Job", new: bool) -> CommandResult:
+    row = session.app.queries.job(session.namespace, str(job.id))
+    waiting = why_waiting(session, row)
+    what = f"{job.id} ({row['type']})"
+    message = f"Started {what}" if new else f"{what} was started before: it is {row['status']}"
+    return CommandResult(
+        id=str(job.id),
+        command="start",
+        changed=new,
+        status_before=None if new else row["status"],
+        status=row["status"],
+        version=row["version"],
+        message=message + (f"; it waits: {waiting}" if waiting else ""),
+        successful_steps=row["succeeded"],
+        total_steps=row["total"],
+    )

@@ -1,0 +1,51 @@
+"""The columns that lists of results and of events have."""
+
+from typing import Final
+
+from milepost.interfaces.cli.output import Column
+from milepost.interfaces.cli.text import local_short, of_total
+from milepost.interfaces.result_documents import CommandResult, EventDocument
+
+RESULT_COLUMNS: Final[tuple[Column[CommandResult], ...]] = (
+    Column("Id", lambda result: result.id),
+    Column("Changed", lambda result: "true" if result.changed else "false"),
+    Column("Status", lambda result: result.status),
+    Column("Version", lambda result: result.version),
+    Column("Message", lambda result: result.message),
+)
+
+EVENT_COLUMNS: Final[tuple[Column[EventDocument], ...]] = (
+    Column("Version", lambda event: event.version, right=True),
+    Column("Time", lambda event: event.occurred, lambda event: local_short(event.occurred)),
+    Column("Event", lambda event: event.event, style=lambda event: "bold" if event.event.startswith("Job") else ""),
+    Column("Actor", lambda event: event.actor, gives_way=True),
+    Column("Source", lambda event: event.source),
+    Column("Reason", lambda event: event.reason, gives_way=True),
+    Column("Details", lambda event: details(event), gives_way=True),
+)
+
+
+def details(event: EventDocument) -> str:
+    """What an event says, in a few words."""
+    data = event.data
+    words: list[str] = []
+    if "job_type" in data:
+        words.append(f"{data['job_type']} in {data['namespace']}")
+    if "steps" in data:
+        words.append(f"steps {data['first']} to {data['first'] + len(data['steps']) - 1}")
+    if "step" in data:
+        again = f", attempt {data['attempt']}" if data["attempt"] > 1 else ""
+        words.append(f"step {data['step']}{again}")
+    if reached := data.get("progress"):
+        words.append(of_total(reached.get("done", 0), reached.get("total"), reached.get("unit", "")))
+    if "total_steps" in data:
+        words.append(f"{data['total_steps']} steps")
+    if error := data.get("error") or data.get("cleanup_error"):
+        words.append(f"{error['type'].removeprefix('builtins.')}: {error['message']}")
+    if data.get("retry_in_seconds") is not None:
+        words.append(f"again in {data['retry_in_seconds']:.1f} s")
+    if "claim" in data:
+        words.append(f"claim {data['claim']}")
+    if "cause" in data:
+        words.append(str(data["cause"]))
+    return "; ".join(words)

@@ -1,0 +1,88 @@
+"""Times, durations, numbers and statuses as people read them."""
+
+import re
+import shutil
+import textwrap
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, TextIO
+
+STATUS_STYLE: Final[Mapping[str, str]] = {
+    "Pending": "dim",
+    "Preparing": "cyan",
+    "Running": "cyan",
+    "Waiting": "yellow",
+    "Stopping": "yellow",
+    "Stopped": "yellow",
+    "Cancelling": "magenta",
+    "Cancelled": "magenta",
+    "Succeeded": "green",
+    "CompletedSuccessfully": "green",
+    "CompletedWithFailures": "red",
+    "Failed": "red",
+    "Removed": "dim",
+}
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def clean(text: str) -> str:
+    """Without control characters: a job's text must not steer the terminal nor break a line in two."""
+    return _CONTROL.sub(" ", text)
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """On a terminal, broken between words; a pipe gets its line whole."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
+        for line in text.splitlines()
+    )
+
+
+def local(moment: str) -> str:
+    """A recorded time on the clock of whoever reads it."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def local_short(moment: str) -> str:
+    """The same in at most twelve characters: 10:23:09 today, 24 Nov 10:23 this year, else 2025-11-24."""
+    at, today = datetime.fromisoformat(moment).astimezone(), datetime.now(UTC).astimezone()
+    if at.date() == today.date():
+        return at.strftime("%H:%M:%S")
+    return at.strftime("%d %b %H:%M" if at.year == today.year else "%Y-%m-%d")
+
+
+def duration(seconds: float) -> str:
+    """0.3 s, 42 s, 3 min 20 s, 2 h 05 min, 3 d 4 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def number(value: float) -> str:
+    """12,345 or 0.25: no more digits than mean something."""
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.2f}".rstrip("0")
+
+
+def of_total(done: float, total: float | None, unit: str) -> str:
+    """4/10 items, or 4 items where nobody knows of how many."""
+    amount = number(done) if total is None else f"{number(done)}/{number(total)}"
+    return f"{amount} {unit}".rstrip()
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A point in time: `2h` ago, a date, or an ISO 8601 time (local where no zone is given). Raises ValueError."""
+    if ago := _DURATION.fullmatch(text.strip().lower()):
+        return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
+    return datetime.fromisoformat(text.strip()).astimezone(UTC)

@@ -1,0 +1,28 @@
+"""The options of whatever runs steps."""
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from milepost.interfaces.bootstrap import ExecutorKind
+
+
+class Executor(StrEnum):
+    THREADS = "threads"
+    PROCESSES = "processes"
+
+    @property
+    def kind(self) -> ExecutorKind:
+        return "threads" if self is Executor.THREADS else "processes"
+
+
+Slots = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, help="How many steps run at once; else one more than processors.", metavar="N"),
+]
+
+
+def slots_or_default(slots: int | None) -> int:
+    return slots or (os.cpu_count() or 1) + 1

@@ -1,0 +1,54 @@
+"""A worker beside the main thread, which is left to signals and to what is shown."""
+
+import threading
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from milepost.interfaces.bootstrap import Application, ExecutorKind
+from milepost.interfaces.cli.worker_options import slots_or_default
+
+if TYPE_CHECKING:
+    pass
+
+LEAVING_SECONDS: Final = 5.0
+
+
+class WorkerThread:
+    """Runs a worker for one job from `with` to its end; an error of the worker is raised there."""
+
+    def __init__(self, app: Application, kind: ExecutorKind, slots: int | None, *, only: UUID) -> None:
+        self._app = app
+        self._kind: ExecutorKind = kind
+        self._slots, self._only = slots_or_default(slots), only
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> "WorkerThread":
+        self._worker, self._executor = self._app.worker(slots=self._slots, kind=self._kind, only=self._only)
+        self._thread = threading.Thread(target=self._run, name="milepost-worker", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._worker.hand_back()
+        self._thread.join(LEAVING_SECONDS)
+        self._executor.close()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def hand_back(self) -> None:
+        self._worker.hand_back()
+
+    def abandon(self) -> None:
+        self._worker.abandon()
+
+    def _run(self) -> None:
+        try:
+            self._worker.run(self._over.is_set)
+        except BaseException as error:  # noqa: BLE001 - raised again by the main thread
+            self._error = error

@@ -1,0 +1,95 @@
+"""What each error means to a caller: an exit code, a short word for programs, and what to do next.
+
+Errors are known by name, so that a command which cannot meet an error does not import its module.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+OK: Final = 0
+NOT_FOUND: Final = 1
+CANNOT_CONNECT: Final = 2
+SERVER_ERROR: Final = 3
+NOT_ALLOWED: Final = 4
+INVALID: Final = 5
+REFUSED: Final = 6
+TIMED_OUT: Final = 7
+INTERRUPTED: Final = 130
+
+# `wait`, `run` and `watch --exit-status`: how the job ended.
+OUTCOMES: Final[Mapping[str, int]] = {
+    "CompletedSuccessfully": 0,
+    "CompletedWithFailures": 10,
+    "Failed": 11,
+    "Stopped": 12,
+    "Cancelled": 13,
+    "Removed": NOT_FOUND,
+}
+
+WORDS: Final[Mapping[int, str]] = {
+    NOT_FOUND: "not_found",
+    CANNOT_CONNECT: "connection_error",
+    SERVER_ERROR: "server_error",
+    NOT_ALLOWED: "not_allowed",
+    INVALID: "validation_error",
+    REFUSED: "refused",
+    TIMED_OUT: "timeout",
+    INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as it is told."""
+
+    code: int
+    message: str
+    suggestion: str
+
+    @property
+    def word(self) -> str:
+        return WORDS[self.code]
+
+
+class Told(Exception):
+    """An error that a command composes itself."""
+
+    def __init__(self, code: int, message: str, suggestion: str = "") -> None:
+        self.code, self.suggestion = code, suggestion
+        super().__init__(message)
+
+
+_Suggest = Callable[[Any], str]
+
+_KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
+    "Told": (SERVER_ERROR, lambda error: error.suggestion),
+    "SettingsInvalid": (INVALID, lambda error: error.suggestion),
+    "ContextNotFound": (NOT_FOUND, lambda error: error.suggestion),
+    "ContextInvalid": (INVALID, lambda error: error.suggestion),
+    "InvalidJobId": (INVALID, lambda _: "Use an id from 'milepost jobs list', or the beginning of one"),
+    "NoSuchJob": (NOT_FOUND, lambda _: "Use 'milepost jobs list' to see all jobs of this namespace"),
+    "JobNotFound": (NOT_FOUND, lambda _: "Use 'milepost jobs list' to see all jobs of this namespace"),
+    "AmbiguousJobId": (INVALID, lambda _: "Give more of the id"),
+    "UnknownJobType": (NOT_FOUND, lambda _: "Use 'milepost types list' to see them; milepost.toml names more modules"),
+    "RequestInvalid": (INVALID, lambda error: f"Use 'milepost types show {error.name}' to see what it takes"),
+    "IllegalTransition": (REFUSED, lambda error: _possible(error.possible)),
+    "VersionMismatch": (REFUSED, lambda error: f"Look again with 'milepost jobs get {error.job_id}'"),
+    "JobError": (REFUSED, lambda _: ""),
+    "CannotOpenDatabase": (CANNOT_CONNECT, lambda _: "'milepost event-stores list' shows where its URL is from"),
+    "DatabaseUnavailable": (CANNOT_CONNECT, lambda error: error.advice),
+    "UnreadableEvent": (SERVER_ERROR, lambda _: "Use the version of Milepost that wrote it, or a newer one"),
+}
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """How the error is told; None where it is none of ours, which is a defect."""
+    for cls in type(error).__mro__:
+        if (known := _KNOWN.get(cls.__name__)) is not None:
+            code, suggest = known
+            return Problem(getattr(error, "code", code), str(error), suggest(error))
+    return None
+
+
+def _possible(commands: tuple[str, ...]) -> str:
+    return "Possible now: " + ", ".join(commands) if commands else "Nothing can be done to it any more"

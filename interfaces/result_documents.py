@@ -1,0 +1,113 @@
+"""What commands answer with beside jobs: events, results, and what there is by name."""
+
+from dataclasses import dataclass, field
+
+from milepost.interfaces.documents import Document, Json
+
+
+@dataclass(frozen=True, slots=True)
+class EventDocument(Document):
+    """One event of a job's history."""
+
+    job_id: str
+    version: int
+    id: str
+    event: str
+    occurred: str
+    actor: str
+    source: str
+    reason: str
+    correlation_id: str
+    data: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlace(Document):
+    """Where one step came to rest, or what it is still doing."""
+
+    index: int
+    name: str
+    status: str
+    done: float
+    total: float | None
+    unit: str
+    checkpoint: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult(Document):
+    """What a command did to one job."""
+
+    id: str
+    command: str
+    changed: bool
+    """False where it was so already, or where nothing was to be done (a dry run)."""
+    status_before: str | None
+    status: str
+    version: int
+    message: str
+    dry_run: bool = False
+    seconds: float | None = None
+    """How long it took until the job was where it was asked to be."""
+    successful_steps: int = 0
+    total_steps: int = 0
+    steps: list[StepPlace] = field(default_factory=list[StepPlace])
+    """Of a stop: the steps that are not at their end, and how far each came."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult(Document):
+    """How a job that was waited for ended."""
+
+    id: str
+    status: str
+    version: int
+    exit_code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobTypeDocument(Document):
+    """A job type that is known here."""
+
+    name: str
+    description: str
+    source: str
+    """The class that it is."""
+    policy: dict[str, Json]
+    limits: dict[str, int | None]
+    request: dict[str, Json]
+    """The JSON schema of its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStoreDocument(Document):
+    """An event store by its name."""
+
+    name: str
+    url: str
+    """Without a password."""
+    source: str
+    """Where it was named: the environment, a context, a file."""
+    in_use: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceDocument(Document):
+    """A namespace that has jobs."""
+
+    name: str
+    jobs: int
+    live: int
+    """How many of them are not at rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextDocument(Document):
+    """An event store and a namespace under one name."""
+
+    name: str
+    event_store: str | None
+    namespace: str | None
+    url: str | None
+    in_use: bool
