@@ -58,6 +58,7 @@ class Job:
     counts: Map[StepStatus, int] = Map()
     error: e.ErrorDetail | None = None
     items: float = 0.0  # done in all steps, in the steps' own unit
+    unit: str = ""  # which the steps named last
     running_since: datetime | None = None  # of the present claim, with what was done before it:
     items_before: float = 0.0
     ended_before: int = 0
@@ -236,9 +237,10 @@ def _resumed(job: Job, source: JobStatus | None) -> Job:
 
 
 def _stepped(job: Job, recorded: RecordedEvent, old: Step, new: Step) -> Job:
-    counts, items, advanced = job.counts, job.items, job.advanced_at
+    counts, items, unit, advanced = job.counts, job.items, job.unit, job.advanced_at
     if old.progress is not new.progress and old.progress != new.progress:  # by value: as a replay would see it
         items += new.done - old.done
+        unit = (new.progress.unit if new.progress else "") or unit
         advanced = recorded.recorded_at
         new.crashes = 0
     if old.status is not new.status:
@@ -250,7 +252,7 @@ def _stepped(job: Job, recorded: RecordedEvent, old: Step, new: Step) -> Job:
     return Job(
         job.id, recorded.version, job.status, job.started, job.created_at, job.ended_at, job.worker, job.claim,
         job.planned, job.prepared, job.has_cleanup, job.steps.set(new.index, new), counts, job.error,
-        items, job.running_since, job.items_before, job.ended_before, advanced,
+        items, unit, job.running_since, job.items_before, job.ended_before, advanced,
     )  # fmt: skip
 
 

@@ -89,6 +89,7 @@ class JobProgress(Document):
     percentage: float
     """Of the steps, those that have ended for good."""
     items_done: float
+    unit: str
     """Done in all steps, in the steps' own units."""
     items_per_second: float | None = None
     """Since its present worker began; null where it does not run."""

@@ -70,6 +70,7 @@ def job_progress(row: Row, now: datetime, waiting: str | None = None) -> JobProg
         message=_message(row, waiting),
         percentage=round(100 * ended / total, 1) if total else (100.0 if row["status"] in COMPLETED else 0.0),
         items_done=row["items"],
+        unit=row["unit"],
         items_per_second=items_rate,
         steps_per_second=steps_rate,
         eta_seconds=eta,

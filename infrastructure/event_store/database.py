@@ -16,6 +16,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from milepost.infrastructure.event_store.turns import NotItsTurn, Turns
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
+BUSY_PAUSE_SECONDS: Final = 0.001  # between two looks whether another process still writes
 WAL_PAUSE_SECONDS: Final = 0.02
 READERS_KEPT: Final = 5
 
@@ -93,7 +94,7 @@ class Database:
                 connect_args={"check_same_thread": False, "timeout": self._busy_seconds},
             )
         event.listen(self.engine, "connect", self._configure)
-        event.listen(self.engine, "begin", _begin)
+        event.listen(self.engine, "begin", self._begin)
 
     @contextmanager
     def write(self) -> Generator[sa.Connection]:
@@ -168,6 +169,31 @@ class Database:
         connection.execute(f"PRAGMA busy_timeout={int(self._busy_seconds * 1000)}")
         connection.execute("PRAGMA synchronous=FULL")  # an acknowledged commit survives power loss
 
+    def _begin(self, connection: sa.Connection) -> None:
+        """A deferred transaction that reads and then writes fails at once when others wrote between."""
+        if not connection.get_execution_options().get("write"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA busy_timeout=0")
+        try:
+            self._begin_write(driver)
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={int(self._busy_seconds * 1000)}")
+
+    def _begin_write(self, driver: sqlite3.Connection) -> None:
+        """SQLite itself would sleep up to 100 ms between two looks, and miss the gaps that a busy writer leaves."""
+        deadline = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(BUSY_PAUSE_SECONDS)
+            else:
+                return
+
     def close(self) -> None:
         if self._watcher is not None:
             self._watcher.close()
@@ -197,9 +223,3 @@ def _use_wal(connection: sqlite3.Connection, tries: int) -> None:
             time.sleep(WAL_PAUSE_SECONDS)
         else:
             return
-
-
-def _begin(connection: sa.Connection) -> None:
-    """A deferred transaction that reads and then writes fails at once when others wrote between."""
-    write = connection.get_execution_options().get("write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

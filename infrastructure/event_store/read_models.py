@@ -43,6 +43,7 @@ def job_row(job: Job) -> Row:
         "total": job.total,
         **{status.lower(): job.count(status) for status in StepStatus},
         "items": job.items,
+        "unit": job.unit,
         "running_since": _time(job.running_since),
         "items_before": job.items_before,
         "ended_before": job.ended_before,

@@ -42,6 +42,7 @@ jobs = sa.Table(
     sa.Column("stopped", sa.Integer, nullable=False),
     sa.Column("cancelled", sa.Integer, nullable=False),
     sa.Column("items", sa.Float, nullable=False),
+    sa.Column("unit", sa.Text, nullable=False),
     sa.Column("running_since", sa.String(32)),
     sa.Column("items_before", sa.Float, nullable=False),
     sa.Column("ended_before", sa.Integer, nullable=False),

@@ -63,6 +63,7 @@ class State(BaseModel):
     counts: dict[StepStatus, int]
     error: ErrorDetail | None
     items: float
+    unit: str
     running_since: datetime | None
     items_before: float
     ended_before: int
@@ -139,6 +140,7 @@ def packed(job: Job) -> bytes:
         counts=dict(job.counts),
         error=job.error,
         items=job.items,
+        unit=job.unit,
         running_since=job.running_since,
         items_before=job.items_before,
         ended_before=job.ended_before,
@@ -167,6 +169,7 @@ def unpacked(job_id: UUID, version: int, packed_state: bytes) -> Job:
         counts=Map(state.counts),
         error=state.error,
         items=state.items,
+        unit=state.unit,
         running_since=state.running_since,
         items_before=state.items_before,
         ended_before=state.ended_before,

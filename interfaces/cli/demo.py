@@ -2,8 +2,11 @@
 
 import os
 import shlex
+import shutil
+import subprocess
+import sys
 import tempfile
-import threading
+import time
 from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
@@ -43,14 +46,16 @@ def _play(month: int, url: str) -> None:
     _say(f"  {url}")
     with _Operator() as operator:
         _type("jobs", "run", "import-flights", "--set", f"months=[{month}]", expect=OUTCOMES["Stopped"])
-    job_id = str(operator.job_id)
+        job = operator.stopped()
+    job_id = str(job)
     _say(f"Meanwhile, half-way, somebody else ran: milepost jobs stop {job_id} --reason {shlex.quote(REASON)}")
     _type("jobs", "list")
     _type("jobs", "get", job_id, "--steps", "4")
     _say("Now it goes on from there. No day is imported twice, and none is left out.")
     _type("jobs", "resume", job_id)
+    _say("A worker comes along, and takes it on:")
     session = Session(Globals())
-    with WorkerThread(session.app, "threads", 1, only=operator.job_id):
+    with WorkerThread(session.app, "threads", 1, only=job):
         _type("jobs", "watch", job_id)
     _type("jobs", "list")
     _say(_imported(session))
@@ -59,32 +64,42 @@ def _play(month: int, url: str) -> None:
 
 
 class _Operator:
-    """Somebody at another terminal, who stops the job when it is half done."""
-
-    def __init__(self) -> None:
-        self.job_id = UUID(int=0)
-        self._session = Session(Globals())
-        self._gone = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    """Somebody at another terminal: a process of its own that stops the job when it is half done."""
 
     def __enter__(self) -> "_Operator":
-        _ = self._session.app.store  # the event store is there before anybody looks
-        self._thread.start()
+        program = f"from {__name__} import stop_half_way; stop_half_way()"
+        self._process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        self._says()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._gone.set()
-        self._thread.join()
-        self._session.close()
+        self._process.kill()
+        self._process.communicate()
 
-    def _watch(self) -> None:
-        while not self._gone.wait(LOOK_SECONDS):
-            page = self._session.app.queries.page(self._session.namespace, limit=1)
-            for row in page.rows:
-                self.job_id = UUID(row["id"])
-                if row["total"] and 2 * row["succeeded"] >= row["total"]:
-                    execute(self._session, Change("stop", REASON), row["id"])
-                    return
+    def stopped(self) -> UUID:
+        """The job that it has stopped. Raises Told where it could not."""
+        return UUID(self._says())
+
+    def _says(self) -> str:
+        line = self._process.stdout.readline().strip() if self._process.stdout else ""
+        if not line:
+            raise Told(SERVER_ERROR, "The process that is to stop the job has ended", "The lines above say why")
+        return line
+
+
+def stop_half_way() -> None:
+    """The other terminal: say that it is ready, wait for a job that is half done, stop it, say which."""
+    session = Session(Globals())
+    queries = session.app.queries
+    _ = session.app.store  # opened before the job begins
+    print("ready", flush=True)  # noqa: T201
+    while True:
+        for row in queries.page(session.namespace, limit=1).rows:
+            if row["total"] and 2 * row["succeeded"] >= row["total"]:
+                execute(session, Change("stop", REASON), row["id"])
+                print(row["id"], flush=True)  # noqa: T201
+                return
+        time.sleep(LOOK_SECONDS)
 
 
 def _imported(session: Session) -> str:
@@ -97,15 +112,15 @@ def _imported(session: Session) -> str:
 
 
 def _say_what_next(url: str, job_id: str) -> None:
-    short = job_id[:13]
+    short, program = job_id[:13], "milepost" if shutil.which("milepost") else sys.argv[0]
     _say("What to try next, on this event store:")
     for line, why in (
         (f"export MILEPOST_URL={url}", "the event store of all that follows"),
-        (f"milepost jobs history {short}", "everything that happened: who, when, why"),
-        ("milepost jobs run import-flights", "the other eleven months; Ctrl-C stops it, resume goes on"),
-        ("milepost worker", "in another terminal; then kill -9 it, and start it again"),
-        ("milepost jobs start self-test --set steps=1000 --set fail_steps=[7]", "a job with a step that fails"),
-        ("milepost types list", "what can be started"),
+        (f"{program} jobs history {short}", "everything that happened: who, when, why"),
+        (f"{program} jobs run import-flights", "the other eleven months; Ctrl-C stops it, resume goes on"),
+        (f"{program} worker", "in another terminal; then kill -9 it, and start it again"),
+        (f"{program} jobs start self-test --set steps=1000 --set fail_steps=[7]", "a job with a step that fails"),
+        (f"{program} types list", "what can be started"),
     ):
         _print((f"  {line}\n", "bold"), (f"      {why}", "dim"))
 

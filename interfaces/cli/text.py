@@ -75,6 +75,9 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.2f}".rstrip("0")
 
 
+ITEMS: Final = "items"  # what steps count where they do not say what
+
+
 def of_total(done: float, total: float | None, unit: str) -> str:
     """4/10 items, or 4 items where nobody knows of how many."""
     amount = number(done) if total is None else f"{number(done)}/{number(total)}"

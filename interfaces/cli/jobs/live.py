@@ -10,7 +10,7 @@ from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.jobs.view import progress_line
 from milepost.interfaces.cli.output import console
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.cli.text import STATUS_STYLE, clean, number, of_total
+from milepost.interfaces.cli.text import ITEMS, STATUS_STYLE, clean, of_total
 from milepost.interfaces.job_documents import JobDocument, StepDocument
 from milepost.interfaces.read_documents import job_document, step_document
 
@@ -65,7 +65,7 @@ def progress_text(job: JobDocument) -> str:
     if told.total_steps:
         counts = f"{told.successful_steps}/{told.total_steps} steps"
         counts += f", {told.failed_steps} failed" if told.failed_steps else ""
-        words.append(counts + (f", {number(told.items_done)} items" if told.items_done else ""))
+        words.append(counts + (f", {of_total(told.items_done, None, told.unit or ITEMS)}" if told.items_done else ""))
     return " ".join(words)
 
 

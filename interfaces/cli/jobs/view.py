@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from milepost.interfaces.cli.job_columns import STEP_COLUMNS, error_text
 from milepost.interfaces.cli.output import table
-from milepost.interfaces.cli.text import STATUS_STYLE, clean, duration, local, number
+from milepost.interfaces.cli.text import ITEMS, STATUS_STYLE, clean, duration, local, number, of_total
 from milepost.interfaces.job_documents import ErrorDocument, JobDocument, JobProgress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def outcome_view(job: JobDocument) -> "RenderableType":
     if job.progress.failed_steps:
         line.append(f", {job.progress.failed_steps} failed", style="red")
     if job.progress.items_done:
-        line.append(f", {number(job.progress.items_done)} items")
+        line.append(f", {of_total(job.progress.items_done, None, job.progress.unit or ITEMS)}")
     if job.ended:
         line.append(f" in {duration(seconds_between(job.created, job.ended))}")
     return Group(line, *_error(job), *_failed_steps(job))
@@ -84,7 +84,7 @@ def progress_line(progress: JobProgress) -> "Text":
     if progress.failed_steps:
         line.append(f", {progress.failed_steps} failed", style="red")
     if progress.items_done:
-        line.append(f" · {number(progress.items_done)} items")
+        line.append(f" · {of_total(progress.items_done, None, progress.unit or ITEMS)}")
     if progress.items_per_second:
         line.append(f", {number(progress.items_per_second)}/s")
     if progress.eta_seconds is not None:
