@@ -87,6 +87,13 @@ def _leave_them(code: int) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
+    if broken := [word for word in arguments if not _is_text(word)]:
+        message = f"This is not text in UTF-8, and cannot be kept: {broken[0]!a}"
+        format_asked = formats.guess((), os.environ, terminal=sys.stdout.isatty())
+        tell_problem(
+            Problem(INVALID, message, "Give it in UTF-8, or without the bytes that are shown escaped"), format_asked
+        )
+        return INVALID
     try:
         code: Any = typer.main.get_command(app).main(list(arguments), prog_name="milepost", standalone_mode=False)
     except typer.TyperException as error:
@@ -94,6 +101,11 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _is_text(word: str) -> bool:
+    """Bytes of a command line that Python could not decode come as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def _misused(arguments: Sequence[str], error: typer.TyperException) -> int:

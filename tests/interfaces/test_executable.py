@@ -93,6 +93,14 @@ def test_a_command_line_that_cannot_be_understood_is_invalid_input(arguments: tu
     assert "--help" in done.error["suggestion"]
 
 
+def test_words_that_are_not_text_are_refused_before_anything_is_done(call: Milepost) -> None:
+    done = call("jobs", "start", "self-test", "--tag", "t\udcff", "-o", "json")
+
+    assert done.code == 5
+    assert "not text in UTF-8" in done.error["message"]
+    assert call("jobs", "list", "-o", "json").json == []
+
+
 def test_a_misused_command_is_told_in_the_format_that_was_asked_for(call: Milepost) -> None:
     assert call("jobs", "list", "--poem", "-o", "plain").err.startswith("Error: ")
     assert call("jobs", "list", "--poem", "--output=json").error["error"] == "validation_error"
