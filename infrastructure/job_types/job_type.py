@@ -1,13 +1,17 @@
 """How a program declares work: a job type names its request, plans steps and performs them."""
 
+import inspect
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Final, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
 from milepost.domain.events import Json, Policy
 from milepost.infrastructure.running.step_context import HookContext, StepContext
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class NoRequest(BaseModel, extra="forbid"):
@@ -22,7 +26,7 @@ class Step:
     """One step of a plan: its name, and the JSON arguments that `perform` will find in `step.arguments`."""
 
     name: str
-    arguments: dict[str, Json] = field(default_factory=dict)
+    arguments: dict[str, Json] = field(default_factory=dict[str, Json])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class JobType(Generic[Request]):
     def plan(self, request: Request) -> Iterable[Step]:
         """The steps, in the order in which they start; a generator may yield 100,000.
 
-        It must yield the same steps when called again: a plan cut short by a crash is made anew.
+        It must yield the same steps when called again: a plan cut short by a stop or a crash is made anew.
         """
         raise NotImplementedError
 
@@ -67,25 +71,31 @@ class JobType(Generic[Request]):
         """Jobs with the same one count together against `limits.running_per_key`."""
         return None
 
-    def before_start(self, job: HookContext[Request]) -> None:
+    # Hooks; each may be an `async def`, too.
+
+    def before_start(self, job: HookContext[Request]) -> Any:
         """Called once, before the steps are planned; again after a crash in the middle of it."""
 
-    def before_resume(self, job: HookContext[Request]) -> None:
+    def before_resume(self, job: HookContext[Request]) -> Any:
         """Called each time a planned job goes on: after a resume, a takeover, a hand-back."""
 
-    def completed(self, job: HookContext[Request]) -> None:
+    def completed(self, job: HookContext[Request]) -> Any:
         """Called when all steps have ended. If it raises, the job is Failed, and a resume calls it again."""
 
-    def cancelled(self, job: HookContext[Request]) -> None:
+    def cancelled(self, job: HookContext[Request]) -> Any:
         """Called when the job was given up and no step runs any more. An error is kept in the history."""
 
     @classmethod
     def request_model(cls) -> type[BaseModel]:
-        """The pydantic model named in `JobType[...]`."""
-        for base in getattr(cls, "__orig_bases__", ()):
-            if isinstance(get_origin(base), type) and issubclass(get_origin(base), JobType):
-                (model,) = get_args(base)
-                return model if isinstance(model, type) else NoRequest
+        """The pydantic model named in `JobType[...]`, here or in a base."""
+        for base in (base for each in cls.__mro__ for base in vars(each).get("__orig_bases__", ())):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, JobType):
+                for model in get_args(base):
+                    if isinstance(model, type) and issubclass(model, BaseModel):
+                        return model
+                    if not isinstance(model, TypeVar):
+                        raise TypeError(f"{cls.__qualname__}: JobType[…] takes a pydantic model, not {model!r}")
         return NoRequest
 
     @classmethod
@@ -94,13 +104,28 @@ class JobType(Generic[Request]):
         return getattr(cls, hook) is not getattr(JobType, hook)
 
 
+def is_job_type(declared: Any) -> bool:
+    """Whether it is a class that can be one, whatever the caller's annotations say."""
+    return inspect.isclass(declared) and issubclass(declared, JobType)
+
+
 DeclaredType = TypeVar("DeclaredType", bound=type[JobType[Any]])
 
 
 def job_type(name: str) -> Callable[[DeclaredType], DeclaredType]:
-    """Give a JobType class the name under which jobs of it are started. Registers nothing by itself."""
+    """Give a JobType class the name under which jobs of it are started. Registers nothing by itself.
+
+    Raises TypeError for a class or a name that could not be used: better here than when a job waits for it.
+    """
+    if not NAME.fullmatch(name):
+        raise TypeError(f"{name!r} is no name for a job type: use letters, digits, dots, dashes and underscores")
 
     def named(declared: DeclaredType) -> DeclaredType:
+        if not is_job_type(declared):
+            raise TypeError(f"@job_type({name!r}) belongs on a class that inherits from JobType, not on {declared!r}")
+        if "name" in vars(declared):
+            raise TypeError(f"{declared.__qualname__}.name is the job type's own: rename that attribute")
+        declared.request_model()
         declared.name = name
         return declared
 

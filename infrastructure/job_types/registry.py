@@ -1,10 +1,11 @@
 """The job types that this process knows, by name: shipped, installed by entry point, or named in the settings."""
 
 import importlib
-import inspect
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from milepost.domain.commands import StartJob
 from milepost.domain.events import Json
-from milepost.infrastructure.job_types.job_type import JobType
+from milepost.infrastructure.job_types.job_type import JobType, is_job_type
 
 ENTRY_POINT_GROUP: Final = "milepost.job_types"
 SHIPPED: Final = (
@@ -24,9 +25,10 @@ SHIPPED: Final = (
 class UnknownJobType(Exception):
     """No job type of that name is known here."""
 
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        self.name, self.known = name, known
-        super().__init__(f"Unknown job type {name!r}. Known here: {', '.join(known) or 'none'}.")
+    def __init__(self, name: str, known: tuple[str, ...], problems: "tuple[LoadProblem, ...]" = ()) -> None:
+        self.name, self.known, self.problems = name, known, problems
+        missing = "".join(f" Not loaded: {problem.source} ({problem.error})." for problem in problems)
+        super().__init__(f"Unknown job type {name!r}. Known here: {', '.join(known) or 'none'}.{missing}")
 
 
 class RequestInvalid(Exception):
@@ -53,14 +55,17 @@ class JobTypes:
         self.modules: tuple[str, ...] = ()  # what `load` needs to make the same in another process
         self.problems: tuple[LoadProblem, ...] = ()
         for declared in types:
-            self._add(declared, declared.__module__)
+            source = f"{declared.__module__}:{declared.__qualname__}"
+            self._add(declared, source)
+            self.modules = (*self.modules, source)
 
     @classmethod
     def load(cls, modules: Iterable[str] = ()) -> "JobTypes":
         """The shipped types, those of installed packages, and those of `modules` ("pkg.mod" or "pkg.mod:Class")."""
         known = cls()
         known.modules = tuple(modules)
-        installed = (point.value for point in sorted(entry_points(group=ENTRY_POINT_GROUP)))
+        points = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value))
+        installed = [f"{point.module}:{point.attr}" if point.attr else point.module for point in points]
         for source in dict.fromkeys([*SHIPPED, *installed, *known.modules]):
             known._load(source)
         return known
@@ -68,33 +73,41 @@ class JobTypes:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._types))
 
-    def get(self, name: str) -> JobType[Any]:
-        """A fresh instance. Raises UnknownJobType."""
+    def named(self, name: str) -> type[JobType[Any]]:
+        """The class. Raises UnknownJobType."""
         declared = self._types.get(name)
         if declared is None:
-            raise UnknownJobType(name, self.names())
-        return declared()
+            raise UnknownJobType(name, self.names(), self.problems)
+        return declared
+
+    def get(self, name: str) -> JobType[Any]:
+        """A fresh instance. Raises UnknownJobType."""
+        return self.named(name)()
 
     def parse(self, name: str, request: Mapping[str, Json]) -> BaseModel:
-        """The request as the type's model. Raises UnknownJobType or RequestInvalid."""
+        """The request, which is JSON, as the type's model. Raises UnknownJobType or RequestInvalid."""
+        model = self.named(name).request_model()
         try:
-            return self.get(name).request_model().model_validate(request)
+            return model.model_validate_json(json.dumps(request))
         except ValidationError as error:
             raise RequestInvalid(name, tuple(_problem(found) for found in error.errors())) from error
+        except (TypeError, ValueError) as error:
+            raise RequestInvalid(name, (f"it is not JSON: {error}",)) from error
 
     def request_schema(self, name: str) -> dict[str, Json]:
         """The JSON schema of the type's request. Raises UnknownJobType."""
-        return self.get(name).request_model().model_json_schema()
+        return self.named(name).request_model().model_json_schema()
 
     def start_command(
         self, name: str, request: Mapping[str, Json], *, namespace: str, tags: tuple[str, ...] = ()
     ) -> StartJob:
         """The command that starts such a job. Raises UnknownJobType or RequestInvalid."""
-        job_type, parsed = self.get(name), self.parse(name, request)
+        parsed = self.parse(name, request)
+        job_type = self.get(name)
         return StartJob(
             namespace=namespace,
             job_type=name,
-            request=parsed.model_dump(mode="json"),
+            request=self._stored(name, parsed),
             details=job_type.details(parsed),
             key=job_type.key(parsed),
             limit_key=job_type.limit_key(parsed),
@@ -102,12 +115,21 @@ class JobTypes:
             policy=job_type.policy,
         )
 
+    def _stored(self, name: str, parsed: BaseModel) -> dict[str, Json]:
+        """What is kept of a request, defaults filled in; refused where a worker could not read it again."""
+        stored: dict[str, Json] = parsed.model_dump(mode="json", by_alias=True, round_trip=True)
+        try:
+            self.parse(name, stored)
+        except RequestInvalid as error:
+            raise RequestInvalid(name, tuple(f"as it would be stored, {found}" for found in error.problems)) from error
+        return stored
+
     def _load(self, source: str) -> None:
         module_name, _, class_name = source.partition(":")
         try:
             module = importlib.import_module(module_name)
-            declared = [getattr(module, class_name)] if class_name else _declared_in(module)
-        except Exception as error:  # noqa: BLE001 - somebody else's module; it hides its own types only
+            declared = [attrgetter(class_name)(module)] if class_name else _declared_in(module)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module; it hides its own types only
             self._problem(source, f"{type(error).__name__}: {error}")
             return
         if not declared:
@@ -116,7 +138,7 @@ class JobTypes:
             self._add(each, source)
 
     def _add(self, declared: Any, source: str) -> None:
-        if not (inspect.isclass(declared) and issubclass(declared, JobType) and hasattr(declared, "name")):
+        if not _is_named(declared):
             self._problem(source, f"{declared!r} is not a JobType class decorated with @job_type(NAME)")
         elif self._types.setdefault(declared.name, declared) is not declared:
             self._problem(source, f"job type {declared.name!r} is already {self._types[declared.name].__qualname__}")
@@ -125,14 +147,15 @@ class JobTypes:
         self.problems = (*self.problems, LoadProblem(source, error))
 
 
+def _is_named(declared: Any) -> bool:
+    return is_job_type(declared) and isinstance(getattr(declared, "name", None), str)
+
+
 def _declared_in(module: ModuleType) -> list[type[JobType[Any]]]:
     return [
         value
         for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, JobType)
-        and "name" in vars(value)
-        and value.__module__ == module.__name__
+        if is_job_type(value) and "name" in vars(value) and value.__module__ == module.__name__
     ]
 
 

@@ -53,17 +53,18 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a call. `progress` is None where nothing was reported."""
+    """The end of a call. `progress` is None where nothing was reported; `planned`: how many steps a plan has."""
 
     how: How
     seconds: float = 0.0
     progress: Progress | None = None
     error: ErrorDetail | None = None
+    planned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """How far a step is; `durable` when it waits until that is on disk."""
+    """How far a step is; `durable` when it waits until that is on disk. Its coordinator is sent no others."""
 
     progress: Progress
     durable: bool = False
@@ -71,7 +72,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The next steps of a plan; its maker waits until they are recorded."""
+    """The next steps of a plan."""
 
     first: int
     steps: tuple[PlannedStep, ...]

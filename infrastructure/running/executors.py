@@ -1,18 +1,17 @@
 """Where calls run: in threads of this process, or in processes of their own."""
 
-import multiprocessing
 import threading
 from collections import deque
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
-from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Final, Protocol
 
-from milepost.infrastructure.running.call import Call, Ended, How
-from milepost.infrastructure.running.error_detail import error_detail
-from milepost.infrastructure.running.link import Activity
+from milepost.domain.events import ErrorDetail
+from milepost.infrastructure.running.call import Ended, How
+from milepost.infrastructure.running.link import Activity, Mailbox
 from milepost.infrastructure.running.perform import Environment, perform
-from milepost.infrastructure.running.remote_link import Downward, Upward, connect, perform_remotely
+from milepost.infrastructure.running.processes import ProcessExecutor
+
+__all__ = ["ProcessExecutor", "StepExecutor", "ThreadExecutor", "thread_executor"]
 
 AHEAD_PER_THREAD: Final = 64  # quick steps handed over before a thread is free, so that none waits for the coordinator
 
@@ -39,152 +38,71 @@ class StepExecutor(Protocol):
         ...
 
     def close(self) -> None:
-        """Take nothing more. Returns at once; what runs goes on until it ends or this process does."""
+        """Take nothing more. Returns at once; what runs ends by itself or with this process, and is not waited for."""
         ...
 
 
-class LocalExecutor:
-    """Runs calls in this process, on any `concurrent.futures.Executor` that shares its memory."""
+class ThreadExecutor:
+    """Threads of its own, which take calls of all jobs in turn and do not keep the process from ending.
 
-    def __init__(self, pool: Executor, slots: int, environment: Environment, ahead: int = 0) -> None:
+    A ThreadPoolExecutor serves whoever came first: one job's quick steps would make all others wait. And the
+    interpreter waits for its threads at exit, so a step that does not react would keep a worker alive.
+    """
+
+    def __init__(self, slots: int, environment: Environment) -> None:
         self.slots = slots
-        self.ahead = ahead
-        self._pool = pool
+        self.ahead = slots * AHEAD_PER_THREAD
         self._environment = environment
+        self._waiting: dict[Mailbox, deque[Activity]] = {}  # by job, in the order in which they are served
+        self._turn = threading.Lock()
+        self._permits: SimpleQueue[bool] = SimpleQueue()  # one for each waiting call; False ends a thread
+        for number in range(slots):
+            threading.Thread(target=self._serve, name=f"milepost-step-{number}", daemon=True).start()
 
     def submit(self, activity: Activity) -> None:
-        self._pool.submit(self._run, activity)
+        with self._turn:
+            self._waiting.setdefault(activity.mailbox, deque()).append(activity)
+        self._permits.put(True)
 
     def kill(self, activity: Activity) -> None:
         """Nothing can end a thread: its slot stays taken until it ends by itself."""
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _run(self, activity: Activity) -> None:
-        activity.ended(perform(activity.call, activity, self._environment))
-
-
-def thread_executor(slots: int, environment: Environment) -> LocalExecutor:
-    """Threads: for steps that wait for databases, networks and disks."""
-    pool = ThreadPoolExecutor(slots, thread_name_prefix="milepost-step")
-    return LocalExecutor(pool, slots, environment, ahead=slots * AHEAD_PER_THREAD)
-
-
-class ProcessExecutor:
-    """Processes: for steps that compute. Each slot is a process, so that one that dies takes one step with it."""
-
-    ahead = 0
-
-    def __init__(self, slots: int, job_type_modules: tuple[str, ...], database_url: str) -> None:
-        self.slots = slots
-        self._idle = deque(_ProcessSlot(job_type_modules, database_url) for _ in range(slots))
-        self._slots = tuple(self._idle)
-        self._waiting: deque[Activity] = deque()
-        self._turn = threading.Lock()
-
-    def submit(self, activity: Activity) -> None:
         with self._turn:
-            if not self._idle:
-                self._waiting.append(activity)
-                return
-            slot = self._idle.popleft()
-        self._start(slot, activity)
-
-    def kill(self, activity: Activity) -> None:
-        for slot in self._slots:
-            if slot.activity is activity:
-                slot.kill()
-
-    def close(self) -> None:
-        for slot in self._slots:
-            slot.close()
-
-    def _start(self, slot: "_ProcessSlot", activity: Activity) -> None:
-        slot.start(activity).add_done_callback(lambda done: self._ended(slot, activity, done))
-
-    def _ended(self, slot: "_ProcessSlot", activity: Activity, done: "Future[Ended]") -> None:
-        slot.activity = None
-        error = None if done.cancelled() else done.exception()
-        with self._turn:
-            following = self._waiting.popleft() if self._waiting else None
-            if following is None:
-                self._idle.append(slot)
-        if done.cancelled():
+            left = [activity for of_job in self._waiting.values() for activity in of_job]
+            self._waiting.clear()
+        for activity in left:
             activity.ended(Ended(How.STOPPED))
-        elif error is not None:  # the process died, or the outcome cannot be sent
-            activity.ended(Ended(How.FAILED, error=error_detail(error)))
-        else:
-            activity.ended(done.result())
-        if following is not None:
-            self._start(slot, following)
+        for _ in range(self.slots):
+            self._permits.put(False)
+
+    def _serve(self) -> None:
+        while self._permits.get():
+            activity = self._next()
+            if activity is not None:
+                run(activity, self._environment)
+
+    def _next(self) -> Activity | None:
+        with self._turn:
+            if not self._waiting:
+                return None  # closed meanwhile
+            mailbox = next(iter(self._waiting))
+            of_job = self._waiting.pop(mailbox)
+            activity = of_job.popleft()
+            if of_job:
+                self._waiting[mailbox] = of_job  # the other jobs come first now
+            return activity
 
 
-class _ProcessSlot:
-    """One process, started anew when it has died, and the pipe to the call in it."""
+def thread_executor(slots: int, environment: Environment) -> ThreadExecutor:
+    """Threads: for steps that wait for databases, networks and disks."""
+    return ThreadExecutor(slots, environment)
 
-    def __init__(self, job_type_modules: tuple[str, ...], database_url: str) -> None:
-        self.activity: Activity | None = None
-        self._arguments = (job_type_modules, database_url)
-        self._number = 0
-        self._pool: ProcessPoolExecutor | None = None
-        self._connection: Connection[Downward, Upward] | None = None
-        self._closed = False
 
-    def start(self, activity: Activity) -> "Future[Ended]":
-        self._number += 1
-        number = self._number
-        self.activity = activity
-        activity.relay = lambda told: self._tell(Downward(number, signal=told))
-        if self._closed:
-            cancelled: Future[Ended] = Future()
-            cancelled.cancel()
-            return cancelled
-        try:
-            return self._submit(activity.call, number)
-        except BrokenExecutor:  # the process died between two calls
-            self._pool = None
-            return self._submit(activity.call, number)
-
-    def _submit(self, call: Call, number: int) -> "Future[Ended]":
-        return (self._pool or self._open()).submit(perform_remotely, call, number)
-
-    def kill(self) -> None:
-        """The process ends now; its call fails, and the next one finds a new process."""
-        if self._pool is not None:
-            for process in list((self._pool._processes or {}).values()):
-                process.kill()
-
-    def close(self) -> None:
-        self._closed = True
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _open(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # a fork would copy the locks of our threads
-        ours, theirs = context.Pipe()
-        self._connection = ours
-        self._pool = ProcessPoolExecutor(
-            1, mp_context=context, initializer=connect, initargs=(theirs, *self._arguments)
-        )
-        threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
-        return self._pool
-
-    def _listen(self, connection: "Connection[Downward, Upward]") -> None:
-        """Carries the reports of the process to the mailbox of the call that they are from."""
-        while True:
-            try:
-                number, report_number, report = connection.recv()
-            except (EOFError, OSError):
-                return
-            activity = self.activity
-            if activity is not None and number == self._number:
-                told = Downward(number, recorded=report_number)
-                activity.mailbox.put(activity, report, partial(self._tell, told))
-
-    def _tell(self, told: Downward) -> None:
-        try:
-            if self._connection is not None:
-                self._connection.send(told)
-        except OSError:
-            return  # the process is gone, and its call with it
+def run(activity: Activity, environment: Environment) -> None:
+    """One call here and now; its end is reported even where there is no memory left to tell it well."""
+    try:
+        ended = perform(activity.call, activity, environment)
+    except BaseException as error:  # noqa: BLE001 - a lost end would keep the job waiting for ever
+        ended = Ended(How.FAILED, error=ErrorDetail(type=type(error).__name__, message="it could not be told well"))
+    activity.ended(ended)

@@ -8,7 +8,9 @@ from typing import Final, Protocol
 
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.running.call import Call, Ended, Planned, Progressed, Report
-from milepost.infrastructure.running.step_context import StepTimedOut, StopRequested
+from milepost.infrastructure.running.step_context import NotOursAnyMore, StepTimedOut, StopRequested
+
+LOOK_SECONDS: Final = 0.1  # how often a waiting report looks whether anybody is still there to record it
 
 
 class Signal(IntEnum):
@@ -27,8 +29,8 @@ class Link(Protocol):
         """Report; with `durable`, return when it is on disk. Raises StopRequested when the job is lost."""
         ...
 
-    def planned(self, first: int, steps: tuple[PlannedStep, ...]) -> None:
-        """Report steps of a plan, and return when they are recorded. Raises StopRequested when the job is lost."""
+    def planned(self, first: int, steps: tuple[PlannedStep, ...], *, wait: bool) -> None:
+        """Report steps of a plan; with `wait`, return when they are recorded. Raises StopRequested when it is lost."""
         ...
 
     def asked_to_stop(self) -> bool:
@@ -39,13 +41,21 @@ class Link(Protocol):
         """Raises StopRequested or StepTimedOut."""
         ...
 
+    def wait(self, seconds: float) -> None:
+        """Return when that time has passed, or the coordinator wants something; sometimes earlier."""
+        ...
+
 
 def raise_for(signal: Signal, timeout_seconds: float | None) -> None:
     """Turn the coordinator's wish into the exception that user code sees."""
     if signal is Signal.TIMED_OUT:
         raise StepTimedOut(timeout_seconds or 0.0)
-    if signal is not Signal.GO_ON:
-        raise StopRequested
+    if signal is Signal.LOST:
+        raise NotOursAnyMore
+    if signal is Signal.STOP:
+        stop = StopRequested()
+        stop.asked = True
+        raise stop
 
 
 class Mailbox:
@@ -61,45 +71,73 @@ class Mailbox:
 
     def take(self) -> "list[tuple[Activity, Report, Callable[[], None] | None]]":
         """All that has arrived."""
-        taken: list[tuple[Activity, Report, Callable[[], None] | None]] = []
-        while self._reports:
-            taken.append(self._reports.popleft())
-        return taken
-
-    def __len__(self) -> int:
-        return len(self._reports)
+        return [self._reports.popleft() for _ in range(len(self._reports))]
 
 
 class Activity:
     """One call in flight: the coordinator's end of the line, and the caller's own where they share a process."""
 
-    __slots__ = ("call", "deadline", "mailbox", "over", "recorded_at", "relay", "signal", "unrecorded")
+    __slots__ = (
+        "_awake", "_relay", "call", "deadline", "done", "mailbox",
+        "over", "reached", "recorded", "recorded_at", "signal",
+    )  # fmt: skip
 
     def __init__(self, call: Call, mailbox: Mailbox, *, deadline: float | None, recorded_at: float) -> None:
         self.call = call
         self.mailbox = mailbox
         self.signal = Signal.GO_ON
-        self.relay: Callable[[Signal], None] | None = None  # to a call in another process
         self.deadline = deadline
+        self.done = False  # the executor is through with it, and its slot is free
         self.over = False  # its end is recorded; whatever it still says is too late
-        self.unrecorded: Progress | None = None
+        # The newest progress, kept here and not in the mailbox: a step may report a million times a second.
+        # Each has one writer: the running code, and the coordinator.
+        self.reached: Progress | None = None
+        self.recorded: Progress | None = None
         self.recorded_at = recorded_at
+        self._relay: Callable[[Signal], None] | None = None  # to a call in another process
+        self._awake: threading.Event | None = None  # of a call that waits
+
+    # The coordinator's end
 
     def tell(self, signal: Signal) -> None:
         """Let the call know what is wanted of it. A time-out and a loss are for good."""
         if signal > self.signal or (signal is Signal.GO_ON and self.signal is Signal.STOP):
             self.signal = signal
-            if self.relay is not None:
-                self.relay(signal)
+            if self._relay is not None:
+                self._relay(signal)
+            if self._awake is not None:
+                self._awake.set()
+
+    @property
+    def unrecorded(self) -> Progress | None:
+        """What it has reached and nobody has written down."""
+        reached = self.reached
+        return None if reached is self.recorded else reached
+
+    # The executor's
+
+    def relay_to(self, relay: Callable[[Signal], None]) -> None:
+        """Have the call in another process told, also of what was wanted while it waited for its slot."""
+        self._relay = relay
+        if self.signal is not Signal.GO_ON:
+            relay(self.signal)
 
     def ended(self, ended: Ended) -> None:
+        self.done = True
         self.mailbox.put(self, ended)
 
-    def progressed(self, progress: Progress, *, durable: bool) -> None:
-        self._report(Progressed(progress, durable), wait=durable)
+    # The call's
 
-    def planned(self, first: int, steps: tuple[PlannedStep, ...]) -> None:
-        self._report(Planned(first, steps), wait=True)
+    def progressed(self, progress: Progress, *, durable: bool) -> None:
+        self.reached = progress
+        if durable:
+            self._report(Progressed(progress, durable=True))
+
+    def planned(self, first: int, steps: tuple[PlannedStep, ...], *, wait: bool) -> None:
+        if wait:
+            self._report(Planned(first, steps))
+        else:
+            self.mailbox.put(self, Planned(first, steps))
 
     def asked_to_stop(self) -> bool:
         return self.signal is not Signal.GO_ON
@@ -108,15 +146,17 @@ class Activity:
         if self.signal is not Signal.GO_ON:
             raise_for(self.signal, self.call.step.timeout_seconds if self.call.step else None)
 
-    def _report(self, report: Report, *, wait: bool) -> None:
-        if not wait:
-            self.mailbox.put(self, report)
-            return
+    def wait(self, seconds: float) -> None:
+        if self._awake is None:
+            self._awake = threading.Event()
+        self._awake.clear()
+        if self.signal is Signal.GO_ON:  # told between the two lines above, it is awake now
+            self._awake.wait(seconds)
+
+    def _report(self, report: Report) -> None:
+        """Returns when it is recorded; an end that nobody will record is no reason to wait for ever."""
         recorded = threading.Event()
         self.mailbox.put(self, report, recorded.set)
         while not recorded.wait(LOOK_SECONDS):
             if self.signal is Signal.LOST or self.over:
-                raise StopRequested
-
-
-LOOK_SECONDS: Final = 0.1  # how often a waiting report looks whether anybody is still there to record it
+                raise NotOursAnyMore

@@ -5,26 +5,27 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing.connection import Connection
-from typing import Final
 
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.job_types.registry import JobTypes
-from milepost.infrastructure.running.call import Call, Ended, Planned, Progressed, Report
+from milepost.infrastructure.running.call import Call, Ended, How, Planned, Progressed, Report
+from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.link import Signal, raise_for
 from milepost.infrastructure.running.perform import Environment, perform
-from milepost.infrastructure.running.step_context import StopRequested
+from milepost.infrastructure.running.step_context import NotOursAnyMore
 
-# Up: (number of the call, number of the report, report). Down: (number of the call, signal or number of a report).
-Upward = tuple[int, int, Report]
+Upward = tuple[int, int, Report]  # number of the call, number of the report, report
 
 
 @dataclass(frozen=True, slots=True)
 class Downward:
-    """What the coordinator tells a call: a signal, or that a report is on disk."""
+    """What a process is told: to run a call; then, about it, a signal or that a report is on disk."""
 
     call: int
+    asked: Call | None = None
     signal: Signal | None = None
     recorded: int = 0
 
@@ -44,8 +45,8 @@ class RemoteLink:
     def progressed(self, progress: Progress, *, durable: bool) -> None:
         self._report(Progressed(progress, durable), wait=durable)
 
-    def planned(self, first: int, steps: tuple[PlannedStep, ...]) -> None:
-        self._report(Planned(first, steps), wait=True)
+    def planned(self, first: int, steps: tuple[PlannedStep, ...], *, wait: bool) -> None:
+        self._report(Planned(first, steps), wait=wait)
 
     def asked_to_stop(self) -> bool:
         with self._turn:
@@ -57,13 +58,16 @@ class RemoteLink:
         if self.asked_to_stop():
             raise_for(self._signal, self._timeout_seconds)
 
+    def wait(self, seconds: float) -> None:
+        self._connection.poll(seconds)
+
     def _report(self, report: Report, *, wait: bool) -> None:
         with self._turn:
             self._reports += 1
             self._connection.send((self._number, self._reports, report))
             while wait and self._recorded < self._reports:
                 if self._signal is Signal.LOST:
-                    raise StopRequested
+                    raise NotOursAnyMore
                 self._hear()
 
     def _hear(self) -> None:
@@ -76,26 +80,40 @@ class RemoteLink:
 class _Process:
     """What this process was given when it started."""
 
-    connection: "Connection[Upward, Downward]"
-    environment: Environment
+    def __init__(self, job_type_modules: tuple[str, ...], database_url: str) -> None:
+        self._arguments = (job_type_modules, database_url)
+
+    @cached_property
+    def environment(self) -> Environment:
+        modules, url = self._arguments
+        return Environment(JobTypes.load(modules), Database(url))
+
+    def perform(self, call: Call, link: RemoteLink) -> Ended:
+        try:
+            return perform(call, link, self.environment)
+        except Exception as error:  # noqa: BLE001 - the environment cannot be had here; the step's history says why
+            return Ended(How.FAILED, error=error_detail(error))
 
 
-_process: Final = _Process()
+def serve(connection: "Connection[Upward, Downward]", job_type_modules: tuple[str, ...], database_url: str) -> None:
+    """Runs call after call until the pipe is closed.
 
-
-def connect(connection: "Connection[Upward, Downward]", job_type_modules: tuple[str, ...], database_url: str) -> None:
-    """Prepares the process; it outlives neither a Ctrl-C, which its parent turns into a stop, nor its parent."""
+    The process survives a Ctrl-C and a SIGTERM to its whole group, which its parent turns into a stop or a
+    hand-back; it does not survive its parent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _process.connection = connection
-    _process.environment = Environment(JobTypes.load(job_type_modules), Database(database_url))
-
-
-def perform_remotely(call: Call, number: int) -> Ended:
-    """What the pool of the parent process runs here."""
-    timeout_seconds = call.step.timeout_seconds if call.step else None
-    return perform(call, RemoteLink(_process.connection, number, timeout_seconds), _process.environment)
+    process = _Process(job_type_modules, database_url)
+    try:
+        while True:
+            told = connection.recv()
+            if told.asked is not None:  # else it was meant for the call before
+                timeout_seconds = told.asked.step.timeout_seconds if told.asked.step else None
+                ended = process.perform(told.asked, RemoteLink(connection, told.call, timeout_seconds))
+                connection.send((told.call, 0, ended))
+    except (EOFError, OSError):
+        return  # nobody is there any more
 
 
 def _end_with_parent() -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from milepost.domain.events import Json, Progress
+from milepost.infrastructure.running.json_values import as_json
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from milepost.infrastructure.running.step_transactions import StepTransactions
 
 Request = TypeVar("Request", covariant=True)
-LOOK_SECONDS: Final = 0.02  # how often a waiting step looks whether it should stop
+LOOK_SECONDS: Final = 0.01  # how often a step that waits in a coroutine looks whether it should stop
 
 
 class StopRequested(BaseException):
@@ -26,6 +27,14 @@ class StopRequested(BaseException):
 
     A BaseException, so that an `except Exception` in the step's code does not swallow a stop.
     """
+
+    asked = False  # whether somebody wanted it; a step that raises it by itself has failed
+
+
+class NotOursAnyMore(StopRequested):
+    """Another worker, or another attempt, has the step: whatever this one reports counts no more."""
+
+    asked = True
 
 
 class StepTimedOut(Exception):
@@ -40,9 +49,14 @@ class CheckpointOutsideTransaction(Exception):
     """A step that has handed over a checkpoint in a transaction must go on so, or a crash could undo it."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "this step keeps its checkpoints in transactions: pass this one to transaction.checkpoint()"
-        )
+        super().__init__("this step keeps its checkpoints in transactions: pass this one to transaction.checkpoint()")
+
+
+class ReportInsideTransaction(Exception):
+    """A durable report would wait for the write lock that the step's own open transaction holds."""
+
+    def __init__(self) -> None:
+        super().__init__("the step's transaction is open: report durably before or after it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +116,9 @@ class StepContext(Generic[Request]):
         self.attempt = attempt
         self.reached = reached or Progress()
         self.reported = False
+        self.saw_stop = False  # it was told that it should stop
         self._checkpoints_in_transactions = in_transactions
+        self._in_transaction = False
         self._link = link
         self._transactions = transactions
 
@@ -119,7 +135,10 @@ class StepContext(Generic[Request]):
     @property
     def stop_requested(self) -> bool:
         """Whether the step should come to rest; the next `progress` will raise StopRequested."""
-        return self._link.asked_to_stop()
+        asked = self._link.asked_to_stop()
+        if asked:
+            self.saw_stop = True
+        return asked
 
     def progress(
         self,
@@ -134,17 +153,19 @@ class StepContext(Generic[Request]):
         """Report how far the step is; what is not given stays. Raises StopRequested when asked to stop.
 
         At least once: a crash may lose the last second of reports, and then the step goes on from an older
-        checkpoint. With `durable` the call returns when the checkpoint is on disk.
+        checkpoint. With `durable` the call returns when the checkpoint is on disk. The checkpoint is copied.
         """
-        if checkpoint is not None and self._checkpoints_in_transactions:
+        if checkpoint is not None and (self._checkpoints_in_transactions or self._in_transaction):
             raise CheckpointOutsideTransaction
+        if durable and self._in_transaction:
+            raise ReportInsideTransaction
         self.reached = self.updated(done, total, unit, message, checkpoint)
         self.reported = True
         self._link.progressed(self.reached, durable=durable)
         self._link.raise_if_asked_to_stop()
 
     @contextmanager
-    def transaction(self) -> Iterator[StepTransaction]:
+    def transaction(self) -> Generator[StepTransaction]:
         """A transaction on the event store's database: write rows by its `connection`, call its `checkpoint`.
 
         Keep it short: others wait for it. Raises StopRequested before it begins, when asked to stop or where this
@@ -152,7 +173,11 @@ class StepContext(Generic[Request]):
         """
         self._link.raise_if_asked_to_stop()
         with self._transactions.begin(self) as transaction:
-            yield transaction
+            self._in_transaction = True
+            try:
+                yield transaction
+            finally:
+                self._in_transaction = False
         if transaction.progress is not None:
             self.reached = transaction.progress
             self.reported = self._checkpoints_in_transactions = True
@@ -163,7 +188,7 @@ class StepContext(Generic[Request]):
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self._link.raise_if_asked_to_stop()
-            time.sleep(min(left, LOOK_SECONDS))
+            self._link.wait(left)
         self._link.raise_if_asked_to_stop()
 
     async def sleep_async(self, seconds: float) -> None:
@@ -189,5 +214,5 @@ class StepContext(Generic[Request]):
             total=was.total if total is None else total,
             unit=was.unit if unit is None else unit,
             message=was.message if message is None else message,
-            checkpoint=was.checkpoint if checkpoint is None else checkpoint,
+            checkpoint=was.checkpoint if checkpoint is None else as_json(checkpoint, "The checkpoint"),
         )

@@ -1,6 +1,6 @@
 """Exactly once: a step's own rows and its checkpoint commit together, and only while the step is still its own."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from milepost.domain.state_machine import StepStatus
 from milepost.infrastructure.event_store.checkpoints import committed_checkpoint, save_checkpoint
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import jobs, steps
-from milepost.infrastructure.running.step_context import StepContext, StepTransaction, StopRequested
+from milepost.infrastructure.running.step_context import NotOursAnyMore, StepContext, StepTransaction
 
 
 class StepTransactions:
@@ -29,11 +29,11 @@ class StepTransactions:
             return committed_checkpoint(connection, self._job_id, step)
 
     @contextmanager
-    def begin(self, context: StepContext[Any]) -> Iterator[StepTransaction]:
+    def begin(self, context: StepContext[Any]) -> Generator[StepTransaction]:
         """Raises StopRequested where another worker, or another attempt, has the step now."""
         with self.database.write() as connection:
             if not self._still_ours(connection, context):
-                raise StopRequested
+                raise NotOursAnyMore
             transaction = StepTransaction(connection, context)
             yield transaction
             if transaction.progress is not None:

@@ -4,8 +4,10 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -13,26 +15,33 @@ from milepost.domain.envelope import Origin
 from milepost.domain.events import Json
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.database import DatabaseUnavailable
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, WorkerRecord
 from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid, UnknownJobType
 from milepost.infrastructure.running.coordinator import Coordinator
 from milepost.infrastructure.running.executors import StepExecutor
+from milepost.infrastructure.running.link import Activity
 
 log = logging.getLogger("milepost.worker")
 
-LISTEN_SECONDS: Final = 0.02  # how often a worker looks whether anybody has written
+LISTEN_SECONDS: Final = 0.01  # how often a worker looks whether anybody has written
 LOOK_SECONDS: Final = 1.0  # how often it looks for work where nobody has: leases run out in silence
 REFUSALS_SECONDS: Final = 5.0  # how often it says which jobs it cannot take
+TROUBLE_SECONDS: Final = 0.2  # how long it waits when the database does not answer
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """How a worker behaves. Times in seconds; `types`: only jobs of these types (None: of all that it knows)."""
+    """How a worker behaves. `types`: only jobs of these types (None: of all that it knows).
+
+    `grace_seconds`: how long a worker that hands back its jobs waits for steps that do not come to rest (None: for
+    ever); then it abandons them.
+    """
 
     max_jobs: int = 16
     lease_seconds: float = 10.0
     heartbeat_seconds: float = 3.0
+    grace_seconds: float | None = None
     types: frozenset[str] | None = None
 
 
@@ -60,9 +69,13 @@ class Worker:
         self._origin = Origin(actor=self.name, source="worker")
         self._bell = threading.Event()
         self._coordinators: list[Coordinator] = []
+        self._strays: list[Activity] = []  # calls of jobs that are over, still in their slots
+        self._given_up: set[UUID] = set()  # jobs that this worker cannot coordinate
         self._leaving = False
+        self._leaving_since: float | None = None
         self._abandoning = False
         self._marker: int | None = None
+        self._heard = True  # somebody has written, and no look for work has followed
         self._beat_at = self._looked_at = self._refused_at = float("-inf")
         self._registered = False
 
@@ -78,13 +91,19 @@ class Worker:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Turns until it has handed back its jobs, or until `until()` is true; a broken database is waited for."""
+        trouble = ""
         while True:
             try:
                 self.turn()
+                trouble = ""
             except DatabaseUnavailable as error:
-                log.warning("%s", error)
+                if str(error) != trouble:  # once, not at every try
+                    log.warning("%s", error)
+                trouble = str(error)
             if self.gone or until():
                 break
+            if trouble:
+                time.sleep(TROUBLE_SECONDS)  # reports must not make it try ever faster
             self._bell.wait(LISTEN_SECONDS)
             self._bell.clear()
         self._deregister()
@@ -109,37 +128,53 @@ class Worker:
         Raises DatabaseUnavailable when the database cannot be written now; the next round goes on from there.
         """
         now = self._surroundings.now().timestamp()
-        self._beat(now)
-        heard = self._listen()
         if self._leaving:
-            for coordinator in self._coordinators:
-                coordinator.abandon() if self._abandoning else coordinator.hand_back()
+            self._leave(now)
+        self._beat(now)
+        self._listen()
         self._coordinate(now)
-        if not self._leaving and (heard or now >= self._looked_at + LOOK_SECONDS):
-            self._claim(now)
+        if not self._leaving and (self._heard or _due(self._looked_at, LOOK_SECONDS, now)):
+            self._look_for_work(now)
+
+    def _leave(self, now: float) -> None:
+        grace = self._settings.grace_seconds
+        self._leaving_since = now if self._leaving_since is None else self._leaving_since
+        if self._abandoning or (grace is not None and now >= self._leaving_since + grace):
+            self._abandon_all()
+        for coordinator in self._coordinators:
+            coordinator.hand_back()
+
+    def _abandon_all(self) -> None:
+        """Whatever the database says: who abandons has no time to wait for it."""
+        for coordinator in self._coordinators:
+            try:
+                coordinator.abandon()
+            except DatabaseUnavailable as error:
+                log.warning("job %s waits until its lease has run out: %s", coordinator.job.id, error)
+        self._dismiss_finished()
 
     # -- leases
 
     def _beat(self, now: float) -> None:
-        if now < self._beat_at + self._settings.heartbeat_seconds:
+        if not _due(self._beat_at, self._settings.heartbeat_seconds, now):
             return
         if not self._registered:
             record = WorkerRecord(self.name, self._types(), self._executor.slots, self._surroundings.now())
             self._store.register_worker(record, self._settings.lease_seconds)
             self._registered = True
         held = self._store.renew(self.name, self._settings.lease_seconds)
-        for coordinator in self._coordinators:
+        for coordinator in list(self._coordinators):
             if coordinator.job.id not in held:
-                coordinator.hear()
+                self._guarded(coordinator, coordinator.hear)
         self._beat_at = now
         for job_id in held - {coordinator.job.id for coordinator in self._coordinators}:
-            self._adopt(job_id, now)
+            self._adopt(job_id)
 
-    def _adopt(self, job_id: UUID, now: float) -> None:
+    def _adopt(self, job_id: UUID) -> None:
         """A claim whose answer was lost: it is ours all the same, and nobody else will take it."""
         job = self._store.load(job_id)
-        if job.worker == self.name:
-            self._take(job, now)
+        if job.worker == self.name and job_id not in self._given_up and not self._leaving:
+            self._take(job)
         else:
             self._store.drop_lease(self.name, job_id)
 
@@ -151,97 +186,119 @@ class Worker:
 
     # -- others
 
-    def _listen(self) -> bool:
-        """Whether anybody may have written since; what concerns our jobs has been heard then."""
+    def _listen(self) -> None:
+        """Hear what concerns our jobs, where anybody may have written since."""
         marker = self._store.database.change_marker()
         if marker == self._marker:
-            return False
-        self._marker = marker
-        if self._coordinators:
-            versions = self._store.versions([coordinator.job.id for coordinator in self._coordinators])
-            for coordinator in self._coordinators:
-                if versions.get(coordinator.job.id) != coordinator.job.version:
-                    coordinator.hear()
-        return True
+            return
+        self._heard = True
+        versions = self._store.versions([coordinator.job.id for coordinator in self._coordinators])
+        for coordinator in list(self._coordinators):
+            if versions.get(coordinator.job.id) != coordinator.job.version:
+                self._guarded(coordinator, coordinator.hear)
+        self._marker = marker  # not before: what could not be read now must be read the next time
 
     # -- our jobs
 
     def _coordinate(self, now: float) -> None:
-        for coordinator, room in self._rooms(now):
-            try:
-                coordinator.turn(room)
-            finally:
-                self._coordinators = [each for each in self._coordinators if not self._finished(each)]
+        allowances = self._allowances(now)
+        try:
+            for coordinator, most in allowances.items():
+                free = self._free(allowances)
+                self._guarded(coordinator, partial(coordinator.turn, most, free))
+        finally:
+            self._dismiss_finished()
         if self._coordinators:  # the next round begins with another one
             self._coordinators.append(self._coordinators.pop(0))
 
-    def _finished(self, coordinator: Coordinator) -> bool:
-        if coordinator.over:
+    def _guarded(self, coordinator: Coordinator, act: Callable[[], None]) -> None:
+        """What goes wrong in one job, such as a history that cannot be read on, must not end the others."""
+        try:
+            act()
+        except (DatabaseUnavailable, CannotOpenDatabase):
+            raise
+        except Exception as error:
+            log.exception("job %s: this worker cannot go on with it", coordinator.job.id)
+            coordinator.let_go()
+            self._given_up.add(coordinator.job.id)
+            self._store.drop_lease(self.name, coordinator.job.id)
+            why = f"worker {self.name} could not go on with it: {type(error).__name__}: {error}"
+            self._store.note_refusal(coordinator.job.id, self.name, why)
+
+    def _dismiss_finished(self) -> None:
+        self._strays = [activity for activity in self._strays if not activity.done]
+        for coordinator in [each for each in self._coordinators if each.over]:
+            self._coordinators.remove(coordinator)
+            self._strays += coordinator.left_running
+            self._heard = True  # there is room for another
             job = coordinator.job
             log.info("job %s %s: %s", job.id, job.facts.job_type, "lost" if coordinator.lost else job.status)
-            self._looked_at = float("-inf")  # there is room for another
-        return coordinator.over
 
-    def _rooms(self, now: float) -> list[tuple[Coordinator, int]]:
-        """How many more calls each job may start: a fair share first, then what the others leave."""
-        jobs = self._coordinators
-        if not jobs:
-            return []
-        share = max(1, self._executor.slots // len(jobs))
-        free = self._executor.slots - sum(min(c.busy, share) if c.quick else c.busy for c in jobs)
-        rooms = dict.fromkeys(jobs, 0)
-        for most in (share, self._executor.slots):
-            for coordinator in jobs:
-                if free > 0 and coordinator.wants_room(now):
-                    more = max(0, min(free, most - coordinator.busy - rooms[coordinator]))
-                    rooms[coordinator] += more
-                    free -= more
-        return list(rooms.items())
+    def _allowances(self, now: float) -> dict[Coordinator, int]:
+        """How many slots each job may take: no more than it can use, and as many as the others where all want more."""
+        wants: dict[Coordinator, int] = {each: each.busy + each.appetite(now) for each in self._coordinators}
+        allowances: dict[Coordinator, int] = dict.fromkeys(wants, 0)
+        left = self._executor.slots - len(self._strays)
+        hungry: list[Coordinator] = [each for each, want in wants.items() if want]
+        while hungry and left > 0:
+            share = max(1, left // len(hungry))
+            for each in hungry:
+                more = min(share, left, wants[each] - allowances[each])
+                allowances[each] += more
+                left -= more
+            hungry = [each for each in hungry if allowances[each] < wants[each]]
+        return allowances
+
+    def _free(self, allowances: dict[Coordinator, int]) -> int:
+        """Slots that nobody is in. Those of quick steps are as good as free for the others."""
+        taken = sum(min(each.busy, most) if each.quick else each.busy for each, most in allowances.items())
+        return self._executor.slots - len(self._strays) - taken
 
     # -- new jobs
 
-    def _claim(self, now: float) -> None:
+    def _look_for_work(self, now: float) -> None:
+        """Claims one job; the next turn goes on. A long history takes time to read, and there are leases to keep."""
         self._looked_at = now
-        while len(self._coordinators) < self._settings.max_jobs:
-            offers = {name: self._offer(name) for name in self._types()}
+        self._heard = False
+        if len(self._coordinators) < self._settings.max_jobs:
             job = self._store.claim(
                 self.name,
-                offers,
+                {name: self._offer(name) for name in self._types()},
                 self._settings.lease_seconds,
                 self._origin,
                 only=self._only,
+                skip=self._given_up,
                 accepts=self._why_not,
             )
-            if job is None:
-                break
-            self._take(job, now)
-        if self._only is None and now >= self._refused_at + REFUSALS_SECONDS:
+            if job is not None:
+                self._heard = True
+                self._take(job)
+        if self._only is None and _due(self._refused_at, REFUSALS_SECONDS, now):
             self._refused_at = now
             self._store.note_refusals(self.name, self._job_types.names())
 
-    def _take(self, job: Job, now: float) -> None:
+    def _take(self, job: Job) -> None:
         log.info("job %s %s: claimed (%s)", job.id, job.facts.job_type, job.status)
         coordinator = Coordinator(
             job,
-            self._job_types.get(job.facts.job_type),
+            self._job_types.named(job.facts.job_type),
             store=self._store,
             executor=self._executor,
             surroundings=self._surroundings,
             origin=self._origin,
             bell=self._bell,
+            snapshot_version=self._store.snapshot_version(job.id),
         )
         self._coordinators.append(coordinator)
-        for each, room in self._rooms(now):
-            if each is coordinator:
-                each.turn(room)
+        self._bell.set()
 
     def _types(self) -> tuple[str, ...]:
         wanted = self._settings.types
         return tuple(name for name in self._job_types.names() if wanted is None or name in wanted)
 
     def _offer(self, name: str) -> ClaimOffer:
-        limits = self._job_types.get(name).limits
-        return ClaimOffer(limits.running, limits.running_per_key)
+        job_type = self._job_types.named(name)
+        return ClaimOffer(job_type.limits.running, job_type.limits.running_per_key, job_type.has("cancelled"))
 
     def _why_not(self, job_type: str, request: dict[str, Json]) -> str | None:
         """Why a job is left alone although its type is known here: its request does not fit the type any more."""
@@ -250,3 +307,8 @@ class Worker:
         except (RequestInvalid, UnknownJobType) as error:
             return str(error)
         return None
+
+
+def _due(last: float, every: float, now: float) -> bool:
+    """Whether it is time again; also when the clock was set back, which must not silence a heartbeat."""
+    return not last <= now < last + every

@@ -35,7 +35,7 @@ def _check_history(job_id: UUID, history: list[RecordedEvent]) -> Job:
         if isinstance(event, e.JobClaimed):
             assert event.claim == job.claim + 1
             writer = event.worker
-        elif recorded.origin.source == "worker" and recorded.version > 1 and not isinstance(event, e.StepInterrupted):
+        elif recorded.origin.source == "worker" and recorded.version > 1 and not _before_a_claim(event):
             assert recorded.origin.actor == writer, "a worker wrote after another one had claimed the job"
         if isinstance(event, e.StepStarted):
             assert job.steps[event.step].status is not StepStatus.SUCCEEDED, "a succeeded step ran again"
@@ -50,6 +50,13 @@ def _check_history(job_id: UUID, history: list[RecordedEvent]) -> Job:
             assert isinstance(event, e.JobResumed | e.JobRemoved | e.JobCancelRequested), "it was at rest"
     assert not outcomes or max(outcomes.values()) == 1, "an attempt ended twice"
     return job
+
+
+def _before_a_claim(event: e.JobEvent) -> bool:
+    """Whether it may be the successor's word on the steps that the dead worker left."""
+    return isinstance(event, e.StepInterrupted) or (
+        isinstance(event, e.StepFailed) and event.error.type == "WorkerDied"
+    )
 
 
 def _check_counters(job: Job) -> None:
