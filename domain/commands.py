@@ -14,6 +14,7 @@ class StartJob:
     details: str = ""
     key: str | None = None
     limit_key: str | None = None
+    supersedes: bool = False  # the live job with its key is cancelled, and this one takes its place
     tags: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
 

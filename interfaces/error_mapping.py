@@ -75,6 +75,7 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "RequestInvalid": (INVALID, lambda error: f"Use 'milepost types show {error.name}' to see what it takes"),
     "IllegalTransition": (REFUSED, lambda error: _possible(error.possible)),
     "VersionMismatch": (REFUSED, lambda error: f"Look again with 'milepost jobs get {error.job_id}'"),
+    "KeyTaken": (REFUSED, lambda error: f"Stop or cancel that one first: 'milepost jobs stop {error.holder}'"),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (CANNOT_CONNECT, lambda _: "'milepost event-stores list' shows where its URL is from"),
     "DatabaseUnavailable": (CANNOT_CONNECT, lambda error: error.advice),

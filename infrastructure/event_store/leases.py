@@ -17,6 +17,7 @@ from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of
 from milepost.infrastructure.event_store.codec import UnreadableEvent
+from milepost.infrastructure.event_store.keys import UNOPPOSED
 from milepost.infrastructure.event_store.read_models import upsert
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, workers
 from milepost.infrastructure.event_store.streams import Streams
@@ -121,7 +122,7 @@ class Leases:
         held = sa.exists().where(
             leases.c.job_id == jobs.c.id, sa.or_(leases.c.expires_at > now, leases.c.worker == worker)
         )
-        free = sa.and_(jobs.c.live, ~held, jobs.c.id.not_in([str(job_id) for job_id in skip]))
+        free = sa.and_(jobs.c.live, ~held, UNOPPOSED, jobs.c.id.not_in([str(job_id) for job_id in skip]))
         if only is not None:
             free = sa.and_(free, jobs.c.id == str(only))
         found: list[str] = []

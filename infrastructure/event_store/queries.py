@@ -224,7 +224,24 @@ class JobQueries:
         # One that takes no types at all runs a job of its own, and is no help to others.
         there = [worker for worker in self.live_workers(now) if worker["types"] != "[]"]
         reasons = self._refusals(ids, {worker["name"] for worker in there})
-        return {row["id"]: _why(row, there, reasons.get(row["id"], [])) for row in unheld}
+        return {
+            row["id"]: _why_superseding(rival)
+            if (rival := self._rival(row))
+            else _why(row, there, reasons.get(row["id"], []))
+            for row in unheld
+        }
+
+    def _rival(self, row: Row) -> str | None:
+        """The other job of its key that has not ended yet."""
+        if row["key"] is None or row["status"] != "Pending":
+            return None
+        found = self._rows(
+            sa.select(jobs.c.id)
+            .where(jobs.c.namespace == row["namespace"], jobs.c.type == row["type"], jobs.c.key == row["key"])
+            .where(jobs.c.live, jobs.c.id != row["id"], jobs.c.status != "Pending")
+            .limit(1)
+        )
+        return str(found[0]["id"]) if found else None
 
     def work_left(self, types: Collection[str], worker: str) -> bool:
         """Whether a job of these types, in any namespace, is not at rest and was not refused by this worker."""
@@ -307,6 +324,10 @@ def _shortest(job_id: str, *others: str | None) -> str:
 
 def _common(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), len(one))
+
+
+def _why_superseding(rival: str) -> str:
+    return f"job {rival}, whose place it takes, has not ended yet"
 
 
 def _why(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:

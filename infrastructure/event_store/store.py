@@ -1,13 +1,13 @@
 """The job store: what operators ask for, what workers claim and append, and what both read. One event store's jobs."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from milepost.domain.commands import OperatorCommand, StartJob
+from milepost.domain.commands import CancelJob, OperatorCommand, ResumeJob, StartJob
 from milepost.domain.envelope import Origin, RecordedEvent
 from milepost.domain.errors import JobError, VersionMismatch
 from milepost.domain.events import JobEvent, Progress
@@ -18,6 +18,7 @@ from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.keys import KeyTaken, live_with_key, refuse_if_taken
 from milepost.infrastructure.event_store.leases import Accepts, ClaimOffer, Leases
 from milepost.infrastructure.event_store.read_models import insert
 from milepost.infrastructure.event_store.schema import commands, jobs, prepare
@@ -34,6 +35,7 @@ __all__ = [
     "DatabaseUnavailable",
     "JobNotFound",
     "JobStore",
+    "KeyTaken",
     "Outcome",
     "Situation",
     "StreamMoved",
@@ -96,16 +98,32 @@ class JobStore:
     # What operators ask for
 
     def start(self, command: StartJob, origin: Origin, command_id: str | None = None) -> tuple[Job, bool]:
-        """The job, and whether it is new: not so when the command or the key is that of a job already."""
+        """The job, and whether it is new: not so when the command or the key is that of a job already.
+
+        A command that supersedes has the live job of its key cancelled instead; the new one waits until that one
+        has ended.
+        """
         batch = Batch(Job(self.surroundings.new_id()), origin, self.surroundings)
         batch.do(command)
         with self.database.write() as connection:
-            known = self._started_by(connection, command, command_id) or _live_with_key(connection, command)
+            known = self._started_by(connection, command, command_id)
+            if known is None:
+                rival = live_with_key(connection, command.namespace, command.job_type, command.key)
+                known = None if command.supersedes else rival
+                if rival is not None and known is None:
+                    self._supersede(connection, rival, batch.after.id, origin)
             if known is None:
                 self._streams.write(connection, batch)
             if command_id:
                 _remember(connection, command.namespace, command_id, known or batch.after.id, "StartJob")
         return (batch.after, True) if known is None else (self.load(known), False)
+
+    def _supersede(self, connection: sa.Connection, rival: UUID, by: UUID, origin: Origin) -> None:
+        job = self._streams.tail(connection, Job(rival))
+        situation = Situation(self._leases.alive(connection, rival), checkpoints_of(connection, job))
+        batch = Batch(job, replace(origin, reason=f"superseded by job {by}"), self.surroundings)
+        if batch.do(CancelJob(situation.worker_alive, situation.reached)):
+            self._streams.write(connection, batch)
 
     def _started_by(self, connection: sa.Connection, command: StartJob, command_id: str | None) -> UUID | None:
         seen = _seen(connection, command.namespace, command_id)
@@ -129,7 +147,7 @@ class JobStore:
         """Decide an operator's command in one transaction; with `dry_run` only say what it would do.
 
         A command id that was seen before changes nothing. Raises JobNotFound (also for a job of another
-        namespace), VersionMismatch, CommandReused, or what the domain refuses it with.
+        namespace), VersionMismatch, CommandReused, KeyTaken, or what the domain refuses it with.
         """
         known = self.load(job_id)  # may be long: not under the write lock
         with self.database.read() if dry_run else self.database.write() as connection:
@@ -148,6 +166,8 @@ class JobStore:
                 raise VersionMismatch(job_id, expected_version, job.version)
             batch = Batch(job, origin, self.surroundings)
             events = batch.do(command)
+            if isinstance(command, ResumeJob) and events:
+                refuse_if_taken(connection, job)
             if events and not dry_run:
                 self._streams.write(connection, batch)
             if command_id and not dry_run:
@@ -237,20 +257,6 @@ class JobStore:
         """The version of the newest usable snapshot; 0 where there is none."""
         with self.database.read() as connection:
             return snapshots.newest_version(connection, job_id)
-
-
-def _live_with_key(connection: sa.Connection, command: StartJob) -> UUID | None:
-    if command.key is None:
-        return None
-    found: str | None = connection.scalar(
-        sa.select(jobs.c.id).where(
-            jobs.c.namespace == command.namespace,
-            jobs.c.type == command.job_type,
-            jobs.c.key == command.key,
-            jobs.c.live,
-        )
-    )
-    return UUID(found) if found else None
 
 
 def _seen(connection: sa.Connection, namespace: str, command_id: str | None) -> tuple[UUID, str] | None:

@@ -47,6 +47,7 @@ class JobType(Generic[Request]):
     name: ClassVar[str]
     policy: ClassVar[Policy] = Policy()
     limits: ClassVar[Limits] = Limits()
+    supersedes: ClassVar[bool] = False
 
     def plan(self, request: Request) -> Iterable[Step]:
         """The steps, in the order in which they start; a generator may yield 100,000.
@@ -64,7 +65,10 @@ class JobType(Generic[Request]):
         return ""
 
     def key(self, request: Request) -> str | None:
-        """At most one live job of this type has this key: starting another returns the live one."""
+        """At most one live job of this type has this key: starting another returns the live one.
+
+        Where the type `supersedes`, the live one is cancelled, and the new one runs when it has ended.
+        """
         return None
 
     def limit_key(self, request: Request) -> str | None:

@@ -111,6 +111,7 @@ class JobTypes:
             details=job_type.details(parsed),
             key=job_type.key(parsed),
             limit_key=job_type.limit_key(parsed),
+            supersedes=job_type.supersedes,
             tags=tags,
             policy=job_type.policy,
         )

@@ -25,6 +25,7 @@ from milepost.infrastructure.running.link import Activity
 log = logging.getLogger("milepost.worker")
 
 LISTEN_SECONDS: Final = 0.01  # how often a worker looks whether anybody has written
+FORGOTTEN_SECONDS: Final = 600.0  # after such a silence (a machine that slept) others may have forgotten it
 LOOK_SECONDS: Final = 1.0  # how often it looks for work where nobody has: leases run out in silence
 REFUSALS_SECONDS: Final = 5.0  # how often it says which jobs it cannot take
 TROUBLE_SECONDS: Final = 0.2  # how long it waits when the database does not answer
@@ -158,7 +159,7 @@ class Worker:
     def _beat(self, now: float) -> None:
         if not _due(self._beat_at, self._settings.heartbeat_seconds, now):
             return
-        if not self._registered:
+        if not self._registered or now >= self._beat_at + FORGOTTEN_SECONDS:
             record = WorkerRecord(self.name, self._types(), self._executor.slots, self._surroundings.now())
             self._store.register_worker(record, self._settings.lease_seconds)
             self._registered = True

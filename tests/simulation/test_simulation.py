@@ -4,9 +4,9 @@ import os
 from collections import Counter
 
 import pytest
-from tests.simulation.world import World
 
 from milepost.domain.envelope import RecordedEvent
+from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("MILEPOST_SIMULATION_SEEDS", "1000"))
 FIRST = int(os.environ.get("MILEPOST_SIMULATION_FIRST_SEED", "0"))

@@ -6,9 +6,6 @@ from random import Random
 from uuid import UUID
 
 import sqlalchemy as sa
-from tests.simulation.invariants import check_job, live
-from tests.simulation.stage import FaultyDatabase, SimulatedExecutor, SimulatedSurroundings
-from tests.simulation.work import Ledger, effects, types_for
 
 from milepost.domain.commands import CancelJob, OperatorCommand, RemoveJob, ResumeJob, StopJob
 from milepost.domain.envelope import Origin
@@ -20,6 +17,9 @@ from milepost.infrastructure.event_store.store import JobStore, Situation, Strea
 from milepost.infrastructure.job_types.registry import JobTypes
 from milepost.infrastructure.running.perform import Environment
 from milepost.infrastructure.running.worker import Worker
+from tests.simulation.invariants import check_job, live
+from tests.simulation.stage import FaultyDatabase, SimulatedExecutor, SimulatedSurroundings
+from tests.simulation.work import Ledger, effects, types_for
 
 OPERATOR = Origin(actor="operator", source="test")
 ROUNDS = 250

@@ -57,9 +57,14 @@ class Scene:
     surroundings: Surroundings
 
     def start(
-        self, job_type: str = "import", namespace: str = "Default", key: str | None = None, limit_key: str | None = None
+        self,
+        job_type: str = "import",
+        namespace: str = "Default",
+        key: str | None = None,
+        limit_key: str | None = None,
+        supersedes: bool = False,
     ) -> Job:
-        command = StartJob(namespace, job_type, {"months": [1, 2]}, key=key, limit_key=limit_key)
+        command = StartJob(namespace, job_type, {"months": [1, 2]}, key=key, limit_key=limit_key, supersedes=supersedes)
         return self.store.start(command, OPERATOR)[0]
 
     def claim(self, worker: str = "w1", offers: dict[str, ClaimOffer] = ANY, only: UUID | None = None) -> Job | None:

@@ -1,0 +1,73 @@
+"""At most one live job per key, whichever way a job comes to life, and one that supersedes waits for its turn."""
+
+from datetime import timedelta
+
+import pytest
+
+from milepost.domain.commands import Advance, OperatorCommand, ResumeJob
+from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.queries import JobQueries
+from milepost.infrastructure.event_store.store import ClaimOffer, KeyTaken, Situation
+from tests.infrastructure.event_store.scene import OPERATOR, Scene
+
+WITH_CLEANUP = {"import": ClaimOffer(has_cleanup=True)}
+
+
+def resume(situation: Situation) -> OperatorCommand:
+    return ResumeJob()
+
+
+def test_a_job_cannot_be_resumed_while_another_one_with_its_key_is_live(scene: Scene) -> None:
+    stopped = scene.start(key="2013")
+    scene.stop(stopped.id)
+    holder = scene.start(key="2013")
+
+    with pytest.raises(KeyTaken, match=f"job {holder.id}, which has the same key '2013', is live") as refused:
+        scene.store.execute("Default", stopped.id, resume, OPERATOR)
+
+    assert refused.value.holder == holder.id
+    assert scene.store.load(stopped.id).status is JobStatus.STOPPED
+
+
+def test_a_job_can_be_resumed_when_the_other_one_with_its_key_is_at_rest(scene: Scene) -> None:
+    stopped, other = scene.start(key="2013"), None
+    scene.stop(stopped.id)
+    other = scene.start(key="2013")
+    scene.stop(other.id)
+
+    assert scene.store.execute("Default", stopped.id, resume, OPERATOR).job.status is JobStatus.PENDING
+
+
+def test_a_job_that_supersedes_has_the_live_one_cancelled_and_the_history_says_by_whom(scene: Scene) -> None:
+    old = scene.start(key="2013")
+
+    new = scene.start(key="2013", supersedes=True)
+
+    assert new.id != old.id
+    assert scene.store.load(old.id).status is JobStatus.CANCELLED
+    *_, last = scene.store.history(old.id)
+    assert last.origin.reason == f"superseded by job {new.id}"
+    assert scene.claimed().id == new.id
+
+
+def test_a_job_that_supersedes_runs_when_the_other_one_has_ended_and_says_so_until_then(scene: Scene) -> None:
+    scene.start(key="2013")
+    old = scene.claim("w1", WITH_CLEANUP)
+    assert old is not None
+
+    new = scene.start(key="2013", supersedes=True)
+
+    assert scene.claim("w2") is None
+    queries, now = JobQueries(scene.store.database), scene.surroundings.now() + timedelta(seconds=1)
+    row = queries.job("Default", str(new.id))
+    assert queries.waiting([row], now) == {str(new.id): f"job {old.id}, whose place it takes, has not ended yet"}
+    scene.do(scene.store.catch_up(old), Advance(old.claim))
+    assert scene.claimed("w2").id == new.id
+
+
+def test_a_job_without_a_rival_supersedes_nobody(scene: Scene) -> None:
+    other = scene.start(key="2012")
+
+    scene.start(key="2013", supersedes=True)
+
+    assert scene.store.load(other.id).status is JobStatus.PENDING
