@@ -5,7 +5,7 @@ PYTHON := $(if $(BIN),$(BIN)python,python3)
 MEASURED := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.coverage
 PYTEST := $(PYTHON) -m pytest -n auto
 
-.PHONY: check lint test fmt bench demo
+.PHONY: check lint test proofs fmt bench demo
 
 check: lint  ## everything that CI runs
 	$(PYTHON) -m coverage erase
@@ -18,6 +18,9 @@ lint:  ## format, lint, types, contracts
 
 test:  ## the tests alone
 	$(PYTEST)
+
+proofs:  ## the scenarios at full length: the whole year, 100,000 steps, more kills; tells its figures
+	MILEPOST_PROOFS=full $(PYTHON) -m pytest -rP tests/scenarios
 
 fmt:  ## put the format right, and what the linter can
 	$(PYTHON) -m ruff check --fix

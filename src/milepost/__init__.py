@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from milepost.infrastructure.running.step_context import (
         HookContext,
         StepContext,
+        StepTimedOut,
         StepTransaction,
         StopRequested,
     )
@@ -35,6 +36,7 @@ __all__ = [
     "Step",
     "StepContext",
     "StepStatus",
+    "StepTimedOut",
     "StepTransaction",
     "StopRequested",
     "VersionMismatch",
@@ -60,6 +62,7 @@ if not TYPE_CHECKING:
         "milepost.infrastructure.running.step_context": (
             "HookContext",
             "StepContext",
+            "StepTimedOut",
             "StepTransaction",
             "StopRequested",
         ),
