@@ -37,9 +37,12 @@ class ImportedFlights:
         self._table = events_table(namespace)
         self._days = f"flights{_suffix(namespace)}_days"
         self._recorder = SQLiteApplicationRecorder(DatabaseDatastore(database), events_table_name=self._table)
+
+    def create_tables(self) -> None:
+        """Where they do not exist yet."""
         for statement in self._recorder.create_table_statements:
-            connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {self._days} (day TEXT PRIMARY KEY)")
+            self._connection.exec_driver_sql(statement)
+        self._connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {self._days} (day TEXT PRIMARY KEY)")
 
     def has(self, day: date) -> bool:
         """Whether the flights of that day are there already."""
@@ -48,6 +51,8 @@ class ImportedFlights:
 
     def versions(self, aggregates: Sequence[UUID]) -> dict[UUID, int]:
         """How many events each of these aggregates has; those without any are left out."""
+        if not sa.inspect(self._connection).has_table(self._table):
+            return {}
         table = sa.table(self._table, sa.column("originator_id"), sa.column("originator_version"))
         newest = sa.func.max(table.c.originator_version)
         rows = self._connection.execute(

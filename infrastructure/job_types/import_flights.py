@@ -47,13 +47,16 @@ class ImportFlights(JobType[ImportFlightsRequest]):
             return  # it was all there before the step could say so
         day = date.fromisoformat(step.arguments["day"])
         flights = installed_flights().flights_on(day)
-        count = len(flights)
+        with step.database.read() as connection:
+            versions = ImportedFlights(connection, step.database, step.namespace).versions(aggregate_ids(flights))
+        # Made before the transaction, which holds up other writers. Nobody else writes flights: see `key`; and if
+        # somebody did, the versions would collide, and the step would be tried again.
+        events = stored_events(events_of(flights, versions))
         with step.transaction() as transaction:
             imported = ImportedFlights(transaction.connection, step.database, step.namespace)
-            if imported.has(day):
-                message = "imported by an earlier job"
-            else:
-                message = ""
-                versions = imported.versions(aggregate_ids(flights))
-                imported.add(day, stored_events(events_of(flights, versions)))
+            imported.create_tables()
+            known = imported.has(day)
+            if not known:
+                imported.add(day, events)
+            count, message = len(flights), "imported by an earlier job" if known else ""
             transaction.checkpoint({"flights": count}, done=count, total=count, unit="flights", message=message)
