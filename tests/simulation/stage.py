@@ -1,7 +1,7 @@
 """What the runtime is given in a simulation: a clock moved by hand, seeded chance, a faulty database, and calls that
 run a piece at a time, when the scheduler says so."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -42,14 +42,18 @@ class SimulatedSurroundings:
 
 
 class FaultyDatabase(Database):
-    """A database in memory whose writes fail when they are told to: before anything is written, or after the commit."""
+    """A database in memory whose writes fail when they are told to, before anything is written or after the commit;
+    and before a write others may get in between."""
 
     def __init__(self) -> None:
         super().__init__("sqlite://")
         self.faults: list[str] = []
+        self.others: Callable[[], None] = lambda: None
+        self._between = False
 
     @contextmanager
     def write(self) -> Generator[sa.Connection]:
+        self._let_others_in()
         fault = self.faults.pop() if self.faults else ""
         if fault == "before":
             raise DatabaseUnavailable(self.url, "simulated: locked", "")
@@ -57,6 +61,14 @@ class FaultyDatabase(Database):
             yield connection
         if fault == "after":
             raise DatabaseUnavailable(self.url, "simulated: the answer to the commit was lost", "")
+
+    def _let_others_in(self) -> None:
+        if not self._between:
+            self._between = True
+            try:
+                self.others()
+            finally:
+                self._between = False
 
 
 class Killed(greenlet.GreenletExit):

@@ -42,6 +42,7 @@ class World:
         self.seen: Counter[str] = Counter()
         with self.database.write() as connection:
             effects.create(connection)
+        self.turning: Worker | None = None
         for _ in range(2):
             self.hire()
 
@@ -72,6 +73,7 @@ class World:
             (self.the_database_falters, 3),
         ]
         names, weights = zip(*happenings, strict=True)
+        self.database.others = self.somebody_gets_in_between
         for happen in self.random.choices(names, weights, k=ROUNDS):
             happen()
         self.peace()
@@ -79,12 +81,29 @@ class World:
 
     def a_worker_takes_a_turn(self) -> None:
         worker, executor = self.random.choice(self.workers)
+        self.turning = worker
         try:
             worker.turn()
         except DatabaseUnavailable:
             self.seen["a turn without a database"] += 1
+        self.turning = None
         if worker.gone:
             self.dismiss(worker, executor)
+
+    def somebody_gets_in_between(self) -> None:
+        """A worker has decided, and before it writes the operator acts, or it is asleep until another has its jobs."""
+        if self.turning is None or self.random.random() > 0.1:
+            return
+        sleeper, faults, self.database.faults = self.turning, self.database.faults, []
+        if self.random.random() < 0.7:
+            self.the_operator_acts()
+        else:
+            self.surroundings.pass_time(11.0)
+            for worker, _ in self.workers:
+                if worker is not sleeper:
+                    worker.turn()
+        self.database.faults = faults
+        self.seen["got in between"] += 1
 
     def a_call_goes_on(self) -> None:
         busy = [executor for _, executor in self.workers if executor.calls]
@@ -161,6 +180,7 @@ class World:
     def peace(self) -> None:
         """No more trouble: nothing may be stuck."""
         self.database.faults.clear()
+        self.database.others = lambda: None
         for _ in range(ROUNDS_TO_REST):
             if not any(live(self.store.load(job_id)) for job_id in self.jobs):
                 return
