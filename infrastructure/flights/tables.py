@@ -64,7 +64,8 @@ class ImportedFlights:
 
     def add(self, day: date, events: Sequence[StoredEvent]) -> None:
         """The day's events, and that the day is there."""
-        self._recorder._insert_events(cursor_of(self._connection), list(events))
+        # The hook by which the library itself writes in a transaction that is open already.
+        self._recorder._insert_events(cursor_of(self._connection), list(events))  # pyright: ignore[reportPrivateUsage]
         self._connection.exec_driver_sql(f"INSERT INTO {self._days} (day) VALUES (?)", (day.isoformat(),))
 
 
