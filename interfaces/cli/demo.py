@@ -13,12 +13,14 @@ from uuid import UUID
 
 import typer
 
+from milepost.infrastructure.flights.dataset import FlightsDataMissing, locate_flights
+from milepost.infrastructure.settings import DEFAULT_EVENT_STORE, DEFAULT_NAMESPACE
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.changes import Change, execute
 from milepost.interfaces.cli.output import console
 from milepost.interfaces.cli.session import Globals, Session
 from milepost.interfaces.cli.worker_thread import WorkerThread
-from milepost.interfaces.error_mapping import OK, OUTCOMES, SERVER_ERROR, Told
+from milepost.interfaces.error_mapping import INVALID, OK, OUTCOMES, SERVER_ERROR, Told
 
 app = new_app()
 
@@ -32,13 +34,23 @@ def demo(
     month: Annotated[int, typer.Option("--month", min=1, max=12, help="Which month of 2013 to import.")] = 1,
 ) -> None:
     """Import a month of real flights with a job, stop it half-way, look at it, resume it."""
-    # Nothing that is set for real work may lead the demonstration to a real event store.
+    try:
+        locate_flights()
+    except FlightsDataMissing as error:
+        raise Told(INVALID, str(error), "Install Milepost with its extra 'flights'") from error
+    folder = Path(tempfile.mkdtemp(prefix="milepost-demo-"))
+    url = f"sqlite:///{folder / 'demo.sqlite'}"
+    # No setting, context or file of real work may lead the demonstration to a real event store.
     for name in [name for name in os.environ if name.startswith("MILEPOST_")]:
         del os.environ[name]
-    folder = Path(tempfile.mkdtemp(prefix="milepost-demo-"))
-    os.environ["MILEPOST_URL"] = f"sqlite:///{folder / 'demo.sqlite'}"
-    os.environ["MILEPOST_OUTPUT"] = "table"
-    _play(month, os.environ["MILEPOST_URL"])
+    os.environ |= {
+        "MILEPOST_URL": url,
+        "MILEPOST_EVENT_STORE": DEFAULT_EVENT_STORE,
+        "MILEPOST_NAMESPACE": DEFAULT_NAMESPACE,
+        "MILEPOST_CONFIG_DIR": str(folder),
+        "MILEPOST_OUTPUT": "table",
+    }
+    _play(month, url)
 
 
 def _play(month: int, url: str) -> None:
@@ -113,13 +125,16 @@ def _imported(session: Session) -> str:
 
 def _say_what_next(url: str, job_id: str) -> None:
     short, program = job_id[:13], "milepost" if shutil.which("milepost") else sys.argv[0]
-    _say("What to try next, on this event store:")
+    _say("What to try next, on this event store (delete its folder when you are through with it):")
     for line, why in (
-        (f"export MILEPOST_URL={url}", "the event store of all that follows"),
+        (
+            f"export MILEPOST_URL={url} MILEPOST_EVENT_STORE={DEFAULT_EVENT_STORE}",
+            "the event store of all that follows",
+        ),
         (f"{program} jobs history {short}", "everything that happened: who, when, why"),
         (f"{program} jobs run import-flights", "the other eleven months; Ctrl-C stops it, resume goes on"),
         (f"{program} worker", "in another terminal; then kill -9 it, and start it again"),
-        (f"{program} jobs start self-test --set steps=1000 --set fail_steps=[7]", "a job with a step that fails"),
+        (f"{program} jobs start self-test --set steps=1000 --set 'fail_steps=[7]'", "a job with a step that fails"),
         (f"{program} types list", "what can be started"),
     ):
         _print((f"  {line}\n", "bold"), (f"      {why}", "dim"))

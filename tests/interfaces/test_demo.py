@@ -11,8 +11,12 @@ MILEPOST = Path(sys.executable).with_name("milepost")
 
 def test_the_demonstration_stops_its_job_half_way_resumes_it_and_imports_every_flight_once(tmp_path: Path) -> None:
     elsewhere = f"sqlite:///{tmp_path / 'mine.sqlite'}"
+    (tmp_path / "milepost.toml").write_text(
+        f'default_event_store = "mine"\ndefault_namespace = "Real"\n[event_stores]\nmine = "{elsewhere}"\n'
+    )
     done = subprocess.run(
         [MILEPOST, "demo", "--month", "2"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,
