@@ -37,8 +37,11 @@ class ResumeJob:
 
 @dataclass(frozen=True, slots=True)
 class CancelJob:
+    """Give it up. `skip_cleanup`: end it even where no worker is there that could run the type's cleanup."""
+
     worker_alive: bool
     reached: Mapping[int, Progress] = field(default_factory=dict[int, Progress])
+    skip_cleanup: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from milepost.domain.policy import retry_in_seconds
 from milepost.domain.state_machine import JobStatus, StepStatus
 
 S = JobStatus
+CLEANUP_SKIPPED = e.ErrorDetail(type="CleanupSkipped", message="the operator did without the job type's cleanup")
 
 
 def decide(job: Job, command: c.JobCommand) -> list[e.JobEvent]:
@@ -68,14 +69,15 @@ def _cancel(job: Job, command: c.CancelJob) -> list[e.JobEvent]:
     """At once where no cleanup is due and no worker holds it; else by the next worker."""
     if job.status is S.CANCELLED:
         return []
+    skipped = CLEANUP_SKIPPED if command.skip_cleanup and job.has_cleanup else None
     asked: list[e.JobEvent] = []
     if job.status is not S.CANCELLING:
         asked = [_permitted(job, "cancel", e.JobCancelRequested())]
     held = command.worker_alive and job.status not in (S.PENDING, S.STOPPED)
-    if held or job.has_cleanup:
+    if held or (job.has_cleanup and skipped is None):
         return asked
     gone = _interrupted(job, "its worker was gone when it was cancelled", command.reached)
-    return [*asked, *gone, e.JobCancelled()]
+    return [*asked, *gone, e.JobCancelled(cleanup_error=skipped)]
 
 
 def _claim(job: Job, command: c.ClaimJob) -> list[e.JobEvent]:
@@ -86,12 +88,11 @@ def _claim(job: Job, command: c.ClaimJob) -> list[e.JobEvent]:
 
 
 def _failed_if_deadly(job: Job, event: e.StepInterrupted) -> e.JobEvent:
-    """A step under which worker after worker dies must not be given to yet another one."""
+    """A step under which worker after worker is lost must not be given to yet another one."""
     step = _step(job, event.step)
-    got_further = event.progress is not None and event.progress != step.progress
-    if got_further or step.crashes < job.facts.policy.max_crashes:
+    if step.is_passed_by(event.progress) or step.crashes < job.facts.policy.max_crashes:
         return event
-    message = f"its worker died {step.crashes + 1} times while it ran, and it got no further in between"
+    message = f"its worker was lost {step.crashes + 1} times while it ran, with no new checkpoint in between"
     error = e.ErrorDetail(type="WorkerDied", message=message)
     return e.StepFailed(step=event.step, attempt=event.attempt, seconds=0.0, error=error, progress=event.progress)
 

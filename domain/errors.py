@@ -8,7 +8,7 @@ from milepost.domain.state_machine import JobStatus, possible
 
 _NOTHING: Final[Mapping[JobStatus | None, str]] = {
     None: "start",
-    JobStatus.CANCELLING: "nothing until it is Cancelled",
+    JobStatus.CANCELLING: "cancel again without its cleanup, else nothing until it is Cancelled",
     JobStatus.REMOVED: "nothing: its history is all that can be read",
 }
 

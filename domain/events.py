@@ -54,8 +54,8 @@ class Policy(Value):
     `backoff_max_seconds`; `jitter` is the share taken off at random. timeout_seconds: for one attempt.
     max_failures: failed steps (a count) or failed share of all steps (0 < x < 1) that still do not fail
     the job. on_failure: `continue` with the other steps, or `halt` the job at the first failed step.
-    max_crashes: deaths of its worker that a step survives without getting any further in between; with one more it
-    has failed, for it may be what kills them.
+    max_crashes: how often a step's worker may be lost without a new checkpoint in between; with one loss more the
+    step has failed, for it may be what kills them.
     """
 
     attempts: int = Field(default=1, ge=1)

@@ -242,7 +242,8 @@ def _stepped(job: Job, recorded: RecordedEvent, old: Step, new: Step) -> Job:
         items += new.done - old.done
         unit = (new.progress.unit if new.progress else "") or unit
         advanced = recorded.recorded_at
-        new.crashes = 0
+        if new.crashes and old.is_passed_by(new.progress):
+            new.crashes = 0
     if old.status is not new.status:
         counts = counts.set(old.status, counts[old.status] - 1)
         counts = counts.set(new.status, counts.get(new.status, 0) + 1)

@@ -45,7 +45,7 @@ class Step:
         self.ended_at = ended_at
         self.seconds = seconds
         self.retry_at = retry_at
-        self.crashes = crashes  # deaths of its worker since it last got further
+        self.crashes = crashes  # lost leases under it since its last new checkpoint
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Step) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
@@ -56,6 +56,12 @@ class Step:
     def done(self) -> float:
         """Items done, in the step's own unit."""
         return self.progress.done if self.progress else 0.0
+
+    def is_passed_by(self, progress: e.Progress | None) -> bool:
+        """Whether that is further than this for good: only a checkpoint outlives the attempt that reached it."""
+        if progress is None or progress.checkpoint is None:
+            return False
+        return self.progress is None or self.progress.checkpoint != progress.checkpoint
 
     def at(
         self,

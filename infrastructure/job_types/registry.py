@@ -39,6 +39,14 @@ class RequestInvalid(Exception):
         super().__init__(f"The request does not fit job type {name!r}: {'; '.join(problems)}")
 
 
+class JobTypeBroken(Exception):
+    """A method of a job type that is asked when a job is started raised, or gave no text."""
+
+    def __init__(self, name: str, method: str, cause: str) -> None:
+        self.name, self.method, self.cause = name, method, cause
+        super().__init__(f"{method}() of job type {name!r} failed: {cause}")
+
+
 @dataclass(frozen=True, slots=True)
 class LoadProblem:
     """A source of job types that could not be loaded. It hides its own types and no others."""
@@ -88,7 +96,7 @@ class JobTypes:
         """The request, which is JSON, as the type's model. Raises UnknownJobType or RequestInvalid."""
         model = self.named(name).request_model()
         try:
-            return model.model_validate_json(json.dumps(request))
+            return model.model_validate_json(json.dumps(request, allow_nan=False))
         except ValidationError as error:
             raise RequestInvalid(name, tuple(_problem(found) for found in error.errors())) from error
         except (TypeError, ValueError) as error:
@@ -101,16 +109,16 @@ class JobTypes:
     def start_command(
         self, name: str, request: Mapping[str, Json], *, namespace: str, tags: tuple[str, ...] = ()
     ) -> StartJob:
-        """The command that starts such a job. Raises UnknownJobType or RequestInvalid."""
+        """The command that starts such a job. Raises UnknownJobType, RequestInvalid or JobTypeBroken."""
         parsed = self.parse(name, request)
         job_type = self.get(name)
         return StartJob(
             namespace=namespace,
             job_type=name,
             request=self._stored(name, parsed),
-            details=job_type.details(parsed),
-            key=job_type.key(parsed),
-            limit_key=job_type.limit_key(parsed),
+            details=_told(job_type, "details", parsed) or "",
+            key=_told(job_type, "key", parsed),
+            limit_key=_told(job_type, "limit_key", parsed),
             supersedes=job_type.supersedes,
             tags=tags,
             policy=job_type.policy,
@@ -163,3 +171,14 @@ def _declared_in(module: ModuleType) -> list[type[JobType[Any]]]:
 def _problem(found: Any) -> str:
     where = ".".join(str(part) for part in found["loc"])
     return f"{where}: {found['msg']}" if where else str(found["msg"])
+
+
+def _told(job_type: JobType[Any], method: str, request: BaseModel) -> str | None:
+    """What a job type says of a request. Raises JobTypeBroken."""
+    try:
+        told: object = getattr(job_type, method)(request)
+    except Exception as error:
+        raise JobTypeBroken(job_type.name, method, f"{type(error).__name__}: {error}") from error
+    if told is not None and not isinstance(told, str):
+        raise JobTypeBroken(job_type.name, method, f"it must give a text or None, not {type(told).__name__}")
+    return told

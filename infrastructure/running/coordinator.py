@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from milepost.domain import commands as c
@@ -101,6 +101,11 @@ class Coordinator:
     def left_running(self) -> tuple[Activity, ...]:
         """Calls that are still in their slots."""
         return tuple(activity for activity in (*self._activities, *self._zombies) if not activity.done)
+
+    @property
+    def stuck(self) -> int:
+        """Slots that steps hold which do not react to their time-out."""
+        return sum(not activity.done for activity in self._zombies)
 
     @property
     def quick(self) -> bool:
@@ -252,6 +257,10 @@ class Coordinator:
             return
         index, attempt, progress = step.index, step.attempt, ended.progress or activity.unrecorded
         goes_on = batch.after.status is S.RUNNING
+        if ended.how is How.STOPPED and activity.signal is Signal.TIMED_OUT:
+            # It heard that it should end, and did so as it would for a stop; but it was its time that was over.
+            timed_out = error_detail(StepTimedOut(step.timeout_seconds or 0.0))
+            ended = replace(ended, how=How.FAILED, error=timed_out)
         match ended.how:
             case How.SUCCEEDED:
                 command: c.StepReport = c.ReportSuccess(self._claim, index, attempt, ended.seconds, progress)

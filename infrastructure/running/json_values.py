@@ -17,7 +17,9 @@ class NotJson(TypeError):
 
 def as_json(value: Any, what: str) -> Json:
     """The value as it will be read back. Raises NotJson, which names it as `what`."""
-    if value is None or type(value) in (bool, int) or (type(value) is float and math.isfinite(value)):
+    if value is None or type(value) is bool or (type(value) is float and math.isfinite(value)):
+        return value
+    if type(value) is int and value.bit_length() <= 64:  # larger ones may be too long to be read again
         return value
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)

@@ -12,11 +12,12 @@ from typing import Final
 from uuid import UUID
 
 from milepost.domain.envelope import Origin
+from milepost.domain.errors import JobError
 from milepost.domain.events import Json
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, WorkerRecord
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, UnreadableEvent, WorkerRecord
 from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid, UnknownJobType
 from milepost.infrastructure.running.coordinator import Coordinator
 from milepost.infrastructure.running.executors import StepExecutor
@@ -26,6 +27,7 @@ log = logging.getLogger("milepost.worker")
 
 LISTEN_SECONDS: Final = 0.01  # how often a worker looks whether anybody has written
 FORGOTTEN_SECONDS: Final = 600.0  # after such a silence (a machine that slept) others may have forgotten it
+BUSY_LOOK_SECONDS: Final = 5.0  # how often it looks while all its slots are taken
 LOOK_SECONDS: Final = 1.0  # how often it looks for work where nobody has: leases run out in silence
 REFUSALS_SECONDS: Final = 5.0  # how often it says which jobs it cannot take
 TROUBLE_SECONDS: Final = 0.2  # how long it waits when the database does not answer
@@ -110,18 +112,20 @@ class Worker:
         self._deregister()
 
     def wake(self) -> None:
-        """Have it look at once; from any thread."""
+        """Have it look at once; from any thread, but not from a signal handler."""
         self._bell.set()
 
     def hand_back(self) -> None:
-        """Ask it to bring its steps to rest and release its jobs. Safe in a signal handler."""
+        """Ask it to bring its steps to rest and release its jobs.
+
+        Safe in a signal handler: it only sets a flag, which the next round sees. The bell has a lock, and the thread
+        that the signal interrupts may be the one that holds it.
+        """
         self._leaving = True
-        self._bell.set()
 
     def abandon(self) -> None:
-        """Ask it to release its jobs without waiting for their steps. Safe in a signal handler."""
+        """Ask it to release its jobs without waiting for their steps. Safe in a signal handler, as `hand_back` is."""
         self._leaving = self._abandoning = True
-        self._bell.set()
 
     def turn(self) -> None:
         """One round: keep the leases, hear what others did, record and start, claim. Never waits.
@@ -134,7 +138,7 @@ class Worker:
         self._beat(now)
         self._listen()
         self._coordinate(now)
-        if not self._leaving and (self._heard or _due(self._looked_at, LOOK_SECONDS, now)):
+        if not self._leaving and self._may_look(now):
             self._look_for_work(now)
 
     def _leave(self, now: float) -> None:
@@ -160,7 +164,9 @@ class Worker:
         if not _due(self._beat_at, self._settings.heartbeat_seconds, now):
             return
         if not self._registered or now >= self._beat_at + FORGOTTEN_SECONDS:
-            record = WorkerRecord(self.name, self._types(), self._executor.slots, self._surroundings.now())
+            # One that is there for a single job is no help to others, and says so by taking no types.
+            types = self._types() if self._only is None else ()
+            record = WorkerRecord(self.name, types, self._executor.slots, self._surroundings.now())
             self._store.register_worker(record, self._settings.lease_seconds)
             self._registered = True
         held = self._store.renew(self.name, self._settings.lease_seconds)
@@ -173,11 +179,19 @@ class Worker:
 
     def _adopt(self, job_id: UUID) -> None:
         """A claim whose answer was lost: it is ours all the same, and nobody else will take it."""
-        job = self._store.load(job_id)
-        if job.worker == self.name and job_id not in self._given_up and not self._leaving:
+        job = None if job_id in self._given_up or self._leaving else self._readable(job_id)
+        if job is not None and job.worker == self.name:
             self._take(job)
         else:
             self._store.drop_lease(self.name, job_id)
+
+    def _readable(self, job_id: UUID) -> Job | None:
+        try:
+            return self._store.load(job_id)
+        except (UnreadableEvent, JobError) as error:
+            self._given_up.add(job_id)
+            self._store.note_refusal(job_id, self.name, str(error))
+            return None
 
     def _deregister(self) -> None:
         try:
@@ -257,23 +271,36 @@ class Worker:
 
     # -- new jobs
 
+    def _may_look(self, now: float) -> bool:
+        """Whether to claim another job now.
+
+        Each job that is held must get a slot in time, so there are never more jobs than slots that can be had. And
+        while all slots are taken, a worker that has a free one comes first: it looks at once.
+        """
+        stuck = len(self._strays) + sum(each.stuck for each in self._coordinators)
+        if len(self._coordinators) >= min(self._settings.max_jobs, self._executor.slots - stuck):
+            return False
+        busy = sum(min(each.busy, 1) if each.quick else each.busy for each in self._coordinators)
+        if busy + len(self._strays) >= self._executor.slots:
+            return _due(self._looked_at, BUSY_LOOK_SECONDS, now)
+        return self._heard or _due(self._looked_at, LOOK_SECONDS, now)
+
     def _look_for_work(self, now: float) -> None:
         """Claims one job; the next turn goes on. A long history takes time to read, and there are leases to keep."""
         self._looked_at = now
         self._heard = False
-        if len(self._coordinators) < self._settings.max_jobs:
-            job = self._store.claim(
-                self.name,
-                {name: self._offer(name) for name in self._types()},
-                self._settings.lease_seconds,
-                self._origin,
-                only=self._only,
-                skip=self._given_up,
-                accepts=self._why_not,
-            )
-            if job is not None:
-                self._heard = True
-                self._take(job)
+        job = self._store.claim(
+            self.name,
+            {name: self._offer(name) for name in self._types()},
+            self._settings.lease_seconds,
+            self._origin,
+            only=self._only,
+            skip=self._given_up,
+            accepts=self._why_not,
+        )
+        if job is not None:
+            self._heard = True
+            self._take(job)
         if self._only is None and _due(self._refused_at, REFUSALS_SECONDS, now):
             self._refused_at = now
             self._store.note_refusals(self.name, self._job_types.names())
@@ -307,6 +334,8 @@ class Worker:
             self._job_types.parse(job_type, request)
         except (RequestInvalid, UnknownJobType) as error:
             return str(error)
+        except Exception as error:  # noqa: BLE001 - somebody else's validator must not end the worker
+            return f"its request cannot be read here: {type(error).__name__}: {error}"
         return None
 
 

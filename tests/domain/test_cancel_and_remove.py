@@ -68,6 +68,24 @@ def test_a_job_that_was_cancelled_before_its_steps_were_planned_is_cleaned_up_al
     assert after(claimed, GONE).status is JobStatus.CANCELLING
 
 
+def test_a_job_whose_cleanup_nobody_can_run_any_more_is_cancelled_without_it_when_the_operator_says_so() -> None:
+    cancelling = given(
+        STARTED, CLAIMED.model_copy(update={"has_cleanup": True}), STOP_REQUESTED, STOPPED, CANCEL_REQUESTED
+    )
+
+    assert decide(cancelling, GONE) == []
+    (cancelled,) = decide(cancelling, c.CancelJob(worker_alive=False, skip_cleanup=True))
+    assert isinstance(cancelled, e.JobCancelled)
+    assert cancelled.cleanup_error is not None
+    assert cancelled.cleanup_error.type == "CleanupSkipped"
+
+
+def test_a_cleanup_is_not_skipped_while_a_worker_is_there_to_run_it() -> None:
+    running = running_with(e.Policy(), has_cleanup=True)
+
+    assert decide(running, c.CancelJob(worker_alive=True, skip_cleanup=True)) == [CANCEL_REQUESTED]
+
+
 def test_a_cancelling_job_of_a_dead_worker_with_a_cleanup_hook_waits_for_the_next_worker() -> None:
     job = later(running_with(e.Policy(), has_cleanup=True), started(0), CANCEL_REQUESTED)
 

@@ -34,28 +34,42 @@ def test_with_one_death_more_the_step_has_failed_and_says_why() -> None:
     (_, error) = job.steps[0].errors[-1]
     assert job.steps[0].status is StepStatus.FAILED
     assert error.type == "WorkerDied"
-    assert error.message == "its worker died 4 times while it ran, and it got no further in between"
+    assert error.message == "its worker was lost 4 times while it ran, with no new checkpoint in between"
 
 
 def test_a_step_that_gets_further_each_time_may_lose_any_number_of_workers() -> None:
     job = running_with(POLICY)
 
     for done in range(1, 20):
-        job = taken_over(job, reached=e.Progress(done=done))
+        job = taken_over(job, reached=e.Progress(done=done, checkpoint=done))
 
     assert (job.steps[0].status, job.steps[0].crashes) == (StepStatus.PENDING, 0)
 
 
-def test_a_reported_advance_counts_as_getting_further() -> None:
+def test_a_new_checkpoint_that_was_reported_counts_as_getting_further() -> None:
     job = running_with(POLICY)
 
     for done in range(1, 11):
-        job = after(job, c.StartStep(claim=job.claim, step=0))
-        job = after(job, c.ReportProgress(job.claim, 0, job.steps[0].attempt, e.Progress(done=done)))
-        job = after(job, c.ClaimJob(worker=f"w{done}"))
-        job = after(job, c.PrepareJob(claim=job.claim))
+        job = reporting(job, e.Progress(done=done, checkpoint=done))
 
     assert job.steps[0].status is StepStatus.PENDING
+
+
+def test_progress_without_a_checkpoint_does_not_outlive_its_attempt_and_so_is_not_getting_further() -> None:
+    job = running_with(POLICY)
+
+    for done in (3, 1, 2, 4):
+        job = reporting(job, e.Progress(done=done))
+
+    assert job.steps[0].status is StepStatus.FAILED
+
+
+def reporting(job: Job, progress: e.Progress) -> Job:
+    """The step started and reported, its worker was lost, and the next one is ready to go on."""
+    job = after(job, c.StartStep(claim=job.claim, step=0))
+    job = after(job, c.ReportProgress(job.claim, 0, job.steps[0].attempt, progress))
+    job = after(job, c.ClaimJob(worker=f"w{job.claim + 1}"))
+    return after(job, c.PrepareJob(claim=job.claim))
 
 
 def test_a_hand_back_is_not_a_death() -> None:

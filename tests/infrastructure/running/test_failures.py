@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from milepost.domain import events as e
 from milepost.domain.events import Policy
 from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.job_types.job_type import JobType, NoRequest, Step, job_type
-from milepost.infrastructure.running.step_context import StepContext
+from milepost.infrastructure.running.step_context import StepContext, StopRequested
 from tests.infrastructure.running.stage import Stage, turn_until
 
 StageOf = Callable[..., Stage]
@@ -218,13 +219,32 @@ def test_a_slot_that_a_finished_job_still_takes_is_not_given_to_another(stage_of
     stage.clock.pass_time(32)
     assert stage.finish(job_id, worker) is S.COMPLETED_WITH_FAILURES
     other = stage.start("other")
-    turn_until(lambda: stage.job(other).worker is not None, worker)
     for _ in range(20):
+        stage.clock.pass_time(1)
         worker.turn()
-    assert stage.job(other).in_flight == 0
+    assert stage.job(other).worker is None, "a worker without a free slot must leave it to others"
     gate.set()
 
     assert stage.finish(other, worker) is S.COMPLETED_SUCCESSFULLY
+
+
+def test_a_step_that_ends_as_for_a_stop_when_its_time_is_over_has_failed_and_used_a_try(stage_of: StageOf) -> None:
+    running = threading.Event()
+
+    def waits(step: StepContext[NoRequest]) -> None:
+        running.set()
+        while not step.stop_requested:
+            time.sleep(0.001)
+        raise StopRequested
+
+    stage = stage_of(steps(waits, timeout_seconds=30))
+    job_id, worker = stage.start("steps"), stage.worker()
+    turn_until(running.is_set, worker)
+    stage.clock.pass_time(30.5)
+
+    assert stage.finish(job_id, worker) is S.COMPLETED_WITH_FAILURES
+    ((_, error),) = stage.job(job_id).steps[0].errors
+    assert error.type.endswith("StepTimedOut")
 
 
 def test_an_error_is_kept_whole_with_its_traceback_and_causes(stage_of: StageOf) -> None:

@@ -3,16 +3,16 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from milepost.domain import events as e
 from milepost.domain.events import Policy
 from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
-from milepost.infrastructure.event_store.schema import refusals
+from milepost.infrastructure.event_store.schema import refusals, workers
 from milepost.infrastructure.job_types.job_type import JobType, Limits, NoRequest, Step, job_type
 from milepost.infrastructure.running.call import Planned
 from milepost.infrastructure.running.executors import ThreadExecutor
@@ -400,12 +400,94 @@ def test_a_job_that_comes_later_gets_its_share_of_the_slots(stage_of: StageOf) -
     endless, worker = stage.start("endless"), stage.worker(slots=4)
     turn_until(lambda: stage.job(endless).in_flight == 4, worker)
     later = stage.start("gated")
+    stage.clock.pass_time(5)  # as long as a worker with all its slots taken leaves a job to others
     turn_until(lambda: holds(worker, later), worker)
     for _ in range(12):  # the first job's steps end, one by one
         asked.release()
 
     turn_until(lambda: len(here.running) == 2, worker)
     turn_until(lambda: stage.job(endless).in_flight == 2, worker)
+
+
+def test_a_worker_holds_no_more_jobs_than_it_has_slots(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here)
+    jobs = [stage.start("gated") for _ in range(3)]
+    small, large = stage.worker(slots=1), stage.worker(slots=4)
+    turn_until(lambda: len(small.jobs) == 1 and stage.job(jobs[0]).in_flight == 1, small)
+    for _ in range(20):
+        small.turn()
+
+    assert len(small.jobs) == 1
+    turn_until(lambda: all(stage.job(job_id).in_flight for job_id in jobs), large)
+
+
+def test_while_all_its_slots_are_taken_a_worker_leaves_a_new_job_to_one_that_has_a_free_slot(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here)
+    busy, worker = stage.start("gated"), stage.worker(slots=2)
+    turn_until(lambda: stage.job(busy).in_flight == 2, worker)
+    later = stage.start("gated")
+    for _ in range(20):
+        worker.turn()
+    assert not holds(worker, later)
+
+    stage.clock.pass_time(5)
+    turn_until(lambda: holds(worker, later), worker)
+
+
+def test_a_worker_that_is_there_for_one_job_offers_itself_for_no_type(stage_of: StageOf) -> None:
+    stage = stage_of(gated())
+    stage.worker(only=stage.start("gated")).turn()
+
+    with stage.database.read() as connection:
+        assert [row.types for row in connection.execute(workers.select())] == ["[]"]
+
+
+def test_a_validator_that_raises_what_it_likes_leaves_its_job_waiting_and_the_worker_alive(stage_of: StageOf) -> None:
+    class Fragile(BaseModel):
+        fits: bool = True
+
+        @model_validator(mode="after")
+        def looks(self) -> Self:
+            if not here.fits:
+                raise FileNotFoundError("the folder that was named is gone")
+            return self
+
+    class Here:
+        fits = True
+
+    here = Here()
+
+    @job_type("fragile")
+    class Looks(JobType[Fragile]):
+        def plan(self, request: Fragile) -> Iterable[Step]:
+            return []
+
+    stage = stage_of(Looks, gated())
+    waits, goes = stage.start("fragile"), stage.start("gated")
+    here.fits = False
+    worker = stage.worker()
+    turn_until(lambda: stage.job(goes).in_flight > 0, worker)
+
+    assert stage.status(waits) is S.PENDING
+    (why,) = why_waits(stage)
+    assert "the folder that was named is gone" in why
+
+
+@pytest.mark.parametrize("ask", ["hand_back", "abandon"])
+def test_a_signal_handler_may_ask_a_worker_to_leave_whatever_its_thread_was_doing(stage_of: StageOf, ask: str) -> None:
+    worker = stage_of(gated()).worker()
+    bell: Any = vars(worker)["_bell"]
+
+    with bell._cond:  # a signal comes while this thread waits for the bell: its lock is not to be had again
+        asked = threading.Thread(target=getattr(worker, ask))
+        asked.start()
+        asked.join(10)
+        assert not asked.is_alive()
+
+    worker.run()
+    assert worker.gone
 
 
 def test_slots_that_one_job_may_not_use_are_used_by_another(stage_of: StageOf) -> None:
@@ -662,7 +744,8 @@ def test_a_claim_whose_answer_was_lost_is_given_up_by_a_worker_that_leaves(stage
     busy, worker = stage.start("gated"), stage.worker()
     turn_until(lambda: stage.job(busy).in_flight == 2, worker)
     job_id = stage.start("deaf")
-    stage.database.faults = ["after"]
+    stage.clock.pass_time(5)
+    stage.database.faults = ["after", ""]  # of the claim; the heartbeat before it is well
     with pytest.raises(DatabaseUnavailable):
         turn_until(lambda: False, worker)
     worker.hand_back()
