@@ -160,8 +160,9 @@ def data_folder(environ: Mapping[str, str]) -> Path:
 
 
 def masked(url: str) -> str:
-    """The URL without its password."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+    """The URL without its password, also where it is no proper URL, and without secrets among its parameters."""
+    shown = re.sub(r"://([^:@/?]*):.*@", r"://\1:***@", url)
+    return re.sub(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
 
 
 def _table_of(path: Path) -> dict[str, object] | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, file_of
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import prepare
 from milepost.infrastructure.settings import Settings
@@ -52,12 +52,24 @@ class Application:
     def database(self) -> Database:
         """Raises CannotOpenDatabase."""
         database = Database(self.settings.url.value)
+        if database.in_memory:
+            cause = "a database in memory ends with the command that opened it; write sqlite:///PATH"
+            raise CannotOpenDatabase(self.settings.url.value, cause)
         prepare(database)
         return database
 
     @cached_property
     def queries(self) -> JobQueries:
+        """Raises CannotOpenDatabase: reading makes no event store where a path may be mistyped."""
+        if "database" not in self.__dict__ and not self._may_be_new():
+            cause = "there is none yet. 'milepost jobs start', 'jobs run' or 'worker' makes it; or correct the path"
+            raise CannotOpenDatabase(self.settings.url.value, cause)
         return JobQueries(self.database)
+
+    def _may_be_new(self) -> bool:
+        """Whether it exists, or is the one in the user's data folder, which nobody has named."""
+        path = file_of(self.settings.url.value)
+        return path is None or path.exists() or self.settings.url.source == "default"
 
     @cached_property
     def store(self) -> "JobStore":
@@ -127,11 +139,16 @@ def origin(reason: str = "") -> "Origin":
 
 
 def user_at_host() -> str:
-    """The user as the system knows it, never as an option claims."""
+    """The user as the system knows it, never as an option or the environment claims."""
     try:
+        from pwd import getpwuid
+    except ImportError:  # where there are no such accounts
         user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in many containers
-        user = f"uid-{os.getuid()}"
+    else:
+        try:
+            user = getpwuid(os.getuid()).pw_name
+        except KeyError:  # a user id without a name, as in many containers
+            user = f"uid-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
 
 

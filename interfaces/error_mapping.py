@@ -73,6 +73,7 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "AmbiguousJobId": (INVALID, lambda _: "Give more of the id"),
     "UnknownJobType": (NOT_FOUND, lambda _: "Use 'milepost types list' to see them; milepost.toml names more modules"),
     "RequestInvalid": (INVALID, lambda error: f"Use 'milepost types show {error.name}' to see what it takes"),
+    "JobTypeBroken": (INVALID, lambda error: f"Correct {error.method}() of the job type {error.name!r}"),
     "IllegalTransition": (REFUSED, lambda error: _possible(error.possible)),
     "VersionMismatch": (REFUSED, lambda error: f"Look again with 'milepost jobs get {error.job_id}'"),
     "KeyTaken": (REFUSED, lambda error: f"Stop or cancel that one first: 'milepost jobs stop {error.holder}'"),

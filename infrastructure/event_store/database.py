@@ -55,6 +55,12 @@ class DatabaseUnavailable(Exception):
         super().__init__(f"The event store at {self.url} cannot be used now: {cause}. Nothing was written. {advice}")
 
 
+def file_of(url: str) -> Path | None:
+    """The file that a SQLite URL names; None for one in memory or of another kind. Raises CannotOpenDatabase."""
+    path = _path_in(url)
+    return None if path in ("", ":memory:") or path.startswith("file:") else Path(path)
+
+
 def without_password(url: str) -> str:
     """The URL as it may be shown."""
     try:

@@ -102,8 +102,8 @@ class _Operator:
 def stop_half_way() -> None:
     """The other terminal: say that it is ready, wait for a job that is half done, stop it, say which."""
     session = Session(Globals())
+    _ = session.app.store  # made before the job begins
     queries = session.app.queries
-    _ = session.app.store  # opened before the job begins
     print("ready", flush=True)  # noqa: T201
     while True:
         for row in queries.page(session.namespace, limit=1).rows:

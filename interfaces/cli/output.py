@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Document)
 GAP: Final = 2
 NARROWEST: Final = 6
+_UPPER_CONTROL: Final = re.compile(r"[\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,9 @@ class Output:
 
     def json(self, value: Any) -> None:
         if self.format is Format.JSON:
-            self.line(json.dumps(value, indent=2, ensure_ascii=False))
+            self.line(_json_text(value, indent=2))
         else:
-            self.line(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+            self.line(_json_text(value, separators=(",", ":")))
 
     def line(self, text: str) -> None:
         sys.stdout.write(text + "\n")
@@ -163,12 +165,18 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if terminal else 200)
 
 
+def _json_text(value: Any, **layout: Any) -> str:
+    """JSON leaves the upper control characters as they are, and a terminal would obey them."""
+    text = json.dumps(value, ensure_ascii=False, **layout)
+    return _UPPER_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def tell_problem(problem: Problem, format: Format) -> None:  # noqa: A002
     """On standard error: as JSON where the output is JSON, else a line, and another with what to do."""
     if format.is_json:
         told = json.dumps(to_json(Failure(problem.word, problem.message, problem.suggestion)), ensure_ascii=False)
     else:
-        suggestion = f"\n→ {problem.suggestion}" if problem.suggestion else ""
-        told = fitted(f"Error: {problem.message}{suggestion}", sys.stderr)
+        suggestion = f"\n→ {clean(problem.suggestion)}" if problem.suggestion else ""
+        told = fitted(f"Error: {clean(problem.message)}{suggestion}", sys.stderr)
     sys.stdout.flush()
     sys.stderr.write(told + "\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from milepost.infrastructure.settings import Settings, masked, resolve
 from milepost.interfaces.cli import formats
 from milepost.interfaces.cli.output import Output, tell_problem
-from milepost.interfaces.cli.text import fitted
+from milepost.interfaces.cli.text import clean, fitted
 from milepost.interfaces.error_mapping import INVALID, OK, Problem, Told, problem_of
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Session:
     def note(self, line: str) -> None:
         """A remark for people: on standard error, so that no program mistakes it for data."""
         if not self.quiet:
-            print(fitted(line, sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
+            print(fitted(clean(line), sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
 
     def fail(self, problem: Problem) -> None:
         """Tell it; the exit code of the command is that of its first failure."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, TextIO
 
+LAST_YEAR: Final = 9000
+LARGEST: Final = 1_000_000_000  # of anything that is counted on a command line
 STATUS_STYLE: Final[Mapping[str, str]] = {
     "Pending": "dim",
     "Preparing": "cyan",
@@ -88,4 +90,7 @@ def moment(text: str, now: datetime) -> datetime:
     """A point in time: `2h` ago, a date, or an ISO 8601 time (local where no zone is given). Raises ValueError."""
     if ago := _DURATION.fullmatch(text.strip().lower()):
         return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
-    return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    told = datetime.fromisoformat(text.strip())
+    if told.year > LAST_YEAR:
+        raise ValueError("nothing is that far away")
+    return told.astimezone(UTC)

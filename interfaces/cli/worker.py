@@ -1,11 +1,11 @@
 """`milepost worker`: a process that takes jobs and does them until it is told to end."""
 
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -13,12 +13,15 @@ from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.worker_options import Executor, Slots, slots_or_default
-from milepost.interfaces.error_mapping import INVALID, Told
+from milepost.interfaces.error_mapping import INVALID, OK, Told
 
 if TYPE_CHECKING:
     from milepost.infrastructure.running.worker import Worker
 
 app = new_app()
+
+# A terminal that closes ends its programs by SIGHUP, where there is such a signal.
+END_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @command(app, "worker")
@@ -48,12 +51,18 @@ def work(
     worker, pool = session.app.worker(
         slots=slots_or_default(slots), kind=executor.kind, types=wanted, lease_seconds=lease_seconds
     )
-    signal.signal(signal.SIGTERM, lambda _number, _frame: worker.hand_back())
-    signal.signal(signal.SIGINT, _interrupted(worker))
+    leaving = Leaving(worker)
+    for number in END_SIGNALS:
+        signal.signal(number, leaving.asked)
+    signal.signal(signal.SIGINT, leaving.interrupted)
     for problem in session.app.job_types.problems:
         session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
-    session.note(f"Worker {worker.name} takes {', '.join(sorted(wanted or session.app.job_types.names()))}")
+    takes = ", ".join(sorted(wanted or session.app.job_types.names()))
+    where = f"event store {session.settings.event_store.value}, all namespaces"
+    session.note(f"Worker {worker.name} takes {takes} ({where})")
     worker.run((lambda: _idle(session, worker, wanted)) if exit_when_idle else (lambda: False))
+    if leaving.at_once:  # another worker may have the jobs already: what still runs here must not run beside it
+        leave_now()
     pool.close()
     session.note(f"Worker {worker.name} ended")
 
@@ -66,19 +75,41 @@ def _known(session: Session, types: list[str] | None) -> frozenset[str] | None:
     return names or None
 
 
-def _interrupted(worker: "Worker") -> Callable[[int, FrameType | None], None]:
-    """What Ctrl-C does: the first hands the jobs back, the second does not wait for their steps."""
-    presses = 0
+class Leaving:
+    """What signals ask of a worker: to hand its jobs back, and by a second Ctrl-C not to wait for their steps."""
 
-    def heard(_number: int, _frame: FrameType | None) -> None:
-        nonlocal presses
-        presses += 1
-        if presses == 1:
-            worker.hand_back()
-        else:
-            worker.abandon()
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+        self._presses = 0
 
-    return heard
+    @property
+    def at_once(self) -> bool:
+        return self._presses > 1
+
+    def asked(self, _number: int, _frame: FrameType | None) -> None:
+        self._worker.hand_back()
+
+    def interrupted(self, _number: int, _frame: FrameType | None) -> None:
+        self._presses += 1
+        if self.at_once:
+            self._worker.abandon()
+            return
+        self._worker.hand_back()
+        # Not by `print`, which the signal may have come in the middle of.
+        os.write(
+            sys.stderr.fileno(), b"Shutting down at the next checkpoints; Ctrl-C again hands the jobs back at once\n"
+        )
+
+
+def leave_now() -> NoReturn:
+    """The process ends here, whatever its threads do; its step processes end with it."""
+    from multiprocessing import active_children
+
+    for child in active_children():
+        child.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(OK)
 
 
 def _idle(session: Session, worker: "Worker", types: frozenset[str] | None) -> bool:

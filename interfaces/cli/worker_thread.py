@@ -1,14 +1,11 @@
 """A worker beside the main thread, which is left to signals and to what is shown."""
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 from milepost.interfaces.bootstrap import Application, ExecutorKind
 from milepost.interfaces.cli.worker_options import slots_or_default
-
-if TYPE_CHECKING:
-    pass
 
 LEAVING_SECONDS: Final = 5.0
 
@@ -30,9 +27,9 @@ class WorkerThread:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
         self._worker.hand_back()
         self._thread.join(LEAVING_SECONDS)
+        self._over.set()  # only for one that did not get through with it: a worker ends by itself when all is back
         self._executor.close()
         if self._error is not None:
             raise self._error

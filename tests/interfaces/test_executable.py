@@ -1,7 +1,9 @@
 """Every command through the real executable: exit codes, where output and errors go, what is imported."""
 
 import os
+import pwd
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -98,7 +100,7 @@ def test_words_that_are_not_text_are_refused_before_anything_is_done(call: Milep
 
     assert done.code == 5
     assert "not text in UTF-8" in done.error["message"]
-    assert call("jobs", "list", "-o", "json").json == []
+    assert call("jobs", "list", "-o", "json").code == 2  # there is no event store yet
 
 
 def test_a_misused_command_is_told_in_the_format_that_was_asked_for(call: Milepost) -> None:
@@ -346,6 +348,10 @@ from milepost import JobType, NoRequest, Step, job_type
 class Careless(JobType[NoRequest]):
     def details(self, request):
         return 1 / 0
+
+@job_type("reckless")
+class Reckless(JobType[NoRequest]):
+    policy = "whatever"
 """
 
 
@@ -353,11 +359,63 @@ def test_an_error_that_nobody_foresaw_is_told_whole_and_is_no_not_found(call: Mi
     Path("milepost.toml").write_text('job_types = ["careless_for_test", "no_such_module"]')
     Path("careless_for_test.py").write_text(CARELESS)
 
-    done = call("jobs", "start", "careless")
+    done = call("jobs", "start", "reckless")
 
     assert (done.code, done.error["error"]) == (3, "server_error")
-    assert "ZeroDivisionError" in done.err
+    assert "Traceback" in done.err
     assert "no_such_module could not be loaded" in done.err
+
+
+def test_an_error_in_a_job_types_own_method_is_told_as_such(call: Milepost) -> None:
+    Path("milepost.toml").write_text('job_types = ["careless_for_test"]')
+    Path("careless_for_test.py").write_text(CARELESS)
+
+    done = call("jobs", "start", "careless")
+
+    assert (done.code, done.error["error"]) == (5, "validation_error")
+    assert "details() of job type 'careless' failed: ZeroDivisionError" in done.error["message"]
+
+
+def test_the_actor_is_the_account_and_not_what_the_environment_says(milepost: Milepost) -> None:
+    job_id = milepost("jobs", "start", "self-test", "-q", LOGNAME="mallory", USER="mallory").out.strip()
+
+    (started,) = milepost("jobs", "history", job_id, "-o", "json").json
+    assert started["actor"] == f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("jobs", "list", "--until", "9999-12-31T23:59:59"),
+        ("jobs", "history", "01a2", "--after", "99999999999999999999"),
+        ("jobs", "get", "01a2", "--steps", "9223372036854775807"),
+        ("jobs", "start", "self-test", "--request", "[" * 100_000),
+        ("jobs", "start", "self-test", "--set", "steps=" + "[" * 100_000),
+        ("jobs", "start", "self-test", "--set", "seconds=1e999"),
+    ],
+)
+def test_what_is_too_large_or_too_deep_is_invalid_input_and_no_defect(
+    arguments: tuple[str, ...], call: Milepost
+) -> None:
+    done = call(*arguments, "-o", "json")
+
+    assert (done.code, done.error["error"]) == (5, "validation_error")
+
+
+def test_what_a_job_says_of_itself_does_not_steer_the_terminal(call: Milepost) -> None:
+    done = call("jobs", "get", "\x1b]0;mine\x07", "-o", "table")
+
+    assert done.code != 0
+    assert not set(done.err) & {"\x1b", "\x07"}
+
+
+def test_a_run_whose_request_is_not_carried_out_says_so(call: Milepost) -> None:
+    job_id = call("jobs", "start", "self-test", "--command-id", "c-1", "-q").out.strip()
+
+    done = call("jobs", "run", "self-test", "--command-id", "c-1")
+
+    assert (done.code, done.error["error"]) == (6, "refused")
+    assert job_id in done.error["message"]
 
 
 STUBBORN: Final = """

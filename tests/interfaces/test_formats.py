@@ -155,7 +155,10 @@ def test_quiet_with_json_is_an_array_of_names(
 
 
 @pytest.mark.parametrize("command", [("jobs", "list"), ("namespaces", "list"), ("context", "list")])
-def test_a_list_of_nothing_is_an_empty_list(command: tuple[str, ...], call: Milepost) -> None:
+def test_a_list_of_nothing_is_an_empty_list(
+    command: tuple[str, ...], call: Milepost, environment: Mapping[str, str]
+) -> None:
+    Furniture(environment["MILEPOST_URL"])  # an event store without jobs
     assert call(*command, "-o", "json").json == []
     assert call(*command, "-q").out == ""
     assert len(call(*command, "-o", "plain").out.splitlines()) == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.infrastructure.settings import SettingsInvalid, resolve
+from milepost.infrastructure.settings import SettingsInvalid, masked, resolve
 from tests.interfaces.conftest import Milepost
 
 MILEPOST_TOML = """
@@ -156,7 +156,43 @@ def test_a_database_that_cannot_be_opened_is_told_as_such(call: Milepost, tmp_pa
     assert (done.code, done.out, done.error["error"]) == (2, "", "connection_error")
 
 
+def test_reading_makes_no_event_store_where_a_path_may_be_mistyped(call: Milepost, tmp_path: Path) -> None:
+    for command in (("jobs", "list"), ("jobs", "get", "01a2"), ("jobs", "stop", "01a2"), ("namespaces", "list")):
+        done = call(*command)
+
+        assert (done.code, done.out, done.error["error"]) == (2, "", "connection_error")
+        assert "there is none yet" in done.error["message"]
+    assert not (tmp_path / "jobs.sqlite").exists()
+
+
+def test_before_anything_was_started_the_users_own_event_store_is_empty(
+    call: Milepost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MILEPOST_URL")
+
+    assert call("jobs", "list", "-o", "json").json == []
+
+
+def test_a_database_in_memory_is_refused_for_it_ends_with_the_command(
+    call: Milepost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_URL", "sqlite://")
+
+    done = call("jobs", "start", "self-test")
+
+    assert (done.code, done.error["error"]) == (2, "connection_error")
+    assert "in memory" in done.error["message"]
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:sec/ret@h/db", "postgresql://u:se@cret@h/db", "postgresql://u@h/db?password=secret"]
+)
+def test_a_password_is_never_shown(url: str) -> None:
+    assert "ret" not in masked(url)
+
+
 def test_debug_says_what_was_chosen_and_why(here: Path, call: Milepost) -> None:
+    assert call("jobs", "start", "self-test", "-q").code == 0
     done = call("--debug", "jobs", "list", "-n", "Mine")
 
     assert done.json == []

@@ -35,16 +35,19 @@ class Change:
     dry_run: bool = False
     if_version: int | None = None
     wait_seconds: float | None = None
+    command_id: str | None = None
+    skip_cleanup: bool = False
 
 
 def act(session: Session, change: Change, ids: Sequence[str] | None, meant: JobFilter, *, everything: bool) -> None:
     """Check all, ask where it must be asked, do all, then wait for each. What fails does not keep the others back."""
     chosen = select(session, change.command, ids, meant, everything=everything)
-    if change.if_version is not None and len(chosen.ids) != 1:
-        raise Told(INVALID, "--if-version is about one job", "Name one job")
+    for option, given in (("--if-version", change.if_version), ("--command-id", change.command_id)):
+        if given is not None and len(chosen.ids) != 1:
+            raise Told(INVALID, f"{option} is about one job", "Name one job")
     if chosen.ids and not change.dry_run and (change.command in IRREVERSIBLE or not chosen.named):
         _ask(session, change, chosen)
-    began = time.monotonic()
+    began = time.monotonic()  # one limit for all of them together
     outcomes = [session.attempt(partial(execute, session, change, job_id)) for job_id in chosen.ids]
     results = [session.attempt(partial(_finish, session, change, each, began)) for each in outcomes if each]
     said = [result for result in results if result]
@@ -60,25 +63,26 @@ def execute(session: Session, change: Change, job_id: str) -> "Outcome":
     return session.app.store.execute(
         session.namespace,
         UUID(job_id),
-        partial(_command, change.command),
+        partial(_command, change),
         bootstrap.origin(change.reason),
         expected_version=change.if_version,
+        command_id=change.command_id,
         dry_run=change.dry_run,
     )
 
 
-def wait_until_done(session: Session, change: Change, job_id: str) -> "Row":
+def wait_until_done(session: Session, change: Change, job_id: str, deadline: float) -> "Row":
     """The job once it is no longer under way to where it was sent. Raises Told when time is up.
 
     A worker that died while we wait will never say that the job came to rest: then the command is given
     once more, and takes effect at once.
     """
     asked_again = time.monotonic()
-    for row in rows_of(session.app, job_id, change.wait_seconds):
+    for row in rows_of(session.app, job_id, max(0.0, deadline - time.monotonic())):
         if row["status"] != UNDER_WAY[change.command]:
             return row
         if time.monotonic() > asked_again + LOOK_SECONDS and session.app.queries.waiting([row], bootstrap.now()):
-            execute(session, replace(change, if_version=None), job_id)
+            execute(session, replace(change, if_version=None, command_id=None), job_id)
             asked_again = time.monotonic()
     raise held_up(session, job_id, change.command, change.wait_seconds or 0)
 
@@ -88,7 +92,7 @@ def _finish(session: Session, change: Change, outcome: "Outcome", began: float) 
     if change.dry_run:
         return would_be(change.command, outcome)
     if change.wait_seconds is not None and outcome.job.status == UNDER_WAY.get(change.command):
-        row = wait_until_done(session, change, job_id)
+        row = wait_until_done(session, change, job_id, began + change.wait_seconds)
     else:
         row = session.app.queries.job(session.namespace, job_id)
     return result_of(session, change.command, outcome, row, seconds=time.monotonic() - began)
@@ -107,13 +111,13 @@ def _ask(session: Session, change: Change, chosen: Selection) -> None:
     session.confirm(f"{change.command.capitalize()} {jobs}?")
 
 
-def _command(wanted: Wanted, situation: "Situation") -> OperatorCommand:
-    match wanted:
+def _command(change: Change, situation: "Situation") -> OperatorCommand:
+    match change.command:
         case "stop":
             return StopJob(worker_alive=situation.worker_alive, reached=situation.reached)
         case "resume":
             return ResumeJob()
         case "cancel":
-            return CancelJob(worker_alive=situation.worker_alive, reached=situation.reached)
+            return CancelJob(situation.worker_alive, situation.reached, change.skip_cleanup)
         case "remove":
             return RemoveJob()

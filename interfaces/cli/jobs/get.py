@@ -10,6 +10,7 @@ from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
 from milepost.interfaces.cli.jobs.filters import JobId
 from milepost.interfaces.cli.session import Session
+from milepost.interfaces.cli.text import LARGEST
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.read_documents import job_document, step_document
@@ -27,9 +28,11 @@ STEPS_GIVEN: Final = 1000  # to a program
 def get_job(
     session: Session,
     job: JobId,
-    steps: Annotated[int | None, typer.Option("--steps", min=0, help="How many steps to show.", metavar="N")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=0, max=LARGEST, help="How many steps to show.", metavar="N")
+    ] = None,
     steps_after: Annotated[
-        int, typer.Option("--steps-after", min=-1, help="Only steps behind this one.", metavar="INDEX")
+        int, typer.Option("--steps-after", min=-1, max=LARGEST, help="Only steps behind this one.", metavar="INDEX")
     ] = -1,
     step_status: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.filters import JobId
 from milepost.interfaces.cli.result_columns import EVENT_COLUMNS
 from milepost.interfaces.cli.session import Session
+from milepost.interfaces.cli.text import LARGEST
 from milepost.interfaces.result_documents import EventDocument
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ app = new_app()
 def job_history(
     session: Session,
     job: JobId,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only events behind this one.", metavar="VERSION")] = 0,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="How many at most.", metavar="N")] = None,
+    after: Annotated[
+        int, typer.Option("--after", min=0, max=LARGEST, help="Only events behind this one.", metavar="VERSION")
+    ] = 0,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, max=LARGEST, help="How many at most.", metavar="N")
+    ] = None,
     event: Annotated[
         list[str] | None, typer.Option("--event", help="Only events of this name; may be repeated.", metavar="NAME")
     ] = None,

@@ -26,7 +26,7 @@ def _parsed(given: str) -> dict[str, Any]:
     source, text = _read(given)
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Told(
             INVALID, f"The request in {source} is not JSON: {error}", "Write --request '{\"steps\": 3}'"
         ) from None
@@ -50,7 +50,7 @@ def _value(text: str) -> Any:
     """JSON where it is JSON, else the text itself: nobody wants to quote a name twice."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

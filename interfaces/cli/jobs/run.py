@@ -19,9 +19,10 @@ from milepost.interfaces.cli.jobs.start import CommandId, Reason, Request, Set, 
 from milepost.interfaces.cli.jobs.view import outcome_view
 from milepost.interfaces.cli.jobs.waiting import at_rest, rows_of
 from milepost.interfaces.cli.session import Session
+from milepost.interfaces.cli.worker import END_SIGNALS
 from milepost.interfaces.cli.worker_options import Executor, Slots
 from milepost.interfaces.cli.worker_thread import WorkerThread
-from milepost.interfaces.error_mapping import INTERRUPTED, OUTCOMES, Told
+from milepost.interfaces.error_mapping import INTERRUPTED, OUTCOMES, REFUSED, Told
 
 if TYPE_CHECKING:
     from milepost.interfaces.bootstrap import Row
@@ -44,7 +45,10 @@ def run_job(
     executor: Executor = Executor.THREADS,
 ) -> None:
     """Start a job and run it here. Ctrl-C stops it; a second one leaves it to the next worker."""
-    job, _ = start(session, type, request, set, tag, command_id, reason)
+    job, new = start(session, type, request, set, tag, command_id, reason)
+    if not new:
+        message = f"Job {job.id} was started before with the same key or command id: it is {job.status}"
+        raise Told(REFUSED, message, f"See it with 'milepost jobs watch {job.id}'; this request was not carried out")
     with (
         Signals() as signals,
         WorkerThread(session.app, executor.kind, slots, only=job.id) as worker,
@@ -68,7 +72,7 @@ class Signals:
         self.terminated = False
 
     def __enter__(self) -> "Signals":
-        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, *END_SIGNALS)}
         return self
 
     def __exit__(self, *_: object) -> None:
