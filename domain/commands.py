@@ -1,12 +1,13 @@
 """What one may ask of a job: imperative, and refusable. A command already satisfied adds nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from milepost.domain.events import ErrorDetail, Json, PlannedStep, Policy, Progress
+from milepost.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartJob:
     namespace: str
     job_type: str
@@ -19,7 +20,7 @@ class StartJob:
     policy: Policy = field(default_factory=Policy)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StopJob:
     """Stop it. `worker_alive`: whether a worker holds a live lease and can bring the steps to rest.
 
@@ -30,12 +31,12 @@ class StopJob:
     reached: Mapping[int, Progress] = field(default_factory=dict[int, Progress])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResumeJob:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelJob:
     """Give it up. `skip_cleanup`: end it even where no worker is there that could run the type's cleanup."""
 
@@ -44,12 +45,12 @@ class CancelJob:
     skip_cleanup: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RemoveJob:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimJob:
     """A worker takes the job: the first claim, or over from a worker that is gone."""
 
@@ -58,25 +59,25 @@ class ClaimJob:
     has_cleanup: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlanSteps:
     claim: int
     first: int
     steps: tuple[PlannedStep, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PrepareJob:
     claim: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartStep:
     claim: int
     step: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReportProgress:
     claim: int
     step: int
@@ -84,7 +85,7 @@ class ReportProgress:
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReportSuccess:
     claim: int
     step: int
@@ -93,7 +94,7 @@ class ReportSuccess:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReportFailure:
     """`chance` in [0, 1) is the randomness for the jitter of the retry."""
 
@@ -106,7 +107,7 @@ class ReportFailure:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReportStop:
     """The step came to rest at a checkpoint because it was asked to."""
 
@@ -117,7 +118,7 @@ class ReportStop:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InterruptStep:
     claim: int
     step: int
@@ -126,7 +127,7 @@ class InterruptStep:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Advance:
     """Record what follows once no step runs: stopped, cancelled, or failed by its policy."""
 
@@ -134,18 +135,18 @@ class Advance:
     cleanup_error: ErrorDetail | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CompleteJob:
     claim: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FailJob:
     claim: int
     error: ErrorDetail
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseJob:
     claim: int
 

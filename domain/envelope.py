@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from milepost.domain.events import JobEvent
+from milepost.domain.value import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Origin:
     correlation_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordedEvent:
     """An event as it stands in a job's stream at `version` (1, 2, 3 …), recorded at a UTC time."""
 

@@ -6,9 +6,9 @@ persistent map (immutables.Map), counters beside them. Only an event that concer
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, dataclass_transform, get_args
+from typing import Final, get_args
 from uuid import UUID
 
 from immutables import Map
@@ -27,19 +27,12 @@ from milepost.domain.state_machine import (
     When,
 )
 from milepost.domain.step import ERRORS_KEPT, Step
+from milepost.domain.value import value
 
 __all__ = ["ERRORS_KEPT", "Job", "Step", "evolve", "replay"]
 
-JobClass = TypeVar("JobClass")
 
-
-@dataclass_transform(frozen_default=True)
-def _frozen(cls: type[JobClass]) -> type[JobClass]:
-    """A dataclass that type checkers keep frozen; to have Python do it, too, would cost a third of the fold."""
-    return dataclass(slots=True)(cls)
-
-
-@_frozen
+@value
 class Job:
     """A job, folded from `version` events. Counters are of steps by status."""
 

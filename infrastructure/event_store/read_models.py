@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -126,5 +126,6 @@ def _compiled(statement: sa.ClauseElement, parameters: Sequence[str], *, columns
     return str(compiled)
 
 
+@lru_cache(maxsize=1024)  # the events of one commit share theirs
 def _time(at: datetime | None) -> str | None:
     return at.isoformat(timespec="microseconds") if at else None

@@ -20,7 +20,7 @@ from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import snapshots
 
 FORMAT: Final = 1  # raise it when the fold or this document changes: snapshots of other formats are ignored
-EVENTS_BETWEEN: Final = 5_000
+EVENTS_BETWEEN: Final = 20_000
 _STATUSES: Final = tuple(StepStatus)
 _NUMBERS: Final = {status: number for number, status in enumerate(_STATUSES)}
 

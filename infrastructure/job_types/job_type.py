@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, Final, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
@@ -90,6 +91,7 @@ class JobType(Generic[Request]):
         """Called when the job was given up and no step runs any more. An error is kept in the history."""
 
     @classmethod
+    @cache
     def request_model(cls) -> type[BaseModel]:
         """The pydantic model named in `JobType[...]`, here or in a base."""
         for base in (base for each in cls.__mro__ for base in vars(each).get("__orig_bases__", ())):

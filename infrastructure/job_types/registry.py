@@ -94,13 +94,21 @@ class JobTypes:
 
     def parse(self, name: str, request: Mapping[str, Json]) -> BaseModel:
         """The request, which is JSON, as the type's model. Raises UnknownJobType or RequestInvalid."""
+        try:
+            text = json.dumps(request, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise RequestInvalid(name, (f"it is not JSON: {error}",)) from error
+        return self.parse_text(name, text)
+
+    def parse_text(self, name: str, request: str) -> BaseModel:
+        """The same for a request that is written already."""
         model = self.named(name).request_model()
         try:
-            return model.model_validate_json(json.dumps(request, allow_nan=False))
+            return model.model_validate_json(request)
         except ValidationError as error:
             raise RequestInvalid(name, tuple(_problem(found) for found in error.errors())) from error
         except (TypeError, ValueError) as error:
-            raise RequestInvalid(name, (f"it is not JSON: {error}",)) from error
+            raise RequestInvalid(name, (str(error),)) from error
 
     def request_schema(self, name: str) -> dict[str, Json]:
         """The JSON schema of the type's request. Raises UnknownJobType."""

@@ -1,11 +1,11 @@
 """What an executor is asked to run, and what comes back from it: plain values that cross processes."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from milepost.domain.events import ErrorDetail, Json, PlannedStep, Progress
+from milepost.domain.value import value
 
 
 class CallKind(StrEnum):
@@ -18,7 +18,7 @@ class CallKind(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepOfCall:
     """The step that a `PERFORM` is for, and what it reached before."""
 
@@ -30,7 +30,7 @@ class StepOfCall:
     timeout_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """One call of a job type's code, for one claim on one job."""
 
@@ -38,7 +38,7 @@ class Call:
     job_id: UUID
     namespace: str
     job_type: str
-    request: dict[str, Json]
+    request: str  # JSON, written once for all calls of a job
     claim: int
     step: StepOfCall | None = None
 
@@ -51,7 +51,7 @@ class How(StrEnum):
     STOPPED = "stopped"  # it came to rest because it was asked to
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """The end of a call. `progress` is None where nothing was reported; `planned`: how many steps a plan has."""
 
@@ -62,7 +62,7 @@ class Ended:
     planned: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Progressed:
     """How far a step is; `durable` when it waits until that is on disk. Its coordinator is sent no others."""
 
@@ -70,7 +70,7 @@ class Progressed:
     durable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Planned:
     """The next steps of a plan."""
 

@@ -1,5 +1,6 @@
 """One job in the hands of one worker: records what its calls report, decides what follows, and starts that."""
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class Coordinator:
         self.lost = False  # another worker has it, or it came to rest without us
         self._type = job_type
         self._claim = job.claim
+        self._request = json.dumps(job.facts.request)
         self._store = store
         self._executor = executor
         self._surroundings = surroundings
@@ -375,7 +377,7 @@ class Coordinator:
             known = job.steps[index]
             timeout = facts.policy.timeout_seconds
             step = StepOfCall(index, known.name, known.arguments, known.attempt, known.progress, timeout)
-        return Call(kind, job.id, facts.namespace, facts.job_type, facts.request, self._claim, step)
+        return Call(kind, job.id, facts.namespace, facts.job_type, self._request, self._claim, step)
 
     # -- carrying out what is recorded
 

@@ -13,7 +13,7 @@ from milepost.infrastructure.running.processes import ProcessExecutor
 
 __all__ = ["ProcessExecutor", "StepExecutor", "ThreadExecutor", "thread_executor"]
 
-AHEAD_PER_THREAD: Final = 64  # quick steps handed over before a thread is free, so that none waits for the coordinator
+AHEAD_PER_THREAD: Final = 128  # quick steps handed over before a thread is free, so that none waits for the coordinator
 
 
 class StepExecutor(Protocol):

@@ -120,7 +120,7 @@ def test_a_snapshot_is_due_after_so_many_events() -> None:
 
 
 def test_snapshots_of_many_steps_are_rarer_so_that_their_cost_per_event_stays_the_same(scene: Scene) -> None:
-    job = scene.running(steps=20_000)
+    job = scene.running(steps=50_000)
 
-    assert not snapshot_due(job, job.version - 9_999)
-    assert snapshot_due(job, job.version - 10_000)
+    assert not snapshot_due(job, job.version - 24_999)
+    assert snapshot_due(job, job.version - 25_000)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from milepost.domain import events as e
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
+from milepost.infrastructure.event_store.snapshots import EVENTS_BETWEEN
 from milepost.infrastructure.job_types.job_type import JobType, NoRequest, Step, job_type
 from milepost.infrastructure.running.json_values import NotJson, as_json
 from milepost.infrastructure.running.step_context import (
@@ -334,7 +335,7 @@ def test_a_long_history_gets_a_snapshot_while_the_job_runs(stage_of: StageOf) ->
     @job_type("long")
     class Long(JobType[NoRequest]):
         def plan(self, request: NoRequest) -> Iterable[Step]:
-            return [Step(f"{number}") for number in range(3_000)]
+            return [Step(f"{number}") for number in range(EVENTS_BETWEEN // 2 + 500)]
 
         def perform(self, step: StepContext[NoRequest]) -> None:
             pass
@@ -343,4 +344,4 @@ def test_a_long_history_gets_a_snapshot_while_the_job_runs(stage_of: StageOf) ->
     job_id = stage.start("long")
     stage.finish(job_id, stage.worker())
 
-    assert stage.store.snapshot_version(job_id) >= 5_000
+    assert stage.store.snapshot_version(job_id) >= EVENTS_BETWEEN
