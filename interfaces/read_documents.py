@@ -55,7 +55,8 @@ def job_progress(row: Row, now: datetime, waiting: str | None = None) -> JobProg
     """The counters of the row, and the rates since its present worker began."""
     ended = row["succeeded"] + row["failed"]
     total = row["total"]
-    items_rate, steps_rate, eta = _rates(row, ended, now)
+    # A job that nobody works on has no rate, and nobody knows when it will be done.
+    items_rate, steps_rate, eta = (None, None, None) if waiting else _rates(row, ended, now)
     return JobProgress(
         total_steps=total,
         successful_steps=row["succeeded"],

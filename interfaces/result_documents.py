@@ -18,6 +18,7 @@ class EventDocument(Document):
     source: str
     reason: str
     correlation_id: str
+    step: str | None  # its name, where the event is about one
     data: dict[str, Json]
 
 

@@ -175,6 +175,11 @@ class JobQueries:
             chosen = chosen.where(steps.c.status.in_(wanted))
         return self._rows(chosen.order_by(steps.c.step).limit(limit))
 
+    def step_names(self, job_id: str) -> dict[int, str]:
+        """The names of the job's steps by their indexes."""
+        chosen = sa.select(steps.c.step, steps.c.name).where(steps.c.job_id == job_id)
+        return {row["step"]: row["name"] for row in self._rows(chosen)}
+
     def noteworthy_steps(self, job_id: str, limit: int) -> list[Row]:
         """At most so many steps: first those that failed or are under way, then the others; in order."""
         order = sa.case(

@@ -45,7 +45,13 @@ def step_text(step: StepDocument) -> str:
 
 
 def error_text(error: ErrorDocument) -> str:
-    return f"{error.type.removeprefix('builtins.')}: {error.message}"
+    return f"{error.type.rpartition('.')[2]}: {error.message}"
+
+
+def step_message(step: StepDocument) -> str:
+    """What the step says; what went wrong last, unless it has come to a good end since."""
+    good = step.status == "Succeeded" or not step.errors
+    return step.progress.message if good else error_text(step.errors[-1])
 
 
 STEP_COLUMNS: Final[tuple[Column[StepDocument], ...]] = (
@@ -56,7 +62,9 @@ STEP_COLUMNS: Final[tuple[Column[StepDocument], ...]] = (
     Column("Attempts", lambda step: step.attempts, right=True),
     Column(
         "Message",
-        lambda step: error_text(step.errors[-1]) if step.errors else step.progress.message,
+        lambda step: (
+            step.progress.message if step.status == "Succeeded" or not step.errors else error_text(step.errors[-1])
+        ),
         gives_way=True,
     ),
 )

@@ -11,7 +11,7 @@ from milepost.interfaces.cli.command import command, group, new_app
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.text import clean
-from milepost.interfaces.documents import Json
+from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.result_documents import JobTypeDocument
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def document_of(session: Session, name: str) -> JobTypeDocument:
         name=name,
         description=inspect.cleandoc(declared.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
         source=f"{declared.__module__}:{declared.__qualname__}",
-        policy=declared.policy.model_dump(mode="json"),
+        policy={camel(name): value for name, value in declared.policy.model_dump(mode="json").items()},
         limits={"running": limits.running, "runningPerKey": limits.running_per_key},
         request=types.request_schema(name),
     )
@@ -95,8 +95,8 @@ def _view(document: JobTypeDocument) -> "RenderableType":
     head.add_row("What", clean(document.description) or "-")
     head.add_row("Class", document.source)
     head.add_row("Attempts", f"{policy['attempts']} for each step")
-    head.add_row("Timeout", f"{policy['timeout_seconds']:g} s" if policy["timeout_seconds"] else "none")
-    head.add_row("Failed steps", "halt the job" if policy["on_failure"] == "halt" else "do not keep back the others")
+    head.add_row("Timeout", f"{policy['timeoutSeconds']:g} s" if policy["timeoutSeconds"] else "none")
+    head.add_row("Failed steps", "halt the job" if policy["onFailure"] == "halt" else "do not keep back the others")
     if any(document.limits.values()):
         head.add_row("Limits", json.dumps(document.limits))
     fields = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

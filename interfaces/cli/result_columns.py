@@ -29,21 +29,21 @@ def details(event: EventDocument) -> str:
     """What an event says, in a few words."""
     data = event.data
     words: list[str] = []
-    if "job_type" in data:
-        words.append(f"{data['job_type']} in {data['namespace']}")
+    if "jobType" in data:
+        words.append(f"{data['jobType']} in {data['namespace']}")
     if "steps" in data:
         words.append(f"steps {data['first']} to {data['first'] + len(data['steps']) - 1}")
     if "step" in data:
         again = f", attempt {data['attempt']}" if data["attempt"] > 1 else ""
-        words.append(f"step {data['step']}{again}")
+        words.append(f"{event.step or data['step']}{again}")
     if reached := data.get("progress"):
         words.append(of_total(reached.get("done", 0), reached.get("total"), reached.get("unit", "")))
-    if "total_steps" in data:
-        words.append(f"{data['total_steps']} steps")
-    if error := data.get("error") or data.get("cleanup_error"):
-        words.append(f"{error['type'].removeprefix('builtins.')}: {error['message']}")
-    if data.get("retry_in_seconds") is not None:
-        words.append(f"again in {data['retry_in_seconds']:.1f} s")
+    if "totalSteps" in data:
+        words.append(f"{data['totalSteps']} steps")
+    if error := data.get("error") or data.get("cleanupError"):
+        words.append(f"{error['type'].rpartition('.')[2]}: {error['message']}")
+    if data.get("retryInSeconds") is not None:
+        words.append(f"again in {data['retryInSeconds']:.1f} s")
     if "claim" in data:
         words.append(f"claim {data['claim']}")
     if "cause" in data:

@@ -1,5 +1,6 @@
 """`milepost jobs history`: every event of a job, as it was recorded."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from milepost.interfaces.cli.jobs.filters import JobId
 from milepost.interfaces.cli.result_columns import EVENT_COLUMNS
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.text import LARGEST
+from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.result_documents import EventDocument
 
 if TYPE_CHECKING:
@@ -38,12 +40,14 @@ def job_history(
     job_id = session.app.queries.resolve(session.namespace, job)
     recorded = session.app.store.history(UUID(job_id), after)
     wanted = (each for each in recorded if not event or type(each.event).__name__ in event)
-    events = [event_document(each) for each in islice(wanted, limit)]
+    names = session.app.queries.step_names(job_id)
+    events = [event_document(each, names) for each in islice(wanted, limit)]
     session.out.many(events, EVENT_COLUMNS, lambda each: each.id)
 
 
-def event_document(recorded: "RecordedEvent") -> EventDocument:
+def event_document(recorded: "RecordedEvent", names: Mapping[int, str]) -> EventDocument:
     origin = recorded.origin
+    step: int | None = getattr(recorded.event, "step", None)
     return EventDocument(
         job_id=str(recorded.job_id),
         version=recorded.version,
@@ -54,5 +58,11 @@ def event_document(recorded: "RecordedEvent") -> EventDocument:
         source=origin.source,
         reason=origin.reason,
         correlation_id=origin.correlation_id,
-        data=recorded.event.model_dump(mode="json"),
+        step=None if step is None else names.get(step),
+        data=_camel(recorded.event.model_dump(mode="json")),
     )
+
+
+def _camel(data: dict[str, Json]) -> dict[str, Json]:
+    """Our own names as in all documents; what users have put in keeps its own."""
+    return {camel(name): _camel(value) if name == "policy" else value for name, value in data.items()}

@@ -93,7 +93,7 @@ def progress_line(progress: JobProgress) -> "Text":
 
 
 def bar(progress: JobProgress, width: int = BAR_WIDTH) -> "Text":
-    """Green what succeeded, red what failed, cyan what runs."""
+    """Filled green what succeeded and red what failed; cyan, and not filled, what runs."""
     from rich.text import Text
 
     line = Text()
@@ -101,13 +101,13 @@ def bar(progress: JobProgress, width: int = BAR_WIDTH) -> "Text":
     for count, style in (
         (progress.successful_steps, "green"),
         (progress.failed_steps, "red"),
-        (progress.running_steps, "cyan"),
     ):
         # A single failure among thousands still shows.
         cells = min(left, max(count * width // progress.total_steps, 1 if style == "red" and count else 0))
         line.append("━" * cells, style=style)
         left -= cells
-    return line.append("╌" * left, style="dim")
+    running = min(left, progress.running_steps * width // progress.total_steps)
+    return line.append("╌" * running, style="cyan").append("╌" * (left - running), style="dim")
 
 
 def _error(job: JobDocument) -> "Iterator[RenderableType]":
