@@ -18,6 +18,7 @@ from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.keys import UNOPPOSED
+from milepost.infrastructure.event_store.lease_time import lease_holds
 from milepost.infrastructure.event_store.read_models import upsert
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, workers
 from milepost.infrastructure.event_store.streams import Streams
@@ -98,7 +99,7 @@ class Leases:
             self._streams.write(connection, batch)
             job, job_id = batch.after, str(fresh.id)
             expires_at = self._now() + lease_seconds
-            lease = (job_id, worker, job.claim, job.facts.job_type, job.facts.limit_key, expires_at)
+            lease = (job_id, worker, job.claim, job.facts.job_type, job.facts.limit_key, expires_at, lease_seconds)
             connection.exec_driver_sql(upsert(leases), lease)
             connection.execute(refusals.delete().where(refusals.c.job_id == job_id))
             return job
@@ -115,13 +116,11 @@ class Leases:
         now = self._now()
         counted = connection.execute(
             sa.select(leases.c.type, leases.c.limit_key, sa.func.count())
-            .where(leases.c.expires_at > now)
+            .where(lease_holds(now))
             .group_by(leases.c.type, leases.c.limit_key)
         ).all()
         # A worker's own lease that ran out unnoticed is prolonged by its next heartbeat, not claimed again.
-        held = sa.exists().where(
-            leases.c.job_id == jobs.c.id, sa.or_(leases.c.expires_at > now, leases.c.worker == worker)
-        )
+        held = sa.exists().where(leases.c.job_id == jobs.c.id, sa.or_(lease_holds(now), leases.c.worker == worker))
         free = sa.and_(jobs.c.live, ~held, UNOPPOSED, jobs.c.id.not_in([str(job_id) for job_id in skip]))
         if only is not None:
             free = sa.and_(free, jobs.c.id == str(only))
@@ -145,7 +144,9 @@ class Leases:
         now = self._now()
         mine = leases.c.worker == worker
         with self._database.write() as connection:
-            connection.execute(leases.update().where(mine).values(expires_at=now + lease_seconds))
+            connection.execute(
+                leases.update().where(mine).values(expires_at=now + lease_seconds, seconds=lease_seconds)
+            )
             connection.execute(
                 workers.update().where(workers.c.name == worker).values(beat_at=now, expires_at=now + lease_seconds)
             )
@@ -159,8 +160,8 @@ class Leases:
 
     def alive(self, connection: sa.Connection, job_id: UUID) -> bool:
         """Whether a worker holds the job now."""
-        expires_at = connection.scalar(sa.select(leases.c.expires_at).where(leases.c.job_id == str(job_id)))
-        return expires_at is not None and expires_at > self._now()
+        held = sa.select(sa.literal(1)).where(leases.c.job_id == str(job_id), lease_holds(self._now()))
+        return connection.scalar(held) is not None
 
     def _now(self) -> float:
         return self._surroundings.now().timestamp()

@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, status_changes, steps, workers
 
 Row = Mapping[str, Any]  # of a table, by column
@@ -205,10 +206,10 @@ class JobQueries:
         """The workers whose heartbeat is not overdue, and how many jobs each holds."""
         held = (
             sa.select(sa.func.count())
-            .where(leases.c.worker == workers.c.name, leases.c.expires_at > now.timestamp())
+            .where(leases.c.worker == workers.c.name, lease_holds(now.timestamp()))
             .scalar_subquery()
         )
-        chosen = sa.select(workers, held.label("jobs")).where(workers.c.expires_at > now.timestamp())
+        chosen = sa.select(workers, held.label("jobs")).where(worker_lives(now.timestamp()))
         return self._rows(chosen.order_by(workers.c.name))
 
     def waiting(self, rows: Collection[Row], now: datetime) -> dict[str, str]:
@@ -220,7 +221,7 @@ class JobQueries:
         held = {
             row["job_id"]
             for row in self._rows(
-                sa.select(leases.c.job_id).where(leases.c.job_id.in_(ids), leases.c.expires_at > now.timestamp())
+                sa.select(leases.c.job_id).where(leases.c.job_id.in_(ids), lease_holds(now.timestamp()))
             )
         }
         unheld = [row for row in live if row["id"] not in held]

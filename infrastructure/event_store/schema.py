@@ -94,6 +94,7 @@ leases = sa.Table(
     sa.Column("type", sa.String(200), nullable=False),
     sa.Column("limit_key", sa.String(500)),
     sa.Column("expires_at", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),  # that it was given for
     sa.Index("milepost_leases_by_worker", "worker"),
 )
 workers = sa.Table(
@@ -128,7 +129,7 @@ commands = sa.Table(
     sa.Column("namespace", sa.String(200), primary_key=True),
     sa.Column("command_id", sa.String(200), primary_key=True),
     sa.Column("job_id", sa.String(36), nullable=False),
-    sa.Column("command", sa.String(30), nullable=False),
+    sa.Column("command", sa.String(100), nullable=False),
 )
 
 # A cache of the fold: may be lost at any time.

@@ -1,5 +1,7 @@
 """The job store: what operators ask for, what workers claim and append, and what both read. One event store's jobs."""
 
+import hashlib
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -60,7 +62,8 @@ class CommandReused(JobError):
 
     def __init__(self, command_id: str, command: str, job_id: UUID) -> None:
         self.command_id, self.command, self.job_id = command_id, command, job_id
-        super().__init__(f"The command id {command_id!r} was used before, for {command} on job {job_id}.")
+        name = command.partition(" ")[0]
+        super().__init__(f"The command id {command_id!r} was used before, for another command: {name}, job {job_id}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class JobStore:
             if known is None:
                 self._streams.write(connection, batch)
             if command_id:
-                _remember(connection, command.namespace, command_id, known or batch.after.id, "StartJob")
+                _remember(connection, command.namespace, command_id, known or batch.after.id, _name_of(command))
         return (batch.after, True) if known is None else (self.load(known), False)
 
     def _supersede(self, connection: sa.Connection, rival: UUID, by: UUID, origin: Origin) -> None:
@@ -130,7 +133,7 @@ class JobStore:
         if seen is None:
             return None
         job_id, name = seen
-        if name != "StartJob":
+        if name != _name_of(command):
             raise CommandReused(command_id or "", name, job_id)
         return job_id
 
@@ -257,6 +260,12 @@ class JobStore:
         """The version of the newest usable snapshot; 0 where there is none."""
         with self.database.read() as connection:
             return snapshots.newest_version(connection, job_id)
+
+
+def _name_of(command: StartJob) -> str:
+    """What a command id stands for: another type or request is another command."""
+    asked = json.dumps([command.job_type, command.request], sort_keys=True)
+    return f"StartJob {hashlib.sha256(asked.encode()).hexdigest()[:32]}"
 
 
 def _seen(connection: sa.Connection, namespace: str, command_id: str | None) -> tuple[UUID, str] | None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.lease_time import lease_holds
 from milepost.infrastructure.event_store.read_models import upsert
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, workers
 
@@ -67,7 +68,7 @@ class Workers:
 
     def _not_yet_refused(self, connection: sa.Connection, worker: str, types: list[str]) -> list[tuple[str, str]]:
         now = self._surroundings.now().timestamp()
-        held = sa.exists().where(leases.c.job_id == jobs.c.id, leases.c.expires_at > now)
+        held = sa.exists().where(leases.c.job_id == jobs.c.id, lease_holds(now))
         known = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == worker)
         waiting = (
             sa.select(jobs.c.id, jobs.c.type)

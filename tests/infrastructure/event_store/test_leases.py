@@ -336,3 +336,22 @@ def test_what_happens_between_the_look_and_the_claim_is_not_lost(scene: Scene) -
     assert claimed is not None
     assert claimed == scene.store.load(job.id)
     assert claimed.version == 5
+
+
+def test_a_lease_from_before_the_clock_was_set_back_holds_no_longer_than_it_was_given_for(
+    scene: Scene,
+) -> None:
+    scene.start()
+    job = scene.claimed("w1")
+    scene.surroundings.wait(-3_600)
+
+    assert scene.claim("w2") is not None
+    assert scene.store.catch_up(job).worker == "w2"
+
+
+def test_clocks_that_are_a_little_apart_end_no_lease(scene: Scene) -> None:
+    scene.start()
+    scene.claimed("w1")
+    scene.surroundings.wait(-3)
+
+    assert scene.claim("w2") is None

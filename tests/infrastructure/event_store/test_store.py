@@ -80,6 +80,16 @@ def test_a_start_with_the_same_command_id_gives_the_first_job_back_even_when_it_
     assert (again.id, again.status, new, new_again) == (first.id, JobStatus.STOPPED, True, False)
 
 
+@pytest.mark.parametrize(("job_type", "request_"), [("export", {}), ("import", {"months": [2]})])
+def test_a_command_id_that_was_used_for_another_type_or_request_is_refused(
+    scene: Scene, job_type: str, request_: dict[str, object]
+) -> None:
+    first, _ = scene.store.start(StartJob("Default", "import", {}), OPERATOR, command_id="c-1")
+
+    with pytest.raises(CommandReused, match=f"StartJob, job {first.id}"):
+        scene.store.start(StartJob("Default", job_type, request_), OPERATOR, command_id="c-1")
+
+
 def test_a_command_id_is_of_one_namespace(scene: Scene) -> None:
     first, _ = scene.store.start(StartJob("A", "import", {}), OPERATOR, command_id="c-1")
     second, new = scene.store.start(StartJob("B", "import", {}), OPERATOR, command_id="c-1")
