@@ -19,6 +19,10 @@ class Surroundings(Protocol):
         """The time, UTC."""
         ...
 
+    def monotonic(self) -> float:
+        """Seconds by a clock that nobody sets, for durations; on a machine that sleeps it may stand still."""
+        ...
+
     def new_id(self) -> UUID:
         """A fresh UUIDv7 (RFC 9562 §5.7)."""
         ...
@@ -36,6 +40,9 @@ class RealSurroundings:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     def new_id(self) -> UUID:
         return uuid7(time.time_ns() // 1_000_000, self.random.getrandbits(74))

@@ -133,9 +133,9 @@ class Coordinator:
 
         Raises DatabaseUnavailable; then nothing that was reported is forgotten, and the next round goes on.
         """
-        now = self._surroundings.now().timestamp()
+        now, tick = self._surroundings.now().timestamp(), self._surroundings.monotonic()
         self._letters += self._mailbox.take()
-        self._watch_the_clock(now)
+        self._watch_the_clock(tick)
         for _ in range(APPENDS_MAX):
             if self._unsure:
                 self.hear()
@@ -145,7 +145,7 @@ class Coordinator:
             batch, planned = Batch(self.job, self._origin, self._surroundings), _Round()
             if self._doubt:
                 self._interrupt_unstarted(batch)
-            self._decide(batch, planned, now, most, free)
+            self._decide(batch, planned, now, tick, most, free)
             try:
                 self.job = self._store.append(batch)
             except StreamMoved:
@@ -155,7 +155,7 @@ class Coordinator:
                 self._unsure = self._doubt = True
                 raise
             self._doubt = False
-            self._carry_out(planned, now)
+            self._carry_out(planned, tick)
             return
 
     def hear(self) -> None:
@@ -207,10 +207,10 @@ class Coordinator:
 
     # -- deciding
 
-    def _decide(self, batch: Batch, planned: _Round, now: float, most: int, free: int) -> None:
+    def _decide(self, batch: Batch, planned: _Round, now: float, tick: float, most: int, free: int) -> None:
         self._record_letters(batch, planned)
         for activity in self._activities:
-            if not activity.recorded_at <= now < activity.recorded_at + PROGRESS_SECONDS:  # clocks are set back, too
+            if tick >= activity.recorded_at + PROGRESS_SECONDS:
                 self._record_progress(batch, planned, activity)
         self._settle(batch, planned, now, most, free)
 
@@ -381,10 +381,10 @@ class Coordinator:
 
     # -- carrying out what is recorded
 
-    def _carry_out(self, planned: _Round, now: float) -> None:
+    def _carry_out(self, planned: _Round, tick: float) -> None:
         self._letters = []
         for activity, progress in planned.progress:
-            activity.recorded, activity.recorded_at = progress, now
+            activity.recorded, activity.recorded_at = progress, tick
         for acknowledge in planned.acknowledge:
             acknowledge()
         for activity, ended in planned.ended:
@@ -392,16 +392,16 @@ class Coordinator:
         if self.over:
             self._let_go()
         for call in planned.calls:
-            self._begin(call, now)
+            self._begin(call, tick)
         self._signal_all()
         if snapshot_due(self.job, self._snapshot_version):
             self._store.take_snapshot(self.job)
             self._snapshot_version = self.job.version
 
-    def _begin(self, call: Call, now: float) -> None:
+    def _begin(self, call: Call, tick: float) -> None:
         timeout = call.step.timeout_seconds if call.step else None
-        deadline = None if timeout is None else now + timeout
-        activity = Activity(call, self._mailbox, deadline=deadline, recorded_at=now)
+        deadline = None if timeout is None else tick + timeout
+        activity = Activity(call, self._mailbox, deadline=deadline, recorded_at=tick)
         self._activities[activity] = None
         if call.step is None:
             self._hook = activity
@@ -439,25 +439,31 @@ class Coordinator:
 
     # -- time-outs
 
-    def _watch_the_clock(self, now: float) -> None:
+    def _watch_the_clock(self, tick: float) -> None:
         for activity in self._activities:
-            if activity.deadline is None or activity.done or now < activity.deadline:
+            if not activity.begun and activity.deadline is not None:
+                activity.deadline = tick + _timeout(activity)
+            if activity.deadline is None or activity.done or tick < activity.deadline:
                 continue
             activity.tell(Signal.TIMED_OUT)
-            if now >= activity.deadline + TIMEOUT_GRACE_SECONDS:
-                self._give_up(activity, now)
+            if tick >= activity.deadline + TIMEOUT_GRACE_SECONDS:
+                self._give_up(activity, tick)
 
-    def _give_up(self, activity: Activity, now: float) -> None:
+    def _give_up(self, activity: Activity, tick: float) -> None:
         """The step does not react: its attempt has failed all the same, and its slot is lost until it does."""
         if any(known is activity and isinstance(report, Ended) for known, report, _ in self._letters):
             return  # in a round that could not be recorded
-        step = activity.call.step
-        timeout = (step.timeout_seconds if step else None) or 0.0
-        late = timeout + now - (activity.deadline or now)
+        step, timeout = activity.call.step, _timeout(activity)
+        late = timeout + tick - (activity.deadline or tick)
         ended = GaveUp(How.FAILED, late, activity.unrecorded, error_detail(StepTimedOut(timeout)))
         self._letters.append((activity, ended, None))
         log.warning("job %s: step %s does not react to its time-out", self.job.id, step.name if step else "")
         self._executor.kill(activity)
+
+
+def _timeout(activity: Activity) -> float:
+    step = activity.call.step
+    return (step.timeout_seconds if step else None) or 0.0
 
 
 def _plan_changed(steps: int, before: int) -> e.ErrorDetail:

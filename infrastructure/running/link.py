@@ -78,7 +78,7 @@ class Activity:
     """One call in flight: the coordinator's end of the line, and the caller's own where they share a process."""
 
     __slots__ = (
-        "_awake", "_relay", "call", "deadline", "done", "mailbox",
+        "_awake", "_relay", "begun", "call", "deadline", "done", "mailbox",
         "over", "reached", "recorded", "recorded_at", "signal",
     )  # fmt: skip
 
@@ -86,7 +86,8 @@ class Activity:
         self.call = call
         self.mailbox = mailbox
         self.signal = Signal.GO_ON
-        self.deadline = deadline
+        self.deadline = deadline  # by the monotonic clock
+        self.begun = True  # its time counts; not yet where its process is still starting
         self.done = False  # the executor is through with it, and its slot is free
         self.over = False  # its end is recorded; whatever it still says is too late
         # The newest progress, kept here and not in the mailbox: a step may report a million times a second.

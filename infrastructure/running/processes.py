@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import Final
 
-from milepost.infrastructure.running.call import Ended, How, Progressed
+from milepost.infrastructure.running.call import Begun, Ended, How, Progressed
 from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.link import Activity
 from milepost.infrastructure.running.remote_link import Downward, Upward, serve
@@ -92,6 +92,8 @@ class _Slot:
             activity.ended(ended)
 
     def _perform(self, activity: Activity) -> Ended:
+        if activity.asked_to_stop():  # while it waited for its slot
+            return Ended(How.STOPPED)
         try:
             connection = self._begin(activity)
             return Ended(How.STOPPED) if connection is None else self._wait(activity, connection)
@@ -111,6 +113,7 @@ class _Slot:
             self._activity = activity
             connection = self._connection
             assert connection is not None
+            activity.begun = False  # a process takes its time to start, which is not the step's
             connection.send(Downward(self._number, asked=activity.call))
         number = self._number
         activity.relay_to(lambda signal: self._tell(Downward(number, signal=signal)))
@@ -122,6 +125,9 @@ class _Slot:
             number, report_number, report = connection.recv()
             if isinstance(report, Ended):
                 return report
+            if isinstance(report, Begun):
+                activity.begun = True
+                continue
             if isinstance(report, Progressed):
                 activity.progressed(report.progress, durable=False)
             if not isinstance(report, Progressed) or report.durable:

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.job_types.registry import JobTypes
-from milepost.infrastructure.running.call import Call, Ended, How, Planned, Progressed, Report
+from milepost.infrastructure.running.call import Begun, Call, Ended, How, Planned, Progressed, Report
 from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.link import Signal, raise_for
 from milepost.infrastructure.running.perform import Environment, perform
@@ -98,17 +98,19 @@ class _Process:
 def serve(connection: "Connection[Upward, Downward]", job_type_modules: tuple[str, ...], database_url: str) -> None:
     """Runs call after call until the pipe is closed.
 
-    The process survives a Ctrl-C and a SIGTERM to its whole group, which its parent turns into a stop or a
+    The process survives a Ctrl-C, a SIGTERM and a SIGHUP to its whole group, which its parent turns into a stop or a
     hand-back; it does not survive its parent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     process = _Process(job_type_modules, database_url)
     try:
         while True:
             told = connection.recv()
             if told.asked is not None:  # else it was meant for the call before
+                connection.send((told.call, 0, Begun()))
                 timeout_seconds = told.asked.step.timeout_seconds if told.asked.step else None
                 ended = process.perform(told.asked, RemoteLink(connection, told.call, timeout_seconds))
                 connection.send((told.call, 0, ended))

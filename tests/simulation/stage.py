@@ -27,11 +27,20 @@ class SimulatedSurroundings:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._now = START
+        self._tick = 0.0
 
     def now(self) -> datetime:
         return self._now
 
+    def monotonic(self) -> float:
+        return self._tick
+
     def pass_time(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        self._tick += seconds
+
+    def set_clock(self, seconds: float) -> None:
+        """Forward or back, by somebody's hand: no time has passed."""
         self._now += timedelta(seconds=seconds)
 
     def new_id(self) -> UUID:

@@ -70,6 +70,7 @@ class World:
             (self.a_worker_is_killed, 1),
             (self.a_worker_hands_back, 1),
             (self.a_lease_runs_out, 1),
+            (self.somebody_sets_the_clock, 1),
             (self.the_database_falters, 3),
         ]
         names, weights = zip(*happenings, strict=True)
@@ -117,6 +118,10 @@ class World:
         """The whole machine was asleep: every lease is over, and nobody has noticed yet."""
         self.surroundings.pass_time(11.0)
         self.seen["lease over"] += 1
+
+    def somebody_sets_the_clock(self) -> None:
+        self.surroundings.set_clock(self.random.choice([-3_600.0, -5.0, 5.0, 3_600.0]))
+        self.seen["clock set"] += 1
 
     def the_database_falters(self) -> None:
         self.database.faults = self.random.choices(["before", "after", ""], k=self.random.randint(1, 3))

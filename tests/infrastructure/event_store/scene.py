@@ -42,6 +42,9 @@ class Surroundings:
         self.at += timedelta(milliseconds=1)  # so that ids are in the order in which they were made
         return uuid7(int(self.at.timestamp() * 1000), self.random.getrandbits(74))
 
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
     def chance(self) -> float:
         return self.random.random()
 

@@ -36,13 +36,22 @@ class HandClock:
 
     def __init__(self) -> None:
         self._at = datetime(2026, 1, 1, tzinfo=UTC)
+        self._tick = 0.0
         self._random = Random(7)
         self._ids = 0
 
     def now(self) -> datetime:
         return self._at
 
+    def monotonic(self) -> float:
+        return self._tick
+
     def pass_time(self, seconds: float) -> None:
+        self._at += timedelta(seconds=seconds)
+        self._tick += seconds
+
+    def set_clock(self, seconds: float) -> None:
+        """Forward or back, by somebody's hand: no time has passed."""
         self._at += timedelta(seconds=seconds)
 
     def new_id(self) -> UUID:

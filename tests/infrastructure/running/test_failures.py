@@ -247,6 +247,25 @@ def test_a_step_that_ends_as_for_a_stop_when_its_time_is_over_has_failed_and_use
     assert error.type.endswith("StepTimedOut")
 
 
+def test_a_clock_that_is_set_forward_times_no_step_out(stage_of: StageOf) -> None:
+    running, gate = threading.Event(), threading.Event()
+
+    def waits(step: StepContext[NoRequest]) -> None:
+        running.set()
+        while not gate.is_set():
+            step.sleep(0.001)
+
+    stage = stage_of(steps(waits, timeout_seconds=30))
+    job_id, worker = stage.start("steps"), stage.worker()
+    turn_until(running.is_set, worker)
+    stage.clock.set_clock(3_600)
+    for _ in range(20):
+        worker.turn()
+    gate.set()
+
+    assert stage.finish(job_id, worker) is S.COMPLETED_SUCCESSFULLY
+
+
 def test_an_error_is_kept_whole_with_its_traceback_and_causes(stage_of: StageOf) -> None:
     def fails(step: StepContext[NoRequest]) -> None:
         try:
