@@ -10,7 +10,10 @@ from milepost.domain.value import value
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an event comes from: `actor` who, `source` through what, `reason` why, if one was given."""
+    """Where an event comes from: `actor` who, `source` through what, `reason` why, if one was given.
+
+    `correlation_id`: the same for an operator's command and all that a worker does because of it.
+    """
 
     actor: str
     source: str

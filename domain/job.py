@@ -32,6 +32,9 @@ from milepost.domain.value import value
 __all__ = ["ERRORS_KEPT", "Job", "Step", "evolve", "replay"]
 
 
+OPERATORS_WORDS: Final = (e.JobStarted, e.JobStopRequested, e.JobResumed, e.JobCancelRequested)
+
+
 @value
 class Job:
     """A job, folded from `version` events. Counters are of steps by status."""
@@ -56,6 +59,7 @@ class Job:
     items_before: float = 0.0
     ended_before: int = 0
     advanced_at: datetime | None = None  # when a step last got further
+    correlation_id: str = ""  # of the operator's command that set going what happens now
 
     @property
     def facts(self) -> e.JobStarted:
@@ -165,7 +169,10 @@ def evolve(job: Job, recorded: RecordedEvent) -> Job:
             step = _named(job, event)
             return _stepped(job, recorded, step, _interrupted(step, event))
         case _:
-            return _whole(replace(job, version=recorded.version, status=row.target), event, at, row.source)
+            moved = replace(job, version=recorded.version, status=row.target)
+            if isinstance(event, OPERATORS_WORDS):
+                moved = replace(moved, correlation_id=recorded.origin.correlation_id)
+            return _whole(moved, event, at, row.source)
 
 
 def _named(job: Job, event: e.StepEvent) -> Step:
@@ -247,6 +254,7 @@ def _stepped(job: Job, recorded: RecordedEvent, old: Step, new: Step) -> Job:
         job.id, recorded.version, job.status, job.started, job.created_at, job.ended_at, job.worker, job.claim,
         job.planned, job.prepared, job.has_cleanup, job.steps.set(new.index, new), counts, job.error,
         items, unit, job.running_since, job.items_before, job.ended_before, advanced,
+        job.correlation_id,
     )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Events decided but not yet recorded: the fold runs ahead, and knows which rows it changed."""
 
+from dataclasses import replace
+
 from milepost.domain.commands import JobCommand
 from milepost.domain.decide import decide
 from milepost.domain.envelope import Origin, RecordedEvent
@@ -23,7 +25,8 @@ class Batch:
         self.before = self.after = job
         self.recorded: list[RecordedEvent] = []
         self.resets_steps = False  # the rows of an unfinished plan go before those of the new one come
-        self._origin = origin
+        # What a worker does, it does because of what an operator said last.
+        self._origin = origin if origin.correlation_id else replace(origin, correlation_id=job.correlation_id)
         self._new_id = surroundings.new_id
         self._now = surroundings.now()
         self._planned: set[int] = set()

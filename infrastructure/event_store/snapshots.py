@@ -62,6 +62,7 @@ class State(BaseModel):
     has_cleanup: bool
     counts: dict[StepStatus, int]
     error: ErrorDetail | None
+    correlation_id: str
     items: float
     unit: str
     running_since: datetime | None
@@ -139,6 +140,7 @@ def packed(job: Job) -> bytes:
         has_cleanup=job.has_cleanup,
         counts=dict(job.counts),
         error=job.error,
+        correlation_id=job.correlation_id,
         items=job.items,
         unit=job.unit,
         running_since=job.running_since,
@@ -168,6 +170,7 @@ def unpacked(job_id: UUID, version: int, packed_state: bytes) -> Job:
         steps=_steps(state.steps),
         counts=Map(state.counts),
         error=state.error,
+        correlation_id=state.correlation_id,
         items=state.items,
         unit=state.unit,
         running_since=state.running_since,

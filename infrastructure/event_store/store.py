@@ -106,6 +106,7 @@ class JobStore:
         A command that supersedes has the live job of its key cancelled instead; the new one waits until that one
         has ended.
         """
+        origin = self._correlated(origin, command_id)
         batch = Batch(Job(self.surroundings.new_id()), origin, self.surroundings)
         batch.do(command)
         with self.database.write() as connection:
@@ -127,6 +128,10 @@ class JobStore:
         batch = Batch(job, replace(origin, reason=f"superseded by job {by}"), self.surroundings)
         if batch.do(CancelJob(situation.worker_alive, situation.reached)):
             self._streams.write(connection, batch)
+
+    def _correlated(self, origin: Origin, command_id: str | None) -> Origin:
+        """All that a command brings about carries its id, or one made for it."""
+        return replace(origin, correlation_id=origin.correlation_id or command_id or str(self.surroundings.new_id()))
 
     def _started_by(self, connection: sa.Connection, command: StartJob, command_id: str | None) -> UUID | None:
         seen = _seen(connection, command.namespace, command_id)
@@ -167,7 +172,7 @@ class JobStore:
                 raise CommandReused(command_id or "", seen[1], seen[0])
             if expected_version is not None and expected_version != job.version:
                 raise VersionMismatch(job_id, expected_version, job.version)
-            batch = Batch(job, origin, self.surroundings)
+            batch = Batch(job, self._correlated(origin, command_id), self.surroundings)
             events = batch.do(command)
             if isinstance(command, ResumeJob) and events:
                 refuse_if_taken(connection, job)

@@ -67,7 +67,7 @@ def main() -> NoReturn:
 def _steps_still_run() -> bool:
     """Whether a step that does not react holds a thread or a process, for which Python would wait at exit."""
     for thread in threading.enumerate():
-        if thread.name.startswith("milepost-step") or type(thread).__name__ == "_ExecutorManagerThread":
+        if thread.name.startswith("milepost-step"):
             thread.join(LEAVING_SECONDS)
             if thread.is_alive():
                 return True

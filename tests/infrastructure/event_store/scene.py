@@ -87,7 +87,9 @@ class Scene:
 
     def running(self, steps: int = 3, worker: str = "w1") -> Job:
         """A job that was started, claimed, planned and prepared."""
-        job = self.claimed(worker, only=self.start().id)
+        return self.planned(self.claimed(worker, only=self.start().id), steps)
+
+    def planned(self, job: Job, steps: int = 3) -> Job:
         planned = tuple(PlannedStep(name=f"step-{n}", arguments={"n": n}) for n in range(steps))
         return self.do(job, PlanSteps(job.claim, 0, planned), PrepareJob(job.claim))
 

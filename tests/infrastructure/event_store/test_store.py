@@ -1,11 +1,13 @@
 """What every job store promises to those who start, command, append and read."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
 from milepost.domain.commands import (
+    Advance,
     CancelJob,
     CompleteJob,
     OperatorCommand,
@@ -38,8 +40,29 @@ def test_a_started_job_is_pending_and_its_first_event_says_who_started_it(scene:
     (event,) = scene.store.history(job.id)
     assert job.status is JobStatus.PENDING
     assert isinstance(event.event, JobStarted)
-    assert (event.version, event.origin, event.recorded_at.utcoffset()) == (1, OPERATOR, event.recorded_at.utcoffset())
+    assert (event.version, replace(event.origin, correlation_id="")) == (1, OPERATOR)
     assert scene.store.load(job.id) == job
+
+
+def test_all_that_follows_from_a_command_carries_its_correlation_id(scene: Scene) -> None:
+    command = StartJob("Default", "import", {})
+    job, _ = scene.store.start(command, OPERATOR, command_id="c-1")
+    job = scene.succeed(scene.planned(scene.claimed(only=job.id)), 0)
+    scene.stop(job.id, command_id="c-2")
+    job = scene.store.catch_up(job)
+    scene.do(job, Advance(job.claim))
+
+    told = [(type(each.event).__name__, each.origin.correlation_id) for each in scene.store.history(job.id)]
+    assert {name for name, correlation in told if correlation == "c-2"} == {"JobStopRequested", "JobStopped"}
+    assert {correlation for _, correlation in told} == {"c-1", "c-2"}
+
+
+def test_a_command_without_an_id_gets_one_of_its_own_to_correlate_by(scene: Scene) -> None:
+    first, second = scene.start(), scene.start()
+
+    (one,), (other,) = scene.store.history(first.id), scene.store.history(second.id)
+    assert one.origin.correlation_id
+    assert one.origin.correlation_id != other.origin.correlation_id
 
 
 def test_a_job_that_nobody_started_is_at_version_0_and_has_no_history(scene: Scene) -> None:
