@@ -116,15 +116,15 @@ class Coordinator:
         unbounded = policy.timeout_seconds is None and policy.max_parallel_steps is None
         return unbounded and self._pace is not None and self._pace < QUICK_STEP_SECONDS
 
-    def appetite(self, now: float) -> int:
+    def appetite(self) -> int:
         """How many more calls it could start now, were there slots for them."""
         if self.over or self._leaving or self._unsure or self._hook is not None:
             return 0
         if self.job.status is S.RUNNING:
             if self._agenda is None:
-                self._agenda = Agenda(self.job)
+                self._agenda = self._new_agenda(self.job)
             most = self.job.facts.policy.max_parallel_steps
-            due = 0 if self.job.doomed else self._agenda.due(now)
+            due = 0 if self.job.doomed else self._agenda.due(self._surroundings.monotonic())
             return due if most is None else max(0, min(due, most - self.job.in_flight))
         return 1 if self.job.status in (S.PREPARING, S.CANCELLING) else 0
 
@@ -133,7 +133,7 @@ class Coordinator:
 
         Raises DatabaseUnavailable; then nothing that was reported is forgotten, and the next round goes on.
         """
-        now, tick = self._surroundings.now().timestamp(), self._surroundings.monotonic()
+        tick = self._surroundings.monotonic()
         self._letters += self._mailbox.take()
         self._watch_the_clock(tick)
         for _ in range(APPENDS_MAX):
@@ -145,7 +145,7 @@ class Coordinator:
             batch, planned = Batch(self.job, self._origin, self._surroundings), _Round()
             if self._doubt:
                 self._interrupt_unstarted(batch)
-            self._decide(batch, planned, now, tick, most, free)
+            self._decide(batch, planned, tick, most, free)
             try:
                 self.job = self._store.append(batch)
             except StreamMoved:
@@ -207,12 +207,12 @@ class Coordinator:
 
     # -- deciding
 
-    def _decide(self, batch: Batch, planned: _Round, now: float, tick: float, most: int, free: int) -> None:
+    def _decide(self, batch: Batch, planned: _Round, tick: float, most: int, free: int) -> None:
         self._record_letters(batch, planned)
         for activity in self._activities:
             if tick >= activity.recorded_at + PROGRESS_SECONDS:
                 self._record_progress(batch, planned, activity)
-        self._settle(batch, planned, now, most, free)
+        self._settle(batch, planned, tick, most, free)
 
     def _interrupt_unstarted(self, batch: Batch) -> None:
         """Steps that an append recorded as started although its answer was lost, so that nobody ran them."""
@@ -300,7 +300,7 @@ class Coordinator:
     def _prepare(self, batch: Batch) -> None:
         batch.do(c.PrepareJob(self._claim))
 
-    def _settle(self, batch: Batch, planned: _Round, now: float, most: int, free: int) -> None:
+    def _settle(self, batch: Batch, planned: _Round, tick: float, most: int, free: int) -> None:
         """What follows from where the job stands now."""
         running = self._hook is not None and all(activity is not self._hook for activity, _ in planned.ended)
         if batch.after.worker is None or running:
@@ -312,7 +312,7 @@ class Coordinator:
         if batch.after.status is S.PREPARING and batch.after.planned and not self._must_call_before_resume():
             self._prepare(batch)
         if batch.after.status is S.RUNNING:
-            self._start_steps(batch, planned, now, most, free)
+            self._start_steps(batch, planned, tick, most, free)
         if not self._at_rest(batch, planned):
             return
         hook = self._hook_due(batch.after)
@@ -322,6 +322,9 @@ class Coordinator:
             batch.do(c.CompleteJob(self._claim))
         else:
             batch.do(c.Advance(self._claim))
+
+    def _new_agenda(self, job: Job) -> Agenda:
+        return Agenda(job, now=self._surroundings.now().timestamp(), tick=self._surroundings.monotonic())
 
     def _must_call_before_resume(self) -> bool:
         return not self._ready and self._type.has("before_resume")
@@ -344,15 +347,15 @@ class Coordinator:
         ended = {activity for activity, _ in planned.ended}
         return self._activities.keys() <= ended
 
-    def _start_steps(self, batch: Batch, planned: _Round, now: float, most: int, free: int) -> None:
+    def _start_steps(self, batch: Batch, planned: _Round, tick: float, most: int, free: int) -> None:
         agenda = self._agenda
         if agenda is None:
-            agenda = self._agenda = Agenda(batch.after)
+            agenda = self._agenda = self._new_agenda(batch.after)
         else:
             for recorded in batch.recorded:
-                agenda.note(recorded.event, batch.after)
+                agenda.note(recorded.event, tick=tick)
         room = 0 if batch.after.doomed else self._room(batch.after, planned, most, free)
-        while room > 0 and (index := agenda.next(now)) is not None:
+        while room > 0 and (index := agenda.next(tick)) is not None:
             if batch.do(c.StartStep(self._claim, index)):
                 planned.calls.append(self._call(batch.after, CallKind.PERFORM, index))
                 room -= 1

@@ -137,7 +137,7 @@ class Worker:
             self._leave(now)
         self._beat(now)
         self._listen()
-        self._coordinate(now)
+        self._coordinate()
         if not self._leaving and self._may_look(now):
             self._look_for_work(now)
 
@@ -215,8 +215,8 @@ class Worker:
 
     # -- our jobs
 
-    def _coordinate(self, now: float) -> None:
-        allowances = self._allowances(now)
+    def _coordinate(self) -> None:
+        allowances = self._allowances()
         try:
             for coordinator, most in allowances.items():
                 free = self._free(allowances)
@@ -249,9 +249,9 @@ class Worker:
             job = coordinator.job
             log.info("job %s %s: %s", job.id, job.facts.job_type, "lost" if coordinator.lost else job.status)
 
-    def _allowances(self, now: float) -> dict[Coordinator, int]:
+    def _allowances(self) -> dict[Coordinator, int]:
         """How many slots each job may take: no more than it can use, and as many as the others where all want more."""
-        wants: dict[Coordinator, int] = {each: each.busy + each.appetite(now) for each in self._coordinators}
+        wants: dict[Coordinator, int] = {each: each.busy + each.appetite() for each in self._coordinators}
         allowances: dict[Coordinator, int] = dict.fromkeys(wants, 0)
         left = self._executor.slots - len(self._strays)
         hungry: list[Coordinator] = [each for each, want in wants.items() if want]
