@@ -83,5 +83,5 @@ class Begun:
     """The process has started and runs the call now: its time counts from here."""
 
 
-Report = Begun | Progressed | Planned | Ended
+Report = Progressed | Planned | Ended
 PLAN_BATCH_STEPS: Final = 1_000  # in one event, and in one commit

@@ -17,7 +17,7 @@ from milepost.infrastructure.running.link import Signal, raise_for
 from milepost.infrastructure.running.perform import Environment, perform
 from milepost.infrastructure.running.step_context import NotOursAnyMore
 
-Upward = tuple[int, int, Report]  # number of the call, number of the report, report
+Upward = tuple[int, int, Begun | Report]  # number of the call, number of the report, report
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,8 @@ def _change(name: Wanted, sentence: str) -> Callable[..., None]:
         act(session, wanted, jobs, meant, everything=all)
 
     change.__doc__ = sentence
-    absent = set() if name == "cancel" else {"skip_cleanup"}
-    absent |= set() if name in UNDER_WAY else {"no_wait", "timeout"}
+    absent = set[str]() if name == "cancel" else {"skip_cleanup"}
+    absent |= set[str]() if name in UNDER_WAY else {"no_wait", "timeout"}
     taken = signature(change, eval_str=True)
     parameters = [each for each in taken.parameters.values() if each.name not in absent]
     change.__signature__ = taken.replace(parameters=parameters)  # type: ignore[attr-defined]  # what Typer reads
