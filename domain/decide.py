@@ -1,11 +1,12 @@
 """What happens when a command meets a job: the events that follow, or a typed refusal."""
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from milepost.domain import commands as c
 from milepost.domain import events as e
-from milepost.domain.errors import ClaimSuperseded, IllegalTransition, PlanOverlaps, UnknownStep
+from milepost.domain.errors import ClaimSuperseded, IllegalTransition, NotStorable, PlanOverlaps, UnknownStep
 from milepost.domain.job import Job, Step
 from milepost.domain.policy import retry_in_seconds
 from milepost.domain.state_machine import JobStatus, StepStatus
@@ -34,6 +35,7 @@ def decide(job: Job, command: c.JobCommand) -> list[e.JobEvent]:
 
 
 def _start(job: Job, command: c.StartJob) -> list[e.JobEvent]:
+    _storable(job, "The request", command.request)
     started = e.JobStarted(
         namespace=command.namespace,
         job_type=command.job_type,
@@ -83,17 +85,17 @@ def _cancel(job: Job, command: c.CancelJob) -> list[e.JobEvent]:
 def _claim(job: Job, command: c.ClaimJob) -> list[e.JobEvent]:
     taken = e.JobClaimed(worker=command.worker, claim=job.claim + 1, has_cleanup=command.has_cleanup)
     claimed = _permitted(job, "claim", taken)
-    gone = _interrupted(job, f"its worker {job.worker} was gone", command.reached, worker_died=True)
+    gone = _interrupted(job, f"its worker {job.worker} was gone", command.reached, lease_lost=True)
     return [*(_failed_if_deadly(job, event) for event in gone), claimed]
 
 
 def _failed_if_deadly(job: Job, event: e.StepInterrupted) -> e.JobEvent:
-    """A step under which worker after worker is lost must not be given to yet another one."""
+    """A step under which worker after worker loses its lease must not be given to yet another one."""
     step = _step(job, event.step)
     if step.is_passed_by(event.progress) or step.crashes < job.facts.policy.max_crashes:
         return event
-    message = f"its worker was lost {step.crashes + 1} times while it ran, with no new checkpoint in between"
-    error = e.ErrorDetail(type="WorkerDied", message=message)
+    message = f"its worker lost its lease {step.crashes + 1} times while it ran, with no new checkpoint in between"
+    error = e.ErrorDetail(type="LeaseLost", message=message)
     return e.StepFailed(step=event.step, attempt=event.attempt, seconds=0.0, error=error, progress=event.progress)
 
 
@@ -169,6 +171,7 @@ def _plan(job: Job, command: c.PlanSteps) -> list[e.JobEvent]:
         return []
     if command.first != job.total:
         raise PlanOverlaps(job.id, command.first, job.total)
+    _storable(job, "The arguments of a step", [step.arguments for step in command.steps])
     planned = e.StepsPlanned(first=command.first, steps=command.steps)
     return [_permitted(job, "plan steps of", planned)]
 
@@ -222,7 +225,7 @@ def too_many_failures(job: Job) -> e.ErrorDetail:
 
 
 def _interrupted(
-    job: Job, cause: str, reached: Mapping[int, e.Progress] = MappingProxyType({}), *, worker_died: bool = False
+    job: Job, cause: str, reached: Mapping[int, e.Progress] = MappingProxyType({}), *, lease_lost: bool = False
 ) -> list[e.StepInterrupted]:
     """All running steps go back, each to what it `reached` in a transaction of its own, if it has."""
     if job.in_flight == 0:
@@ -234,7 +237,7 @@ def _interrupted(
             attempt=step.attempt,
             cause=cause,
             progress=_kept(step, reached.get(step.index)),
-            worker_died=worker_died,
+            lease_lost=lease_lost,
         )
         for step in sorted(running, key=lambda step: step.index)
     ]
@@ -244,6 +247,14 @@ def _permitted(job: Job, asked: str, event: e.JobEvent) -> e.JobEvent:
     if job.transition(type(event)) is None:
         raise IllegalTransition(asked, job.id, job.status)
     return event
+
+
+def _storable(job: Job, what: str, value: e.Json) -> None:
+    """Events hold these as they are, and validating them would cost each fold: so it is done once, here."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotStorable(job.id, what, str(error)) from error
 
 
 def _step(job: Job, index: int) -> Step:

@@ -59,6 +59,14 @@ class BrokenHistory(JobError):
         super().__init__(f"The history of job {job_id} is broken: version {actual} stands where {expected} should.")
 
 
+class NotStorable(JobError):
+    """What a job or a step is to be given is no JSON, or would come back as something else: an infinity, say."""
+
+    def __init__(self, job_id: UUID, what: str, cause: str) -> None:
+        self.job_id, self.what, self.cause = job_id, what, cause
+        super().__init__(f"{what} of job {job_id} cannot be stored as JSON: {cause}.")
+
+
 class PlanOverlaps(JobError):
     """A batch of planned steps that is neither the next one nor one that was planned already."""
 

@@ -54,8 +54,8 @@ class Policy(Value):
     `backoff_max_seconds`; `jitter` is the share taken off at random. timeout_seconds: for one attempt.
     max_failures: failed steps (a count) or failed share of all steps (0 < x < 1) that still do not fail
     the job. on_failure: `continue` with the other steps, or `halt` the job at the first failed step.
-    max_crashes: how often a step's worker may be lost without a new checkpoint in between; with one loss more the
-    step has failed, for it may be what kills them.
+    max_crashes: how often a step's worker may lose its lease without a new checkpoint in between; with one loss
+    more the step has failed, for it may be what kills them.
     """
 
     attempts: int = Field(default=1, ge=1)
@@ -153,7 +153,7 @@ class StepInterrupted(DomainEvent):
     attempt: int
     cause: str
     progress: Progress | None = None
-    worker_died: bool = False
+    lease_lost: bool = False  # its worker died, or could not say that it lives: a machine that slept, say
 
 
 class JobStopRequested(DomainEvent):

@@ -281,7 +281,7 @@ def _interrupted(step: Step, event: e.StepInterrupted) -> Step:
     return step.at(
         StepStatus.PENDING,
         progress=event.progress,
-        crashes=step.crashes + 1 if event.worker_died else step.crashes,
+        crashes=step.crashes + 1 if event.lease_lost else step.crashes,
     )
 
 

@@ -14,11 +14,15 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from milepost.infrastructure.event_store.turns import NotItsTurn, Turns
+from milepost.infrastructure.settings import masked
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
 BUSY_PAUSE_SECONDS: Final = 0.001  # between two looks whether another process still writes
 WAL_PAUSE_SECONDS: Final = 0.02
 READERS_KEPT: Final = 5
+
+NOTHING_WRITTEN: Final = "Nothing was written."
+NOT_KNOWN: Final = "It is not known whether it was written: look again."
 
 _UNAVAILABLE: Final = {
     sqlite3.SQLITE_BUSY: "Another process has kept it locked; try again, or find and end that process.",
@@ -48,11 +52,12 @@ class CannotOpenDatabase(Exception):
 
 
 class DatabaseUnavailable(Exception):
-    """The database is one of Milepost's and does not answer now. What was being written is not there."""
+    """The database is one of Milepost's and does not answer now. `outcome`: what became of what was being written."""
 
-    def __init__(self, url: str, cause: str, advice: str) -> None:
-        self.url, self.cause, self.advice = without_password(url), cause, advice
-        super().__init__(f"The event store at {self.url} cannot be used now: {cause}. Nothing was written. {advice}")
+    def __init__(self, url: str, cause: str, advice: str, outcome: str = "") -> None:
+        self.url, self.cause, self.advice, self.outcome = without_password(url), cause, advice, outcome
+        told = (f"The event store at {self.url} cannot be used now: {cause}.", outcome, advice)
+        super().__init__(" ".join(part for part in told if part))
 
 
 def file_of(url: str) -> Path | None:
@@ -63,10 +68,7 @@ def file_of(url: str) -> Path | None:
 
 def without_password(url: str) -> str:
     """The URL as it may be shown."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+    return masked(url)
 
 
 class Database:
@@ -105,69 +107,73 @@ class Database:
     @contextmanager
     def write(self) -> Generator[sa.Connection]:
         """A transaction that holds the write lock from its start (BEGIN IMMEDIATE). Keep it short."""
-        with self._turn(), self._connected(write=True) as connection:
-            with connection.begin():
+        with self._turn(NOTHING_WRITTEN), self._telling(NOTHING_WRITTEN), self._connected(write=True) as connection:
+            with connection.begin() as transaction:
                 yield connection
+                with self._telling(NOT_KNOWN):  # the disk may have failed before, or after it was there
+                    transaction.commit()
             self._writes += 1
 
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
         """A consistent view."""
         if not self.in_memory:
-            with self._connected(write=False) as connection:
+            with self._telling(), self._connected(write=False) as connection:
                 yield connection
         elif self._turns.mine and self._held is not None:
             yield self._held
         else:
             # One connection is all that a database in memory has.
-            with self._turn(), self._connected(write=False) as connection:
+            with self._turn(), self._telling(), self._connected(write=False) as connection:
                 yield connection
 
     @contextmanager
-    def _turn(self) -> Generator[None]:
+    def _turn(self, outcome: str = "") -> Generator[None]:
         try:
             with self._turns.taken(self._busy_seconds):
                 yield
         except NotItsTurn as error:
-            advice = "Try again; keep transactions short."
-            raise DatabaseUnavailable(self.url, "another thread of this process is still writing", advice) from error
+            cause, advice = "another thread of this process is still writing", "Try again; keep transactions short."
+            raise DatabaseUnavailable(self.url, cause, advice, outcome) from error
 
     @contextmanager
     def _connected(self, *, write: bool) -> Generator[sa.Connection]:
+        with self.engine.connect().execution_options(write=write) as connection:
+            self._held = connection if self.in_memory else None
+            try:
+                yield connection
+            finally:
+                self._held = None
+
+    @contextmanager
+    def _telling(self, outcome: str = "") -> Generator[None]:
+        """Say what a failure of SQLite means, and what became of what was being written."""
         try:
-            with self.engine.connect().execution_options(write=write) as connection:
-                self._held = connection if self.in_memory else None
-                try:
-                    yield connection
-                finally:
-                    self._held = None
+            yield
         except (DBAPIError, sqlite3.Error) as error:
-            told = self._told(error)
+            told = self._told(error, outcome)
             if told is None:
                 raise
             raise told from error
 
-    def _told(self, error: Exception) -> Exception | None:
+    def _told(self, error: Exception, outcome: str) -> Exception | None:
         """What the failure of SQLite means to the caller; None when it is about a statement, not the database."""
         cause = getattr(error, "orig", error)
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code is detail
         if code in _UNAVAILABLE:
-            return DatabaseUnavailable(self.url, str(cause), _UNAVAILABLE[code])
+            return DatabaseUnavailable(self.url, str(cause), _UNAVAILABLE[code], outcome)
         return CannotOpenDatabase(self.url, str(cause)) if code in _CANNOT_OPEN else None
 
     def change_marker(self) -> int:
         """A number that differs when anybody has committed since (PRAGMA data_version)."""
         if self.in_memory:
             return self._writes
-        try:
-            with self._watching:
-                if self._watcher is None:
-                    (where,), options = self.engine.dialect.create_connect_args(self.engine.url)
-                    self._watcher = sqlite3.connect(where, uri=options.get("uri", False), check_same_thread=False)
-                row: tuple[int] = self._watcher.execute("PRAGMA data_version").fetchone()
-                return row[0]
-        except sqlite3.Error as error:
-            raise self._told(error) or error from error
+        with self._telling(), self._watching:
+            if self._watcher is None:
+                (where,), options = self.engine.dialect.create_connect_args(self.engine.url)
+                self._watcher = sqlite3.connect(where, uri=options.get("uri", False), check_same_thread=False)
+            row: tuple[int] = self._watcher.execute("PRAGMA data_version").fetchone()
+            return row[0]
 
     def _configure(self, connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours: see _begin

@@ -10,7 +10,7 @@ from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.schema import jobs
 
 _other = jobs.alias()
-# A job that takes the place of another one waits until that one has ended.
+# A job that takes the place of another one, superseded or given up, waits until that one has ended.
 UNOPPOSED = sa.or_(
     jobs.c.key.is_(None),
     jobs.c.status != JobStatus.PENDING.value,
@@ -33,12 +33,13 @@ class KeyTaken(JobError):
 
 
 def live_with_key(connection: sa.Connection, namespace: str, job_type: str, key: str | None) -> UUID | None:
-    """The newest live job with this key."""
+    """The newest live job with this key; one that is given up is none, though it may take long to end."""
     if key is None:
         return None
     found: str | None = connection.scalar(
         sa.select(jobs.c.id)
-        .where(jobs.c.namespace == namespace, jobs.c.type == job_type, jobs.c.key == key, jobs.c.live)
+        .where(jobs.c.namespace == namespace, jobs.c.type == job_type, jobs.c.key == key)
+        .where(jobs.c.live, jobs.c.status != JobStatus.CANCELLING.value)
         .order_by(jobs.c.id.desc())
         .limit(1)
     )

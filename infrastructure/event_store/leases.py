@@ -1,9 +1,9 @@
 """Who may run a job, and until when: claims, heartbeats and takeovers. See ADR/0004."""
 
-from collections import defaultdict
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ from milepost.infrastructure.event_store.schema import jobs, leases, refusals, w
 from milepost.infrastructure.event_store.streams import Streams
 from milepost.infrastructure.event_store.workers import note_refusal
 
-CLAIM_TRIES: Final = 100
+CLAIM_TRIES: Final = 10  # jobs that a worker looks at in one go: it has a heartbeat to give
 
 Accepts = Callable[[str, dict[str, Json]], str | None]  # job type and request → why not, or None
 
@@ -42,6 +42,14 @@ class ClaimOffer:
     has_cleanup: bool = False
 
 
+class _Candidate(NamedTuple):
+    """A job that could be claimed, as its row tells it."""
+
+    id: str
+    type: str
+    request: str
+
+
 class Leases:
     """The claims on the jobs of one event store."""
 
@@ -49,7 +57,6 @@ class Leases:
         self._streams = streams
         self._database = streams.database
         self._surroundings = surroundings
-        self._left_alone: defaultdict[str, set[UUID]] = defaultdict(set)  # by worker: unreadable, or not accepted
 
     def claim(
         self,
@@ -64,25 +71,25 @@ class Leases:
     ) -> Job | None:
         """Take the oldest job that waits for a worker; None where there is none of these types within its limits.
 
-        A job that the worker does not accept is left to others for as long as this process lives, and says why.
+        A job that the worker does not accept, or cannot read, is left to others from then on, and says why.
         """
         for _ in range(CLAIM_TRIES):
             with self._database.read() as connection:
-                waits = self._oldest(connection, worker, offers, only, {*skip, *self._left_alone[worker]})
+                waits = self._oldest(connection, worker, offers, only, skip)
             if waits is None:
                 return None
-            try:
-                known = self._streams.load(waits)  # may be long: not under the write lock
-                why_not = accepts(known.facts.job_type, known.facts.request)
-                if why_not is not None:
-                    self._give_up(waits, worker, why_not)
-                    continue
-                claimed = self._take(known, worker, offers, lease_seconds, origin)
-            except (UnreadableEvent, JobError) as error:
-                self._give_up(waits, worker, str(error))
-            else:
-                if claimed is not None:
-                    return claimed
+            why_not = accepts(waits.type, json.loads(waits.request))
+            if why_not is None:
+                try:
+                    known = self._streams.load(UUID(waits.id))  # may be long: not under the write lock
+                    claimed = self._take(known, worker, offers, lease_seconds, origin)
+                except (UnreadableEvent, JobError) as error:
+                    why_not = str(error)
+                else:
+                    if claimed is not None:
+                        return claimed
+            if why_not is not None:
+                self._refuse(waits.id, worker, why_not)
         return None
 
     def _take(
@@ -111,8 +118,8 @@ class Leases:
         offers: Mapping[str, ClaimOffer],
         only: UUID | None,
         skip: Collection[UUID],
-    ) -> UUID | None:
-        """The first job, in the order of starting, that could be claimed now."""
+    ) -> _Candidate | None:
+        """The first job, in the order of starting, that could be claimed now and that the worker has not refused."""
         now = self._now()
         counted = connection.execute(
             sa.select(leases.c.type, leases.c.limit_key, sa.func.count())
@@ -121,23 +128,25 @@ class Leases:
         ).all()
         # A worker's own lease that ran out unnoticed is prolonged by its next heartbeat, not claimed again.
         held = sa.exists().where(leases.c.job_id == jobs.c.id, sa.or_(lease_holds(now), leases.c.worker == worker))
-        free = sa.and_(jobs.c.live, ~held, UNOPPOSED, jobs.c.id.not_in([str(job_id) for job_id in skip]))
+        refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == worker)
+        free = sa.and_(jobs.c.live, ~held, ~refused, UNOPPOSED, jobs.c.id.not_in(_each_of(skip)))
         if only is not None:
             free = sa.and_(free, jobs.c.id == str(only))
-        found: list[str] = []
+        found: list[_Candidate] = []
         for job_type, offer in offers.items():
             running = {key: count for of_type, key, count in counted if of_type == job_type}
             if offer.running is None or sum(running.values()) < offer.running:
                 # A query per type: each is one seek in an index, however many jobs wait behind a limit.
-                waiting = sa.select(jobs.c.id).where(free, jobs.c.type == job_type, _within(offer, running))
-                found.extend(connection.scalars(waiting.order_by(jobs.c.id).limit(1)))
-        return UUID(min(found)) if found else None
+                waiting = sa.select(jobs.c.id, jobs.c.type, jobs.c.request).where(
+                    free, jobs.c.type == job_type, _within(offer, running)
+                )
+                found += [_Candidate(*row) for row in connection.execute(waiting.order_by(jobs.c.id).limit(1))]
+        return min(found, default=None)
 
-    def _give_up(self, job_id: UUID, worker: str, why: str) -> None:
+    def _refuse(self, job_id: str, worker: str, why: str) -> None:
         """A job that cannot be run here must not keep the others from being claimed."""
-        self._left_alone[worker].add(job_id)
         with self._database.write() as connection:
-            note_refusal(connection, job_id, worker, why, self._surroundings.now())
+            note_refusal(connection, UUID(job_id), worker, why, self._surroundings.now())
 
     def renew(self, worker: str, lease_seconds: float) -> frozenset[UUID]:
         """Prolong all leases of the worker, and its own life: its heartbeat. The jobs that it still holds."""
@@ -165,6 +174,12 @@ class Leases:
 
     def _now(self) -> float:
         return self._surroundings.now().timestamp()
+
+
+def _each_of(ids: Collection[UUID]) -> sa.Select[tuple[str]]:
+    """One parameter, however many there are: SQLite has a limit."""
+    listed = sa.func.json_each(json.dumps([str(job_id) for job_id in ids])).table_valued("value")
+    return sa.select(listed.c.value)
 
 
 def _within(offer: ClaimOffer, running: Mapping[str | None, int]) -> sa.ColumnElement[bool]:

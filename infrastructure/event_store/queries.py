@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, status_changes, steps, workers
 
@@ -19,7 +20,7 @@ SHORTEST_ID: Final = 13  # the time of a UUIDv7 to the millisecond: 019ab3c4-d5e
 MATCHES_SHOWN: Final = 10
 ID_SLACK: Final = timedelta(minutes=1)  # an id is made a little before its job is recorded
 REMOVED: Final = "Removed"
-WAITS: Final = frozenset({"Pending", "Preparing", "Running", "Stopping", "Cancelling"})
+TAKEN_OVER: Final = "its worker does not answer; another takes it over when its lease has run out"
 BUSY: Final = "every worker that knows its type is busy, or the type's limit is reached"
 _HEX: Final = re.compile(r"[0-9a-f]{1,32}")
 
@@ -30,14 +31,6 @@ class InvalidJobId(Exception):
     def __init__(self, text: str) -> None:
         self.text = text
         super().__init__(f"'{text}' is not a job id, nor the beginning of one")
-
-
-class NoSuchJob(Exception):
-    """No job of this namespace has an id that begins so."""
-
-    def __init__(self, text: str, namespace: str) -> None:
-        self.text, self.namespace = text, namespace
-        super().__init__(f"Job '{text}' not found in namespace {namespace}")
 
 
 class AmbiguousJobId(Exception):
@@ -51,13 +44,17 @@ class AmbiguousJobId(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs are meant; what is empty does not matter. `since` and `until` are of the creation."""
+    """Which jobs are meant; what is empty does not matter. `since` and `until` are of the creation.
+
+    `live`: only those that are not at rest.
+    """
 
     statuses: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +105,17 @@ class JobQueries:
         return {row["status"]: row["jobs"] for row in self._rows(counted)}
 
     def resolve(self, namespace: str, text: str) -> str:
-        """The id that begins with `text`. Raises InvalidJobId, NoSuchJob, AmbiguousJobId."""
-        prefix = id_prefix(text)
-        chosen = (
-            sa.select(jobs.c.id, jobs.c.status)
-            .where(jobs.c.namespace == namespace, *_begins_with(prefix))
-            .order_by(jobs.c.id.desc())
-            .limit(MATCHES_SHOWN)
-        )
-        found = self._rows(chosen)
-        if not found:
-            raise NoSuchJob(text, namespace)
+        """The id that begins with `text`. Raises InvalidJobId, JobNotFound, AmbiguousJobId."""
+        begins = (jobs.c.namespace == namespace, *_begins_with(id_prefix(text)))
         # A removed job is met by its prefix only where that means no other one.
-        meant = [row["id"] for row in found if row["status"] != REMOVED] or [row["id"] for row in found]
-        if len(meant) > 1:
-            raise AmbiguousJobId(text, meant)
-        return str(meant[0])
+        for which in (jobs.c.status != REMOVED, jobs.c.status == REMOVED):
+            chosen = sa.select(jobs.c.id).where(*begins, which).order_by(jobs.c.id.desc()).limit(MATCHES_SHOWN)
+            found = [str(row["id"]) for row in self._rows(chosen)]
+            if len(found) > 1:
+                raise AmbiguousJobId(text, found)
+            if found:
+                return found[0]
+        raise JobNotFound(text, namespace)
 
     def beginning(self, namespace: str, prefix: str, limit: int) -> list[Row]:
         """The id, type and status of the newest jobs whose id begins so."""
@@ -133,18 +125,18 @@ class JobQueries:
         return self._rows(chosen.order_by(jobs.c.id.desc()).limit(limit))
 
     def job(self, namespace: str, job_id: str) -> Row:
-        """The job with this whole id. Raises NoSuchJob."""
+        """The job with this whole id. Raises JobNotFound."""
         found = self._rows(sa.select(jobs).where(jobs.c.id == job_id, jobs.c.namespace == namespace))
         if not found:
-            raise NoSuchJob(job_id, namespace)
+            raise JobNotFound(job_id, namespace)
         return found[0]
 
-    def shortened(self, namespace: str, ids: Collection[str]) -> dict[str, str]:
-        """Each id as short as it can be and still mean only this job, from SHORTEST_ID characters on."""
+    def shortened(self, ids: Collection[str]) -> dict[str, str]:
+        """Each id as short as it can be and still mean only this job in its namespace, from SHORTEST_ID characters."""
         neighbour = jobs.alias("neighbour")
 
         def beside(which: Any, condition: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-            return sa.select(which).where(neighbour.c.namespace == namespace, condition).scalar_subquery()
+            return sa.select(which).where(neighbour.c.namespace == jobs.c.namespace, condition).scalar_subquery()
 
         chosen = sa.select(
             jobs.c.id,
@@ -214,7 +206,7 @@ class JobQueries:
 
     def waiting(self, rows: Collection[Row], now: datetime) -> dict[str, str]:
         """Why each of the jobs that nobody works on waits; the others are not in it."""
-        live = [row for row in rows if row["status"] in WAITS]
+        live = [row for row in rows if row["live"]]
         if not live:
             return {}
         ids = [row["id"] for row in live]
@@ -252,9 +244,7 @@ class JobQueries:
     def work_left(self, types: Collection[str], worker: str) -> bool:
         """Whether a job of these types, in any namespace, is not at rest and was not refused by this worker."""
         refused = sa.select(refusals.c.job_id).where(refusals.c.worker == worker)
-        chosen = sa.select(jobs.c.id).where(
-            jobs.c.status.in_(sorted(WAITS)), jobs.c.type.in_(types), jobs.c.id.not_in(refused)
-        )
+        chosen = sa.select(jobs.c.id).where(jobs.c.live, jobs.c.type.in_(types), jobs.c.id.not_in(refused))
         return bool(self._rows(chosen.limit(1)))
 
     def _refusals(self, ids: Collection[str], living: Collection[str]) -> dict[str, list[str]]:
@@ -268,7 +258,7 @@ class JobQueries:
 
     def namespaces(self) -> list[Row]:
         """The namespaces that have jobs, with how many there are and how many of them are not at rest."""
-        live = sa.func.count(sa.case((jobs.c.status.in_(sorted(WAITS)), 1)))
+        live = sa.func.count(sa.case((jobs.c.live, 1)))
         chosen = (
             sa.select(jobs.c.namespace.label("name"), sa.func.count().label("jobs"), live.label("live"))
             .where(jobs.c.status != REMOVED)
@@ -299,6 +289,8 @@ def _grouped(digits: str) -> tuple[str, ...]:
 def _conditions(namespace: str, meant: JobFilter) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = [jobs.c.namespace == namespace]
     found.append(jobs.c.status.in_(meant.statuses) if meant.statuses else jobs.c.status != REMOVED)
+    if meant.live:
+        found.append(jobs.c.live)
     if meant.types:
         found.append(jobs.c.type.in_(meant.types))
     if meant.since:
@@ -337,6 +329,13 @@ def _why_superseding(rival: str) -> str:
 
 
 def _why(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:
+    why = _why_not_taken(row, living, reasons)
+    if row["status"] != "Cancelling" or why == TAKEN_OVER:
+        return why
+    return f"{why}; 'milepost jobs cancel {row['id']} --skip-cleanup' ends it without its cleanup"
+
+
+def _why_not_taken(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:
     if not living:
         return "no worker is running: start one with 'milepost worker'"
     if reasons:
@@ -344,7 +343,7 @@ def _why(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:
     if not any(row["type"] in json.loads(worker["types"]) for worker in living):
         return f"no worker that is running knows the job type '{row['type']}'"
     if row["status"] != "Pending":
-        return "its worker does not answer; another takes it over when its lease has run out"
+        return TAKEN_OVER
     return BUSY
 
 

@@ -1,15 +1,14 @@
-"""The eventsourcing library's SQLite recorder on the connections of our Database.
+"""The eventsourcing library's table for our events, and its recorders on the connections of our Database.
 
-So events and read models share one transaction, which the library's own pool cannot give. See ADR/0003.
+So events and rows share one transaction, which the library's own pool cannot give. See ADR/0003.
 """
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
 from milepost.infrastructure.event_store.database import Database
@@ -32,17 +31,6 @@ class DatabaseDatastore(SQLiteDatastore):
 
     def close(self) -> None:
         """Nothing of its own to close."""
-
-
-class JobEventsRecorder(SQLiteApplicationRecorder):
-    """The log of all jobs' events, as the library reads it: by stream, or by notification."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(DatabaseDatastore(database), events_table_name=EVENTS_TABLE)
-
-    def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> None:
-        """Our events are written with the rows that follow from them, by Streams."""
-        raise NotImplementedError("Events of jobs are appended by Streams.append")
 
 
 def create_events_table(connection: sa.Connection) -> None:

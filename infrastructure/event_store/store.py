@@ -20,6 +20,7 @@ from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.keys import KeyTaken, live_with_key, refuse_if_taken
 from milepost.infrastructure.event_store.leases import Accepts, ClaimOffer, Leases
 from milepost.infrastructure.event_store.read_models import insert
@@ -47,14 +48,6 @@ __all__ = [
 ]
 
 ASKED_AT_ONCE: Final = 500  # ids in one query
-
-
-class JobNotFound(Exception):
-    """No job of that id in that namespace."""
-
-    def __init__(self, job_id: UUID | str, namespace: str) -> None:
-        self.job_id, self.namespace = job_id, namespace
-        super().__init__(f"Job {job_id} not found in namespace {namespace}")
 
 
 class CommandReused(JobError):
@@ -164,7 +157,7 @@ class JobStore:
                 raise JobNotFound(job_id, namespace)
             situation = Situation(self._leases.alive(connection, job_id), checkpoints_of(connection, job))
             command = make(situation)
-            name = type(command).__name__
+            name = _name_of(command)
             seen = _seen(connection, namespace, command_id)
             if seen == (job_id, name):
                 return Outcome((), job, job)
@@ -197,7 +190,7 @@ class JobStore:
     ) -> Job | None:
         """Take the oldest job that waits for a worker; None where there is none of these types within its limits.
 
-        A job that the worker does not accept is left to others for as long as this process lives, and says why.
+        A job that the worker does not accept, or cannot read, is left to others from then on, and says why.
         """
         return self._leases.claim(worker, offers, lease_seconds, origin, only=only, skip=skip, accepts=accepts)
 
@@ -267,10 +260,16 @@ class JobStore:
             return snapshots.newest_version(connection, job_id)
 
 
-def _name_of(command: StartJob) -> str:
-    """What a command id stands for: another type or request is another command."""
-    asked = json.dumps([command.job_type, command.request], sort_keys=True)
-    return f"StartJob {hashlib.sha256(asked.encode()).hexdigest()[:32]}"
+def _name_of(command: OperatorCommand) -> str:
+    """What a command id stands for: a command with another type, request or option is another command."""
+    match command:
+        case StartJob():
+            asked = json.dumps([command.job_type, command.request], sort_keys=True)
+            return f"StartJob {hashlib.sha256(asked.encode()).hexdigest()[:32]}"
+        case CancelJob(skip_cleanup=True):
+            return "CancelJob without-cleanup"
+        case _:
+            return type(command).__name__
 
 
 def _seen(connection: sa.Connection, namespace: str, command_id: str | None) -> tuple[UUID, str] | None:

@@ -93,9 +93,9 @@ def progressed(step: int, progress: e.Progress, attempt: int = 1) -> e.StepProgr
 
 
 def interrupted(
-    step: int, attempt: int = 1, cause: str = "gone", progress: e.Progress | None = None, worker_died: bool = False
+    step: int, attempt: int = 1, cause: str = "gone", progress: e.Progress | None = None, lease_lost: bool = False
 ) -> e.JobEvent:
-    return e.StepInterrupted(step=step, attempt=attempt, cause=cause, progress=progress, worker_died=worker_died)
+    return e.StepInterrupted(step=step, attempt=attempt, cause=cause, progress=progress, lease_lost=lease_lost)
 
 
 def report_success(step: int, attempt: int = 1, claim: int = 1, progress: e.Progress | None = None) -> c.ReportSuccess:

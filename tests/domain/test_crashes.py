@@ -33,8 +33,8 @@ def test_with_one_death_more_the_step_has_failed_and_says_why() -> None:
 
     (_, error) = job.steps[0].errors[-1]
     assert job.steps[0].status is StepStatus.FAILED
-    assert error.type == "WorkerDied"
-    assert error.message == "its worker was lost 4 times while it ran, with no new checkpoint in between"
+    assert error.type == "LeaseLost"
+    assert error.message == "its worker lost its lease 4 times while it ran, with no new checkpoint in between"
 
 
 def test_a_step_that_gets_further_each_time_may_lose_any_number_of_workers() -> None:

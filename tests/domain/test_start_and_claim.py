@@ -1,11 +1,13 @@
 """Starting a job, and which worker may speak for it."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from milepost.domain import commands as c
 from milepost.domain import events as e
 from milepost.domain.decide import decide
-from milepost.domain.errors import ClaimSuperseded, IllegalTransition
+from milepost.domain.errors import ClaimSuperseded, IllegalTransition, NotStorable
 from milepost.domain.job import Job
 from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus
 from tests.domain.givens import (
@@ -103,8 +105,8 @@ def test_a_takeover_interrupts_the_running_steps_and_keeps_their_checkpoints() -
     job = given(*RUNNING, started(0), started(1), progressed(1, REACHED))
 
     assert decide(job, TAKE_OVER) == [
-        interrupted(0, cause="its worker w1 was gone", worker_died=True),
-        interrupted(1, cause="its worker w1 was gone", worker_died=True),
+        interrupted(0, cause="its worker w1 was gone", lease_lost=True),
+        interrupted(1, cause="its worker w1 was gone", lease_lost=True),
         TAKEN_OVER,
     ]
     taken = after(job, TAKE_OVER)
@@ -145,7 +147,7 @@ def test_a_takeover_does_not_undo_what_was_asked(status: JobStatus) -> None:
     assert taken.status is status
 
 
-def test_the_next_worker_stops_the_job_whose_worker_died_while_stopping() -> None:
+def test_the_next_worker_stops_the_job_whose_lease_lost_while_stopping() -> None:
     taken = after(given(*RUNNING, started(0), STOP_REQUESTED), TAKE_OVER)
 
     assert decide(taken, c.Advance(claim=2)) == [STOPPED]
@@ -211,3 +213,18 @@ def test_rates_are_measured_from_where_the_present_claim_began() -> None:
 
     assert (job.items_before, job.ended_before, job.items) == (3.0, 1, 3.0)
     assert job.running_since is not None
+
+
+@pytest.mark.parametrize(
+    "value", [float("inf"), float("nan"), datetime(2026, 1, 1, tzinfo=UTC), "\ud800", {("a", "b"): 1}, {1, 2}]
+)
+def test_a_request_that_json_does_not_have_is_refused(value: object) -> None:
+    with pytest.raises(NotStorable, match=r"The request of job .* cannot be stored as JSON"):
+        decide(Job(JOB_ID), c.StartJob("Default", "import", {"deep": [value]}))
+
+
+def test_arguments_of_a_step_that_json_does_not_have_are_refused() -> None:
+    steps = (e.PlannedStep(name="one", arguments={"n": 1}), e.PlannedStep(name="two", arguments={"n": float("inf")}))
+
+    with pytest.raises(NotStorable, match="The arguments of a step of job"):
+        decide(given(*PREPARING), c.PlanSteps(claim=1, first=0, steps=steps))

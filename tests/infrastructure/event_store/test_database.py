@@ -137,8 +137,9 @@ def test_a_new_file_that_another_process_does_not_end_making_is_not_waited_for_f
     monkeypatch.setattr(module, "BUSY_TIMEOUT_SECONDS", 0.05)
     other = in_the_making(tmp_path / "jobs.sqlite")
 
-    with pytest.raises(DatabaseUnavailable, match="locked"):
+    with pytest.raises(DatabaseUnavailable, match="locked") as refused:
         JobStore(Database(url_of(tmp_path / "jobs.sqlite")), RealSurroundings())
+    assert "written" not in str(refused.value), "it only wanted to read"
 
     other.close()
 
@@ -161,6 +162,23 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path: Path) -> None:
         start_many(scene)
     database.engine.dispose()
     assert scene.store.load(job.id) == job
+
+
+def test_when_the_disk_fails_in_the_commit_nobody_claims_to_know_what_became_of_it(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # limits how long a file may become: the disk's own end
+    path = tmp_path / "jobs.sqlite"
+    scene = Scene(JobStore(Database(url_of(path)), Surroundings()), Surroundings())
+    job = scene.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("jobs.sqlite-wal").stat().st_size, hard))
+    try:
+        with pytest.raises(DatabaseUnavailable, match="It is not known whether it was written: look again"):
+            scene.stop(job.id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert scene.store.load(job.id) == job
+    assert scene.stop(job.id).changed
 
 
 def start_many(scene: Scene) -> None:

@@ -4,17 +4,25 @@ from datetime import timedelta
 
 import pytest
 
-from milepost.domain.commands import Advance, OperatorCommand, ResumeJob
+from milepost.domain.commands import Advance, CancelJob, OperatorCommand, ResumeJob
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.queries import JobQueries
-from milepost.infrastructure.event_store.store import ClaimOffer, KeyTaken, Situation
-from tests.infrastructure.event_store.scene import OPERATOR, Scene
+from milepost.infrastructure.event_store.store import ClaimOffer, CommandReused, KeyTaken, Situation
+from tests.infrastructure.event_store.scene import LEASE_SECONDS, OPERATOR, Scene
 
 WITH_CLEANUP = {"import": ClaimOffer(has_cleanup=True)}
 
 
 def resume(situation: Situation) -> OperatorCommand:
     return ResumeJob()
+
+
+def cancel(situation: Situation) -> OperatorCommand:
+    return CancelJob(situation.worker_alive, situation.reached)
+
+
+def cancel_without_cleanup(situation: Situation) -> OperatorCommand:
+    return CancelJob(situation.worker_alive, situation.reached, skip_cleanup=True)
 
 
 def test_a_job_cannot_be_resumed_while_another_one_with_its_key_is_live(scene: Scene) -> None:
@@ -62,6 +70,43 @@ def test_a_job_that_supersedes_runs_when_the_other_one_has_ended_and_says_so_unt
     row = queries.job("Default", str(new.id))
     assert queries.waiting([row], now) == {str(new.id): f"job {old.id}, whose place it takes, has not ended yet"}
     scene.do(scene.store.catch_up(old), Advance(old.claim))
+    assert scene.claimed("w2").id == new.id
+
+
+@pytest.mark.parametrize("supersedes", [False, True])
+def test_a_job_that_is_given_up_is_not_returned_for_its_key_and_the_new_one_waits_for_its_end(
+    scene: Scene, supersedes: bool
+) -> None:
+    scene.start(key="2013")
+    old = scene.claim("w1", WITH_CLEANUP)
+    assert old is not None
+    scene.store.execute("Default", old.id, cancel, OPERATOR)
+
+    new = scene.start(key="2013", supersedes=supersedes)
+
+    assert new.id != old.id
+    assert scene.start(key="2013").id == new.id
+    assert scene.claim("w2") is None
+    scene.do(scene.store.catch_up(old), Advance(old.claim))
+    assert scene.claimed("w2").id == new.id
+
+
+def test_a_job_whose_cleanup_no_worker_can_run_ends_when_an_operator_skips_it_and_frees_its_key(scene: Scene) -> None:
+    scene.start(key="2013")
+    old = scene.claim("w1", WITH_CLEANUP)
+    assert old is not None
+    scene.surroundings.wait(LEASE_SECONDS + 1)
+    scene.store.execute("Default", old.id, cancel, OPERATOR, command_id="c-1")
+    new = scene.start(key="2013")
+    assert not scene.store.execute("Default", old.id, cancel, OPERATOR).changed
+    with pytest.raises(CommandReused, match="CancelJob"):
+        scene.store.execute("Default", old.id, cancel_without_cleanup, OPERATOR, command_id="c-1")
+
+    ended = scene.store.execute("Default", old.id, cancel_without_cleanup, OPERATOR, command_id="c-2")
+
+    assert ended.job.status is JobStatus.CANCELLED
+    assert ended.job.error is not None
+    assert ended.job.error.type == "CleanupSkipped"
     assert scene.claimed("w2").id == new.id
 
 

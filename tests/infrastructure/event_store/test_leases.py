@@ -18,6 +18,7 @@ from milepost.domain.events import JobClaimed, Json, Progress, StepInterrupted
 from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of, save_checkpoint
+from milepost.infrastructure.event_store.leases import CLAIM_TRIES
 from milepost.infrastructure.event_store.schema import checkpoints, leases
 from milepost.infrastructure.event_store.store import ClaimOffer, StreamMoved
 from tests.infrastructure.event_store.scene import ANY, LEASE_SECONDS, OPERATOR, WORKER, Scene
@@ -312,6 +313,45 @@ def test_a_job_that_the_worker_does_not_accept_is_left_to_others_and_says_why(sc
     assert scene.claimed("w1").id == other.id
     assert scene.claim("w1") is None
     assert scene.claimed("w2").id == refused.id
+
+
+def test_a_worker_asks_itself_whether_it_takes_a_job_before_it_reads_the_history(scene: Scene) -> None:
+    broken = scene.start()
+    spoil(scene, broken.id)
+    asked: list[tuple[str, dict[str, Json]]] = []
+
+    def accepts(job_type: str, request: dict[str, Json]) -> str | None:
+        asked.append((job_type, request))
+        return "not here"
+
+    assert scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=accepts) is None
+    assert asked == [("import", {"months": [1, 2]})]
+    assert why_not(scene, broken.id) == "not here"
+
+
+def test_a_worker_looks_at_few_jobs_at_once_and_comes_to_the_next_ones_by_and_by(scene: Scene) -> None:
+    for _ in range(CLAIM_TRIES + 1):
+        scene.start()
+    asked = 0
+
+    def accepts(job_type: str, request: dict[str, Json]) -> str | None:
+        nonlocal asked
+        asked += 1
+        return "not here" if asked <= CLAIM_TRIES else None
+
+    assert scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=accepts) is None
+    assert asked == CLAIM_TRIES
+    assert scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=accepts) is not None
+
+
+def test_any_number_of_jobs_can_be_skipped(scene: Scene) -> None:
+    job = scene.start()
+    others = {UUID(int=n) for n in range(300_000)}  # more than SQLite takes parameters
+
+    claimed = scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, skip=others)
+
+    assert claimed is not None
+    assert claimed.id == job.id
 
 
 def test_who_comes_too_late_for_a_job_gets_none(scene: Scene) -> None:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from milepost.infrastructure.event_store import schema
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
-from milepost.infrastructure.event_store.recorder import JobEventsRecorder
+from milepost.infrastructure.event_store.recorder import EVENTS_TABLE
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.scene import Scene, Surroundings
 
@@ -127,21 +127,21 @@ def test_an_applications_own_events_in_the_same_file_are_never_mixed_with_ours(p
     application.insert_events([StoredEvent(aggregate, 1, "app:Landed", b"{}")])
     job = scene.start()
 
-    ours = JobEventsRecorder(scene.store.database)
+    ours = SQLiteApplicationRecorder(datastore, events_table_name=EVENTS_TABLE)
     assert [each.originator_id for each in ours.select_notifications(1, 10)] == [job.id]
     assert [each.originator_id for each in application.select_notifications(1, 10)] == [aggregate]
     assert scene.store.load(aggregate).version == 0
     datastore.close()
 
 
-def test_the_log_is_what_the_librarys_recorder_reads(scene: Scene) -> None:
-    job = scene.running()
-    recorder = JobEventsRecorder(scene.store.database)
+def test_the_log_is_what_the_librarys_own_recorder_reads(path: Path) -> None:
+    job = opened(path).running()
+    datastore = SQLiteDatastore(str(path))
+    recorder = SQLiteApplicationRecorder(datastore, events_table_name=EVENTS_TABLE)
 
     assert [each.originator_version for each in recorder.select_events(job.id)] == list(range(1, job.version + 1))
     assert recorder.max_notification_id() == job.version
-    with pytest.raises(NotImplementedError):
-        recorder.insert_events([StoredEvent(UUID(int=1), 1, "t", b"")])
+    datastore.close()
 
 
 def add(column: str) -> Callable[[sa.Connection], None]:
