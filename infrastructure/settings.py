@@ -13,6 +13,7 @@ FILES: Final = ("milepost.toml", "pyproject.toml")
 DEFAULT_EVENT_STORE: Final = "default"
 DEFAULT_NAMESPACE: Final = "Default"
 KNOWN_KEYS: Final = frozenset({"event_stores", "job_types", "default_event_store", "default_namespace"})
+_PARAMETER: Final = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -160,9 +161,18 @@ def data_folder(environ: Mapping[str, str]) -> Path:
 
 
 def masked(url: str) -> str:
-    """The URL without its password, also where it is no proper URL, and without secrets among its parameters."""
-    shown = re.sub(r"://([^:@/?]*):.*@", r"://\1:***@", url)
-    return re.sub(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
+    """The URL without its password and without secrets among its parameters.
+
+    A password may hold any character, so all up to the last @ is taken for one; where it is no proper URL, even all
+    before that. The path of a SQLite file may hold one, too.
+    """
+    shown = _PARAMETER.sub(r"\1***", url)
+    if "@" not in shown:
+        return shown
+    if "://" not in shown:
+        return "***@" + shown.rpartition("@")[2]
+    user = "[^:@/?]*" if shown.startswith("sqlite") else "[^:]*?"
+    return re.sub(f"://({user}):.*@", r"://\1:***@", shown)
 
 
 def _table_of(path: Path) -> dict[str, object] | None:

@@ -131,6 +131,9 @@ def job_type(name: str) -> Callable[[DeclaredType], DeclaredType]:
             raise TypeError(f"@job_type({name!r}) belongs on a class that inherits from JobType, not on {declared!r}")
         if "name" in vars(declared):
             raise TypeError(f"{declared.__qualname__}.name is the job type's own: rename that attribute")
+        given: list[tuple[object, type]] = [(declared.policy, Policy), (declared.limits, Limits)]
+        if not all(isinstance(value, wanted) for value, wanted in given):
+            raise TypeError(f"{declared.__qualname__}: `policy` takes a Policy, and `limits` takes Limits")
         declared.request_model()
         declared.name = name
         return declared

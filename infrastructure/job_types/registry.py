@@ -107,8 +107,8 @@ class JobTypes:
             return model.model_validate_json(request)
         except ValidationError as error:
             raise RequestInvalid(name, tuple(_problem(found) for found in error.errors())) from error
-        except (TypeError, ValueError) as error:
-            raise RequestInvalid(name, (str(error),)) from error
+        except Exception as error:  # a validator may raise anything, such as FileNotFoundError
+            raise RequestInvalid(name, (_said(error),)) from error
 
     def request_schema(self, name: str) -> dict[str, Json]:
         """The JSON schema of the type's request. Raises UnknownJobType."""
@@ -179,6 +179,10 @@ def _declared_in(module: ModuleType) -> list[type[JobType[Any]]]:
 def _problem(found: Any) -> str:
     where = ".".join(str(part) for part in found["loc"])
     return f"{where}: {found['msg']}" if where else str(found["msg"])
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: {error}"
 
 
 def _told(job_type: JobType[Any], method: str, request: BaseModel) -> str | None:

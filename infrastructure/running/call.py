@@ -49,6 +49,7 @@ class How(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     STOPPED = "stopped"  # it came to rest because it was asked to
+    NOT_BEGUN = "not_begun"  # it was taken back while it waited for a slot
 
 
 @value

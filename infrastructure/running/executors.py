@@ -33,6 +33,10 @@ class StepExecutor(Protocol):
         """Run it as soon as a slot is free. Never blocks."""
         ...
 
+    def take_back(self, mailbox: Mailbox) -> None:
+        """Of a job's calls, end those that wait for a slot; they have not begun."""
+        ...
+
     def kill(self, activity: Activity) -> None:
         """End a call that does not react, where that is possible without harm to others."""
         ...
@@ -64,6 +68,12 @@ class ThreadExecutor:
             self._waiting.setdefault(activity.mailbox, deque()).append(activity)
         self._permits.put(True)
 
+    def take_back(self, mailbox: Mailbox) -> None:
+        with self._turn:
+            waiting = self._waiting.pop(mailbox, ())
+        for activity in waiting:
+            activity.ended(Ended(How.NOT_BEGUN))
+
     def kill(self, activity: Activity) -> None:
         """Nothing can end a thread: its slot stays taken until it ends by itself."""
 
@@ -85,7 +95,7 @@ class ThreadExecutor:
     def _next(self) -> Activity | None:
         with self._turn:
             if not self._waiting:
-                return None  # closed meanwhile
+                return None  # closed, or taken back
             mailbox = next(iter(self._waiting))
             of_job = self._waiting.pop(mailbox)
             activity = of_job.popleft()

@@ -11,7 +11,7 @@ from typing import Final
 
 from milepost.infrastructure.running.call import Begun, Ended, How, Progressed
 from milepost.infrastructure.running.error_detail import error_detail
-from milepost.infrastructure.running.link import Activity
+from milepost.infrastructure.running.link import Activity, Mailbox
 from milepost.infrastructure.running.remote_link import Downward, Upward, serve
 
 REAP_SECONDS: Final = 5.0  # for a process whose pipe is closed to be gone
@@ -38,7 +38,11 @@ class ProcessExecutor:
         atexit.register(self.close)  # else the interpreter would wait for the processes, and they for us
 
     def submit(self, activity: Activity) -> None:
+        activity.begun = False  # a process takes its time to start, which is not the step's
         self._waiting.put(activity)
+
+    def take_back(self, mailbox: Mailbox) -> None:
+        """Nothing is handed over before a slot is free."""
 
     def kill(self, activity: Activity) -> None:
         for slot in self._slots:
@@ -113,7 +117,6 @@ class _Slot:
             self._activity = activity
             connection = self._connection
             assert connection is not None
-            activity.begun = False  # a process takes its time to start, which is not the step's
             connection.send(Downward(self._number, asked=activity.call))
         number = self._number
         activity.relay_to(lambda signal: self._tell(Downward(number, signal=signal)))

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection
@@ -88,6 +89,11 @@ class _Process:
         modules, url = self._arguments
         return Environment(JobTypes.load(modules), Database(url))
 
+    def prepare(self) -> None:
+        """What a call needs is imported before its time begins."""
+        with suppress(Exception):  # then the call fails with it, too, and says so
+            _ = self.environment
+
     def perform(self, call: Call, link: RemoteLink) -> Ended:
         try:
             return perform(call, link, self.environment)
@@ -110,6 +116,7 @@ def serve(connection: "Connection[Upward, Downward]", job_type_modules: tuple[st
         while True:
             told = connection.recv()
             if told.asked is not None:  # else it was meant for the call before
+                process.prepare()
                 connection.send((told.call, 0, Begun()))
                 timeout_seconds = told.asked.step.timeout_seconds if told.asked.step else None
                 ended = process.perform(told.asked, RemoteLink(connection, told.call, timeout_seconds))

@@ -1,5 +1,6 @@
 """A worker: claims jobs, coordinates them side by side, keeps its leases, and hands back what it cannot finish."""
 
+import json
 import logging
 import os
 import socket
@@ -11,25 +12,26 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+from milepost.domain.commands import ReleaseJob
 from milepost.domain.envelope import Origin
-from milepost.domain.errors import JobError
-from milepost.domain.events import Json
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, UnreadableEvent, WorkerRecord
-from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid, UnknownJobType
+from milepost.infrastructure.event_store.queries import JobQueries
+from milepost.infrastructure.event_store.store import Batch, JobStore, StreamMoved, WorkerRecord
+from milepost.infrastructure.job_types.registry import JobTypes, UnknownJobType
+from milepost.infrastructure.running.claims import Claims
 from milepost.infrastructure.running.coordinator import Coordinator
 from milepost.infrastructure.running.executors import StepExecutor
 from milepost.infrastructure.running.link import Activity
+from milepost.infrastructure.running.rooms import Patience, shares, taken
 
 log = logging.getLogger("milepost.worker")
 
 LISTEN_SECONDS: Final = 0.01  # how often a worker looks whether anybody has written
-FORGOTTEN_SECONDS: Final = 600.0  # after such a silence (a machine that slept) others may have forgotten it
+REGISTER_SECONDS: Final = 600.0  # how often it says anew that it is there, for others may have forgotten it
 BUSY_LOOK_SECONDS: Final = 5.0  # how often it looks while all its slots are taken
 LOOK_SECONDS: Final = 1.0  # how often it looks for work where nobody has: leases run out in silence
-REFUSALS_SECONDS: Final = 5.0  # how often it says which jobs it cannot take
 TROUBLE_SECONDS: Final = 0.2  # how long it waits when the database does not answer
 
 
@@ -65,27 +67,40 @@ class Worker:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}:{surroundings.new_id().hex[-6:]}"
         self._store = store
         self._job_types = job_types
+        self._queries = JobQueries(store.database)
         self._executor = executor
         self._surroundings = surroundings
         self._settings = settings or WorkerSettings()
         self._only = only
         self._origin = Origin(actor=self.name, source="worker")
+        self._claims = Claims(
+            store=store,
+            job_types=job_types,
+            origin=self._origin,
+            types=self._settings.types,
+            only=only,
+            lease_seconds=self._settings.lease_seconds,
+        )
+        self._patience = Patience()
         self._bell = threading.Event()
         self._coordinators: list[Coordinator] = []
         self._strays: list[Activity] = []  # calls of jobs that are over, still in their slots
-        self._given_up: set[UUID] = set()  # jobs that this worker cannot coordinate
         self._leaving = False
         self._leaving_since: float | None = None
         self._abandoning = False
         self._marker: int | None = None
         self._heard = True  # somebody has written, and no look for work has followed
-        self._beat_at = self._looked_at = self._refused_at = float("-inf")
-        self._registered = False
+        self._beat_at = self._beat_tick = self._looked_at = self._registered_at = float("-inf")
 
     @property
     def jobs(self) -> tuple[Job, ...]:
         """The jobs that it holds now."""
         return tuple(coordinator.job for coordinator in self._coordinators)
+
+    @property
+    def left_running(self) -> tuple[Activity, ...]:
+        """Calls of jobs that it does not hold any more, which have not come to rest."""
+        return tuple(activity for activity in self._strays if not activity.done)
 
     @property
     def gone(self) -> bool:
@@ -132,19 +147,19 @@ class Worker:
 
         Raises DatabaseUnavailable when the database cannot be written now; the next round goes on from there.
         """
-        now = self._surroundings.now().timestamp()
+        tick = self._surroundings.monotonic()
         if self._leaving:
-            self._leave(now)
-        self._beat(now)
+            self._leave(tick)
+        self._beat(tick)
         self._listen()
-        self._coordinate()
-        if not self._leaving and self._may_look(now):
-            self._look_for_work(now)
+        self._coordinate(tick)
+        if not self._leaving and self._may_look(tick):
+            self._look_for_work(tick)
 
-    def _leave(self, now: float) -> None:
+    def _leave(self, tick: float) -> None:
         grace = self._settings.grace_seconds
-        self._leaving_since = now if self._leaving_since is None else self._leaving_since
-        if self._abandoning or (grace is not None and now >= self._leaving_since + grace):
+        self._leaving_since = tick if self._leaving_since is None else self._leaving_since
+        if self._abandoning or (grace is not None and tick >= self._leaving_since + grace):
             self._abandon_all()
         for coordinator in self._coordinators:
             coordinator.hand_back()
@@ -160,38 +175,43 @@ class Worker:
 
     # -- leases
 
-    def _beat(self, now: float) -> None:
-        if not _due(self._beat_at, self._settings.heartbeat_seconds, now):
+    def _beat(self, tick: float) -> None:
+        """Due by either clock: time passes by the one, and leases run out by the other when it is set or has slept."""
+        every, now = self._settings.heartbeat_seconds, self._surroundings.now().timestamp()
+        if not (_due(self._beat_tick, every, tick) or _due(self._beat_at, every, now)):
             return
-        if not self._registered or now >= self._beat_at + FORGOTTEN_SECONDS:
+        if _due(self._registered_at, REGISTER_SECONDS, now):
             # One that is there for a single job is no help to others, and says so by taking no types.
-            types = self._types() if self._only is None else ()
+            types = self._claims.types() if self._only is None else ()
             record = WorkerRecord(self.name, types, self._executor.slots, self._surroundings.now())
             self._store.register_worker(record, self._settings.lease_seconds)
-            self._registered = True
+            self._registered_at = now
         held = self._store.renew(self.name, self._settings.lease_seconds)
         for coordinator in list(self._coordinators):
             if coordinator.job.id not in held:
                 self._guarded(coordinator, coordinator.hear)
-        self._beat_at = now
+        self._beat_at, self._beat_tick = now, tick
         for job_id in held - {coordinator.job.id for coordinator in self._coordinators}:
             self._adopt(job_id)
 
     def _adopt(self, job_id: UUID) -> None:
         """A claim whose answer was lost: it is ours all the same, and nobody else will take it."""
-        job = None if job_id in self._given_up or self._leaving else self._readable(job_id)
-        if job is not None and job.worker == self.name:
-            self._take(job)
-        else:
+        job = self._claims.readable(job_id)
+        if job is None or job.worker != self.name:
             self._store.drop_lease(self.name, job_id)
+        elif self._leaving:
+            self._release(job)
+        else:
+            self._take(job)
 
-    def _readable(self, job_id: UUID) -> Job | None:
+    def _release(self, job: Job) -> None:
+        """Give back a job that nobody coordinates. If others write just now, the next heartbeat tries it again."""
+        batch = Batch(job, self._origin, self._surroundings)
+        batch.do(ReleaseJob(job.claim))
         try:
-            return self._store.load(job_id)
-        except (UnreadableEvent, JobError) as error:
-            self._given_up.add(job_id)
-            self._store.note_refusal(job_id, self.name, str(error))
-            return None
+            self._store.append(batch)
+        except StreamMoved as error:
+            log.info("%s", error)
 
     def _deregister(self) -> None:
         try:
@@ -215,16 +235,42 @@ class Worker:
 
     # -- our jobs
 
-    def _coordinate(self) -> None:
-        allowances = self._allowances()
+    def _coordinate(self, tick: float) -> None:
+        allowances = shares(self._coordinators, self._executor.slots - len(self._strays))
         try:
             for coordinator, most in allowances.items():
                 free = self._free(allowances)
                 self._guarded(coordinator, partial(coordinator.turn, most, free))
+                self._mind_hunger(coordinator, tick)
         finally:
             self._dismiss_finished()
         if self._coordinators:  # the next round begins with another one
             self._coordinators.append(self._coordinators.pop(0))
+
+    def _free(self, allowances: dict[Coordinator, int]) -> int:
+        """Slots that nobody is in. Those of quick steps are as good as free for the others."""
+        busy = sum(taken((each,), most) for each, most in allowances.items())
+        return self._executor.slots - len(self._strays) - busy
+
+    def _mind_hunger(self, coordinator: Coordinator, tick: float) -> None:
+        """A job that gets no slot here for some time is given back, where another worker might have one."""
+        job = coordinator.job
+        if not self._patience.is_over(job.id, starves=coordinator.starves, tick=tick):
+            return
+        if self._only is None and self._others_might_take(job):
+            log.info("job %s: there is no slot for it here; another worker may have one", job.id)
+            self._patience.give_away(job.id, tick)
+            coordinator.hand_back()
+        else:
+            self._patience.begin_anew(job.id)
+
+    def _others_might_take(self, job: Job) -> bool:
+        return any(
+            worker["name"] != self.name
+            and worker["jobs"] < worker["slots"]
+            and job.facts.job_type in json.loads(worker["types"])
+            for worker in self._queries.live_workers(self._surroundings.now())
+        )
 
     def _guarded(self, coordinator: Coordinator, act: Callable[[], None]) -> None:
         """What goes wrong in one job, such as a history that cannot be read on, must not end the others."""
@@ -234,44 +280,34 @@ class Worker:
             raise
         except Exception as error:
             log.exception("job %s: this worker cannot go on with it", coordinator.job.id)
-            coordinator.let_go()
-            self._given_up.add(coordinator.job.id)
-            self._store.drop_lease(self.name, coordinator.job.id)
             why = f"worker {self.name} could not go on with it: {type(error).__name__}: {error}"
-            self._store.note_refusal(coordinator.job.id, self.name, why)
+            self._give_up(coordinator, why)
+
+    def _give_up(self, coordinator: Coordinator, why: str) -> None:
+        """Release the job, so that its steps are not taken for killed by it; without a word where even that fails."""
+        job_id = coordinator.job.id
+        try:
+            coordinator.abandon()
+        except DatabaseUnavailable:
+            log.warning("job %s waits until its lease has run out", job_id)
+        except Exception as error:  # noqa: BLE001 - what went wrong before may do so again
+            log.info("job %s could not be released: %s", job_id, error)
+        self._claims.give_up(job_id, why)
+        self._store.drop_lease(self.name, job_id)
 
     def _dismiss_finished(self) -> None:
         self._strays = [activity for activity in self._strays if not activity.done]
         for coordinator in [each for each in self._coordinators if each.over]:
             self._coordinators.remove(coordinator)
             self._strays += coordinator.left_running
+            self._patience.begin_anew(coordinator.job.id)
             self._heard = True  # there is room for another
             job = coordinator.job
             log.info("job %s %s: %s", job.id, job.facts.job_type, "lost" if coordinator.lost else job.status)
 
-    def _allowances(self) -> dict[Coordinator, int]:
-        """How many slots each job may take: no more than it can use, and as many as the others where all want more."""
-        wants: dict[Coordinator, int] = {each: each.busy + each.appetite() for each in self._coordinators}
-        allowances: dict[Coordinator, int] = dict.fromkeys(wants, 0)
-        left = self._executor.slots - len(self._strays)
-        hungry: list[Coordinator] = [each for each, want in wants.items() if want]
-        while hungry and left > 0:
-            share = max(1, left // len(hungry))
-            for each in hungry:
-                more = min(share, left, wants[each] - allowances[each])
-                allowances[each] += more
-                left -= more
-            hungry = [each for each in hungry if allowances[each] < wants[each]]
-        return allowances
-
-    def _free(self, allowances: dict[Coordinator, int]) -> int:
-        """Slots that nobody is in. Those of quick steps are as good as free for the others."""
-        taken = sum(min(each.busy, most) if each.quick else each.busy for each, most in allowances.items())
-        return self._executor.slots - len(self._strays) - taken
-
     # -- new jobs
 
-    def _may_look(self, now: float) -> bool:
+    def _may_look(self, tick: float) -> bool:
         """Whether to claim another job now.
 
         Each job that is held must get a slot in time, so there are never more jobs than slots that can be had. And
@@ -280,36 +316,34 @@ class Worker:
         stuck = len(self._strays) + sum(each.stuck for each in self._coordinators)
         if len(self._coordinators) >= min(self._settings.max_jobs, self._executor.slots - stuck):
             return False
-        busy = sum(min(each.busy, 1) if each.quick else each.busy for each in self._coordinators)
-        if busy + len(self._strays) >= self._executor.slots:
-            return _due(self._looked_at, BUSY_LOOK_SECONDS, now)
-        return self._heard or _due(self._looked_at, LOOK_SECONDS, now)
+        if self._full:
+            return _due(self._looked_at, BUSY_LOOK_SECONDS, tick)
+        return self._heard or _due(self._looked_at, LOOK_SECONDS, tick)
 
-    def _look_for_work(self, now: float) -> None:
+    @property
+    def _full(self) -> bool:
+        return taken(self._coordinators) + len(self._strays) >= self._executor.slots
+
+    def _look_for_work(self, tick: float) -> None:
         """Claims one job; the next turn goes on. A long history takes time to read, and there are leases to keep."""
-        self._looked_at = now
+        self._looked_at = tick
         self._heard = False
-        job = self._store.claim(
-            self.name,
-            {name: self._offer(name) for name in self._types()},
-            self._settings.lease_seconds,
-            self._origin,
-            only=self._only,
-            skip=self._given_up,
-            accepts=self._why_not,
-        )
+        job = self._claims.next(self._patience.given_away(tick) if self._full else (), tick)
         if job is not None:
             self._heard = True
             self._take(job)
-        if self._only is None and _due(self._refused_at, REFUSALS_SECONDS, now):
-            self._refused_at = now
-            self._store.note_refusals(self.name, self._job_types.names())
 
     def _take(self, job: Job) -> None:
         log.info("job %s %s: claimed (%s)", job.id, job.facts.job_type, job.status)
+        try:
+            job_type = self._job_types.named(job.facts.job_type)
+        except UnknownJobType as error:  # of a predecessor that had the same name
+            self._claims.give_up(job.id, str(error))
+            self._release(job)
+            return
         coordinator = Coordinator(
             job,
-            self._job_types.named(job.facts.job_type),
+            job_type,
             store=self._store,
             executor=self._executor,
             surroundings=self._surroundings,
@@ -319,24 +353,6 @@ class Worker:
         )
         self._coordinators.append(coordinator)
         self._bell.set()
-
-    def _types(self) -> tuple[str, ...]:
-        wanted = self._settings.types
-        return tuple(name for name in self._job_types.names() if wanted is None or name in wanted)
-
-    def _offer(self, name: str) -> ClaimOffer:
-        job_type = self._job_types.named(name)
-        return ClaimOffer(job_type.limits.running, job_type.limits.running_per_key, job_type.has("cancelled"))
-
-    def _why_not(self, job_type: str, request: dict[str, Json]) -> str | None:
-        """Why a job is left alone although its type is known here: its request does not fit the type any more."""
-        try:
-            self._job_types.parse(job_type, request)
-        except (RequestInvalid, UnknownJobType) as error:
-            return str(error)
-        except Exception as error:  # noqa: BLE001 - somebody else's validator must not end the worker
-            return f"its request cannot be read here: {type(error).__name__}: {error}"
-        return None
 
 
 def _due(last: float, every: float, now: float) -> bool:

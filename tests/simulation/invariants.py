@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from milepost.domain import events as e
 from milepost.domain.envelope import RecordedEvent
 from milepost.domain.job import Job, evolve
-from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus
+from milepost.domain.state_machine import AT_REST, StepStatus
 from milepost.infrastructure.event_store import schema
 from milepost.infrastructure.event_store.read_models import job_row, step_values
 from milepost.infrastructure.event_store.store import JobStore
@@ -29,6 +29,7 @@ def check_job(store: JobStore, job_id: UUID) -> Job:
 def _check_history(job_id: UUID, history: list[RecordedEvent]) -> Job:
     job, writer = Job(job_id), ""
     outcomes: Counter[tuple[int, int]] = Counter()
+    withdrawn: Counter[int] = Counter()
     for expected, recorded in enumerate(history, start=1):
         event = recorded.event
         assert recorded.version == expected, "the versions have a gap"
@@ -44,19 +45,42 @@ def _check_history(job_id: UUID, history: list[RecordedEvent]) -> Job:
             outcomes[event.step, event.attempt] += 1
         was = job
         job = evolve(job, recorded)
+        _check_that_losses_count(was, job, event)
+        if isinstance(event, e.StepInterrupted) and event.cause == "it had come to rest, and goes on":
+            withdrawn[event.step] += 1
         if job.status in AT_REST and was.status not in AT_REST:
             assert job.in_flight == 0, f"{job.status} while steps run"
         if was.status in AT_REST:
             assert isinstance(event, e.JobResumed | e.JobRemoved | e.JobCancelRequested), "it was at rest"
     assert not outcomes or max(outcomes.values()) == 1, "an attempt ended twice"
+    resumed = sum(isinstance(recorded.event, e.JobResumed) for recorded in history)
+    assert max(withdrawn.values(), default=0) <= resumed, "a step came to rest although no stop was withdrawn"
     return job
+
+
+def _check_that_losses_count(was: Job, job: Job, event: e.JobEvent) -> None:
+    """A step that fails or whose worker is lost again and again must come to an end."""
+    if isinstance(event, e.StepFailed):
+        assert job.steps[event.step].tries == was.steps[event.step].tries + 1, "a failure that used no try"
+    if isinstance(event, e.StepInterrupted) and event.lease_lost:
+        before, after = was.steps[event.step], job.steps[event.step]
+        further = before.is_passed_by(event.progress)
+        assert after.crashes == (0 if further else before.crashes + 1), "a lost worker that does not count"
+
+
+def check_keys(store: JobStore) -> None:
+    """Of the jobs that share a key, at most one is under way."""
+    with store.database.read() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT type, key, count(*) FROM milepost_jobs WHERE live AND status <> 'Pending' AND key IS NOT NULL"
+            " GROUP BY namespace, type, key HAVING count(*) > 1"
+        ).all()
+    assert not found, f"two jobs of one key are under way: {found}"
 
 
 def _before_a_claim(event: e.JobEvent) -> bool:
     """Whether it may be the successor's word on the steps that the dead worker left."""
-    return isinstance(event, e.StepInterrupted) or (
-        isinstance(event, e.StepFailed) and event.error.type == "WorkerDied"
-    )
+    return isinstance(event, e.StepInterrupted) or (isinstance(event, e.StepFailed) and event.error.type == "LeaseLost")
 
 
 def _check_counters(job: Job) -> None:
@@ -91,8 +115,3 @@ def _status_changes(job_id: UUID, history: list[RecordedEvent]) -> list[tuple[in
         if job.status is not was and job.status is not None:
             changes.append((recorded.version, job.status.value))
     return changes
-
-
-def live(job: Job) -> bool:
-    """Whether something still has to happen to it by itself."""
-    return job.status not in AT_REST and job.status is not JobStatus.REMOVED

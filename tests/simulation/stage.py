@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.clock import uuid7
 from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
-from milepost.infrastructure.running.call import Planned, Progressed, Report
-from milepost.infrastructure.running.link import Activity, Signal
+from milepost.infrastructure.running.call import Ended, How, Planned, Progressed, Report
+from milepost.infrastructure.running.link import Activity, Mailbox, Signal
 from milepost.infrastructure.running.perform import Environment, perform
 from milepost.infrastructure.running.step_context import StopRequested
 
@@ -139,6 +139,12 @@ class SimulatedExecutor:
 
     def submit(self, activity: Activity) -> None:
         self.calls.append((activity, greenlet.greenlet(lambda: self._run(activity))))
+
+    def take_back(self, mailbox: Mailbox) -> None:
+        waiting = [(activity, call) for activity, call in self.calls[self.slots :] if activity.mailbox is mailbox]
+        for activity, call in waiting:
+            self.calls.remove((activity, call))
+            activity.ended(Ended(How.NOT_BEGUN))
 
     def kill(self, activity: Activity) -> None:
         """As with threads: nothing ends it."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import JobType, Limits, Step, job_type
-from milepost.infrastructure.running.step_context import HookContext, StepContext
+from milepost.infrastructure.running.step_context import HookContext, StepContext, StopRequested
+from tests.simulation.stage import pause
 
 effects = sa.Table(
     "effects",
@@ -22,13 +23,39 @@ effects = sa.Table(
 )
 
 
+Manner = Literal["willing", "polite", "deaf"]
+
+
+class Disk:
+    """What a request may name: it may be missing for a while."""
+
+    missing: ClassVar[bool] = False
+
+
+DEAF_ROUNDS: Final = 60  # in peace, that is longer than its time and the grace
+
+
 class Work(BaseModel):
-    """What a simulated job has to do. `failures`: how many attempts of which step fail."""
+    """What a simulated job has to do. `failures`: how many attempts of which step fail.
+
+    `manner`: how a step that may take too long hears that it should end: where it reports; it looks, and raises
+    StopRequested itself; or not at all.
+    """
 
     steps: int = 3
     items: int = 3
     failures: dict[int, int] = {}
     hook_failures: dict[str, int] = {}
+    manner: Manner = "willing"
+    key: str | None = None
+    needs_disk: bool = False
+
+    @field_validator("needs_disk")
+    @classmethod
+    def looks(cls, needs_disk: bool) -> bool:
+        if needs_disk and Disk.missing:
+            raise FileNotFoundError("the disk that the request names is missing")
+        return needs_disk
 
 
 @dataclass
@@ -54,6 +81,9 @@ class Observed(JobType[Work]):
     def plan(self, request: Work) -> Iterable[Step]:
         for number in range(request.steps):
             yield Step(f"step-{number}")
+
+    def key(self, request: Work) -> str | None:
+        return request.key
 
     def begin(self, step: StepContext[Work]) -> None:
         self.ledger.started.append((step.job_id, step.index, step.attempt))
@@ -133,10 +163,30 @@ class Hooked(Observed):
         self.called(job, "cancelled")
 
 
+@job_type("slow")
+class Slow(Observed):
+    """Takes its time, and reports progress without a checkpoint, so that a step that is lost begins anew."""
+
+    policy = Policy(attempts=2, backoff_seconds=0.5, timeout_seconds=3.0)
+    supersedes = True
+
+    def perform(self, step: StepContext[Work]) -> None:
+        self.begin(step)
+        patience = DEAF_ROUNDS if step.request.manner == "deaf" and step.attempt == 1 else step.request.items
+        for item in range(patience):
+            if step.request.manner == "deaf":
+                pause()
+                continue
+            if step.request.manner == "polite" and step.stop_requested:
+                raise StopRequested
+            step.progress(done=item + 1, total=patience)
+        self.end(step)
+
+
 def types_for(ledger: Ledger) -> list[type[JobType[Any]]]:
     """The job types, their steps writing into this ledger."""
 
     def observed(declared: type[Observed]) -> type[JobType[Any]]:
         return type(declared.__name__, (declared,), {"ledger": ledger, "name": declared.name})
 
-    return [observed(Plain), observed(Exact), observed(Hooked)]
+    return [observed(Plain), observed(Exact), observed(Hooked), observed(Slow)]

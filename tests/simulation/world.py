@@ -11,19 +11,21 @@ from milepost.domain.commands import CancelJob, OperatorCommand, RemoveJob, Resu
 from milepost.domain.envelope import Origin
 from milepost.domain.errors import JobError
 from milepost.domain.job import Job
-from milepost.domain.state_machine import JobStatus
+from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
+from milepost.infrastructure.event_store.schema import refusals
 from milepost.infrastructure.event_store.store import JobStore, Situation, StreamMoved
-from milepost.infrastructure.job_types.registry import JobTypes
+from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid
 from milepost.infrastructure.running.perform import Environment
 from milepost.infrastructure.running.worker import Worker
-from tests.simulation.invariants import check_job, live
+from tests.simulation.invariants import check_job, check_keys
 from tests.simulation.stage import FaultyDatabase, SimulatedExecutor, SimulatedSurroundings
-from tests.simulation.work import Ledger, effects, types_for
+from tests.simulation.work import Disk, Ledger, effects, types_for
 
 OPERATOR = Origin(actor="operator", source="test")
-ROUNDS = 250
-ROUNDS_TO_REST = 1_000
+ROUNDS = 220
+ROUNDS_TO_REST = 2_000
+STARVED_ROUNDS = 600  # a minute
 
 
 class World:
@@ -43,11 +45,15 @@ class World:
         with self.database.write() as connection:
             effects.create(connection)
         self.turning: Worker | None = None
+        self.checked_at = -1
+        self.known: dict[UUID, Job] = {}
+        Disk.missing = False
         for _ in range(2):
             self.hire()
 
     def hire(self) -> None:
-        executor = SimulatedExecutor(2, Environment(self.job_types, self.database, timer=lambda: 0.01), self.random)
+        slots = self.random.choice([1, 1, 2, 2, 3])
+        executor = SimulatedExecutor(slots, Environment(self.job_types, self.database, timer=lambda: 0.01), self.random)
         worker = Worker(
             store=self.store,
             job_types=self.job_types,
@@ -71,12 +77,14 @@ class World:
             (self.a_worker_hands_back, 1),
             (self.a_lease_runs_out, 1),
             (self.somebody_sets_the_clock, 1),
+            (self.a_disk_comes_or_goes, 1),
             (self.the_database_falters, 3),
         ]
         names, weights = zip(*happenings, strict=True)
         self.database.others = self.somebody_gets_in_between
         for happen in self.random.choices(names, weights, k=ROUNDS):
             happen()
+            self.check_keys()
         self.peace()
         self.reckoning()
 
@@ -123,6 +131,9 @@ class World:
         self.surroundings.set_clock(self.random.choice([-3_600.0, -5.0, 5.0, 3_600.0]))
         self.seen["clock set"] += 1
 
+    def a_disk_comes_or_goes(self) -> None:
+        Disk.missing = not Disk.missing
+
     def the_database_falters(self) -> None:
         self.database.faults = self.random.choices(["before", "after", ""], k=self.random.randint(1, 3))
 
@@ -140,6 +151,7 @@ class World:
         self.seen["handed back"] += 1
 
     def dismiss(self, worker: Worker, executor: SimulatedExecutor) -> None:
+        """Its process ends; what it refused, its successor may take."""
         self.workers.remove((worker, executor))
         executor.close()
         self.hire()
@@ -155,14 +167,20 @@ class World:
             "hook_failures": {self.random.choice(["completed", "before_start", "before_resume", "cancelled"]): 1}
             if self.random.random() < 0.3
             else {},
+            "manner": self.random.choice(["willing", "polite", "deaf"]),
+            "key": self.random.choice([None, None, "one", "two"]),
+            "needs_disk": self.random.random() < 0.3,
         }
         name = self.random.choice(self.job_types.names())
         try:
-            job, _ = self.store.start(self.job_types.start_command(name, request, namespace="Default"), OPERATOR)
+            job, new = self.store.start(self.job_types.start_command(name, request, namespace="Default"), OPERATOR)
         except DatabaseUnavailable:
             self.seen["a start without a database"] += 1
-            return
-        self.jobs.append(job.id)
+        except RequestInvalid:
+            self.seen["a start without the disk"] += 1
+        else:
+            if new:
+                self.jobs.append(job.id)
 
     def the_operator_acts(self) -> None:
         if not self.jobs:
@@ -183,12 +201,21 @@ class World:
     # How it ends
 
     def peace(self) -> None:
-        """No more trouble: nothing may be stuck."""
+        """No more trouble: nothing may be stuck, and nobody may starve beside a free slot."""
         self.database.faults.clear()
         self.database.others = lambda: None
+        if Disk.missing:
+            Disk.missing = False
+            self.seen["disk missing"] += 1
+        for worker, executor in list(self.workers):  # they have refused jobs; the next ones will not
+            if self._has_refused(worker):
+                self.dismiss(worker, executor)
+        starved: Counter[UUID] = Counter()
         for _ in range(ROUNDS_TO_REST):
-            if not any(live(self.store.load(job_id)) for job_id in self.jobs):
+            going = self._live_jobs()
+            if not going:
                 return
+            starved = self._starved(going, starved)
             for worker, executor in list(self.workers):
                 worker.turn()
                 if worker.gone:
@@ -196,9 +223,51 @@ class World:
             for _, executor in self.workers:
                 if executor.calls:
                     executor.advance()
+            self.check_keys()
             self.surroundings.pass_time(0.1)
-        stuck = [self.store.load(job_id) for job_id in self.jobs]
-        raise AssertionError(f"stuck: {[(str(job.id), job.status, job.worker) for job in stuck if live(job)]}")
+        stuck = self._live_jobs()
+        raise AssertionError(f"stuck: {[(str(job.id), job.status, job.worker) for job in stuck]}")
+
+    def check_keys(self) -> None:
+        marker = self.database.change_marker()
+        if marker != self.checked_at:
+            self.checked_at = marker
+            check_keys(self.store)
+
+    def _live_jobs(self) -> list[Job]:
+        with self.database.read() as connection:
+            found = connection.exec_driver_sql("SELECT id FROM milepost_jobs WHERE live ORDER BY id").all()
+        return [self._loaded(UUID(job_id)) for (job_id,) in found]
+
+    def _loaded(self, job_id: UUID) -> Job:
+        known = self.known.get(job_id, Job(job_id))
+        job = self.known[job_id] = self.store.catch_up(known)
+        return job
+
+    def _has_refused(self, worker: Worker) -> bool:
+        with self.database.read() as connection:
+            found = sa.select(refusals.c.job_id).where(refusals.c.worker == worker.name)
+            return connection.execute(found).first() is not None
+
+    def _starved(self, going: list[Job], before: Counter[UUID]) -> Counter[UUID]:
+        """For how many rounds each job had nothing to do but to wait for a worker that had a free slot."""
+        if not any(len(executor.calls) < executor.slots for _, executor in self.workers):
+            return Counter()
+        called = {activity.call.job_id for _, executor in self.workers for activity, _ in executor.calls}
+        starved: Counter[UUID] = Counter()
+        for job in going:
+            if job.id not in called and not job.count(StepStatus.WAITING) and not self._must_wait(job, going):
+                starved[job.id] = before[job.id] + 1
+                assert starved[job.id] < STARVED_ROUNDS, f"job {job.id}, {job.status}, starves beside a free slot"
+        return starved
+
+    def _must_wait(self, job: Job, going: list[Job]) -> bool:
+        """For another job: of its key, or of a type with a limit."""
+        others = [other for other in going if other is not job and other.facts.job_type == job.facts.job_type]
+        limit = self.job_types.named(job.facts.job_type).limits.running
+        return (job.facts.key is not None and any(other.facts.key == job.facts.key for other in others)) or (
+            limit is not None and len(others) >= limit
+        )
 
     def reckoning(self) -> None:
         for job_id in self.jobs:

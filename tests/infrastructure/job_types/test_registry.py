@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import JobType, NoRequest, job_type
@@ -238,6 +238,26 @@ def test_a_job_type_may_not_have_a_name_of_its_own() -> None:
 
     with pytest.raises(TypeError, match=r"Named\.name is the job type's own"):
         job_type("x")(Named)
+
+
+@pytest.mark.parametrize("wrong", [{"limits": 3}, {"policy": {"attempts": 3}}])
+def test_limits_and_a_policy_that_are_none_are_refused_where_they_are_declared(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="`policy` takes a Policy, and `limits` takes Limits"):
+        job_type("wrong")(type("Wrong", (JobType,), wrong))
+
+
+def test_whatever_a_validator_raises_the_request_is_refused_with_it() -> None:
+    class Fragile(BaseModel):
+        @model_validator(mode="after")
+        def looks(self) -> Self:
+            raise FileNotFoundError("no such folder")
+
+    @job_type("fragile")
+    class Looks(JobType[Fragile]):
+        pass
+
+    with pytest.raises(RequestInvalid, match="FileNotFoundError: no such folder"):
+        JobTypes([Looks]).start_command("fragile", {}, namespace="Default")
 
 
 def test_a_request_that_is_no_model_is_refused_where_it_is_declared() -> None:

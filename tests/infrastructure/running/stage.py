@@ -131,7 +131,9 @@ class Stage:
     def process_worker(self, slots: int = 1) -> Worker:
         return self.worker_on(ProcessExecutor(slots, self.types.modules, self.url), None, 16)
 
-    def worker_on(self, executor: StepExecutor, only: UUID | None, max_jobs: int, **more: Any) -> Worker:
+    def worker_on(
+        self, executor: StepExecutor, only: UUID | None, max_jobs: int, name: str | None = None, **more: Any
+    ) -> Worker:
         self._executors.append(executor)
         return Worker(
             store=self.store,
@@ -140,6 +142,7 @@ class Stage:
             surroundings=self.clock,
             settings=WorkerSettings(max_jobs=max_jobs, **more),
             only=only,
+            name=name,
         )
 
     def close(self) -> None:

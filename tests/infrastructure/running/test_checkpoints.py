@@ -93,7 +93,20 @@ def test_a_checkpoint_is_what_it_was_when_it_was_handed_over(stage_of: StageOf) 
     assert progress.checkpoint == {"done": [1]}
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, float("nan"), {"a": float("inf")}, "\ud800", b"x", {(1, 2): 3}])
+NO_JSON = {
+    "an object": object(),
+    "a set": {1, 2},
+    "not a number": float("nan"),
+    "an infinite number": {"a": float("inf")},
+    "half a character": "\ud800",
+    "bytes": b"x",
+    "a key of two": {(1, 2): 3},
+    "a number too long to be read again": 10**5000,
+    "one inside": {"a": [10**5000]},
+}
+
+
+@pytest.mark.parametrize("value", NO_JSON.values(), ids=NO_JSON.keys())
 def test_a_checkpoint_that_is_no_json_fails_the_step_and_not_the_worker(stage_of: StageOf, value: Any) -> None:
     stage = stage_of(one(lambda step: step.progress(checkpoint=value)))
     job_id = stage.start("one")

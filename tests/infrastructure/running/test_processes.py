@@ -5,6 +5,8 @@ import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pytest
+
 from milepost.domain import events as e
 from milepost.domain.state_machine import AT_REST, JobStatus
 from milepost.infrastructure.job_types.job_type import JobType, NoRequest, Step, job_type
@@ -12,6 +14,7 @@ from milepost.infrastructure.job_types.registry import JobTypes
 from milepost.infrastructure.running.processes import ProcessExecutor
 from milepost.infrastructure.running.step_context import StepContext
 from tests.infrastructure.running.importable import Ordered
+from tests.infrastructure.running.slow_to_import import SlowToImport
 from tests.infrastructure.running.stage import Stage, turn_until
 
 StageOf = Callable[..., Stage]
@@ -162,4 +165,21 @@ def test_ctrl_c_and_sigterm_leave_the_steps_to_their_worker(stage_of: StageOf, t
     stage.stop(job_id)
 
     assert stage.finish(job_id, worker) is S.STOPPED
+    assert "StepFailed" not in stage.happened(job_id)
+
+
+def test_the_time_of_a_step_does_not_pass_while_its_process_starts_and_imports(
+    stage_of: StageOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = stage_of(SlowToImport)
+    monkeypatch.setenv("MILEPOST_TEST_SLOW_IMPORT", str(tmp_path))
+    worker = stage.process_worker(slots=2)
+    job_id = stage.start("slow-to-import", {"do": "count", "folder": str(tmp_path), "steps": 2})
+    turn_until(lambda: len(list(tmp_path.glob("importing-*"))) == 2, worker)
+    for _ in range(20):
+        stage.clock.pass_time(61)
+        worker.turn()
+    (tmp_path / "go").touch()
+
+    assert stage.finish(job_id, worker) is S.COMPLETED_SUCCESSFULLY
     assert "StepFailed" not in stage.happened(job_id)

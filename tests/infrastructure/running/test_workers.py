@@ -1,5 +1,8 @@
 """Several workers, several jobs, and a database that does not always answer."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,6 +22,7 @@ from milepost.infrastructure.running.executors import ThreadExecutor
 from milepost.infrastructure.running.link import Activity
 from milepost.infrastructure.running.perform import Environment, perform
 from milepost.infrastructure.running.step_context import HookContext, StepContext
+from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.stage import NAMESPACE, OPERATOR, Stage, holds, turn_until
 
 StageOf = Callable[..., Stage]
@@ -405,8 +409,38 @@ def test_a_job_that_comes_later_gets_its_share_of_the_slots(stage_of: StageOf) -
     for _ in range(12):  # the first job's steps end, one by one
         asked.release()
 
-    turn_until(lambda: len(here.running) == 2, worker)
-    turn_until(lambda: stage.job(endless).in_flight == 2, worker)
+    turn_until(lambda: passed(stage, 0.1) and len(here.running) == 2, worker)
+    turn_until(lambda: passed(stage, 0.1) and stage.job(endless).in_flight == 2, worker)
+
+
+def test_steps_that_wait_behind_quick_ones_go_back_when_these_turn_slow(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here)
+    go_on, performed = threading.Event(), Counter[str]()
+
+    @job_type("turns-slow")
+    class TurnsSlow(JobType[NoRequest]):
+        def plan(self, request: NoRequest) -> Iterable[Step]:
+            return [Step(f"{number}") for number in range(1_000)]
+
+        def perform(self, step: StepContext[NoRequest]) -> None:
+            performed[step.name] += 1
+            while int(step.name) >= 300 and not go_on.is_set():
+                step.sleep(0.02)
+
+    stage.know(here, TurnsSlow)
+    slow, worker = stage.start("turns-slow"), stage.worker(slots=2)
+    turn_until(lambda: stage.job(slow).in_flight > 2 and performed["301"] == 1, worker)
+
+    turn_until(lambda: passed(stage, 0.1) and stage.job(slow).in_flight == 2, worker)
+    quickly = stage.start("gated")
+    here.gate.set()
+    stage.clock.pass_time(5)
+    turn_until(lambda: holds(worker, quickly), worker)
+    go_on.set()
+    assert stage.finish(quickly, worker) is S.COMPLETED_SUCCESSFULLY
+    assert stage.finish(slow, worker) is S.COMPLETED_SUCCESSFULLY
+    assert set(performed.values()) == {1}, "what was taken back had not begun"
 
 
 def test_a_worker_holds_no_more_jobs_than_it_has_slots(stage_of: StageOf) -> None:
@@ -488,6 +522,15 @@ def test_a_signal_handler_may_ask_a_worker_to_leave_whatever_its_thread_was_doin
 
     worker.run()
     assert worker.gone
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers that send signals")
+def test_signal_after_signal_leaves_no_worker_waiting_for_itself() -> None:
+    program = subprocess.run(
+        [sys.executable, "-m", "tests.infrastructure.running.signalled"], capture_output=True, text=True, timeout=120
+    )
+
+    assert (program.stdout, program.returncode) == ("all have left\n", 0), program.stderr
 
 
 def test_slots_that_one_job_may_not_use_are_used_by_another(stage_of: StageOf) -> None:
@@ -745,13 +788,15 @@ def test_a_claim_whose_answer_was_lost_is_given_up_by_a_worker_that_leaves(stage
     turn_until(lambda: stage.job(busy).in_flight == 2, worker)
     job_id = stage.start("deaf")
     stage.clock.pass_time(5)
-    stage.database.faults = ["after", ""]  # of the claim; the heartbeat before it is well
+    stage.database.faults = ["", "", "after"]  # of the claim; the heartbeat and a report before it are well
     with pytest.raises(DatabaseUnavailable):
         turn_until(lambda: False, worker)
+    assert stage.job(job_id).worker == worker.name
     worker.hand_back()
     stage.clock.pass_time(3)
     worker.run()
 
+    assert stage.happened(job_id)[-1] == "JobReleased"
     assert stage.finish(job_id, stage.worker()) is S.COMPLETED_SUCCESSFULLY
     assert running.is_set()
 
@@ -792,3 +837,168 @@ def test_a_worker_that_is_woken_looks_at_once(stage_of: StageOf) -> None:
     worker.run(lambda: next(looks))
 
     assert list(looks) == []
+
+
+def test_a_job_that_gets_no_slot_is_given_to_a_worker_that_has_one(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here)
+    busy, worker = stage.start("gated"), stage.worker(slots=2)
+    turn_until(lambda: stage.job(busy).in_flight == 2, worker)
+    starves = stage.start("gated")
+    stage.clock.pass_time(5)
+    turn_until(lambda: holds(worker, starves), worker)
+    idle = stage.worker(slots=2)
+    turn_until(lambda: passed(stage, 0.1) and stage.job(starves).in_flight == 2, worker, idle)
+
+    assert holds(idle, starves)
+    assert "StepInterrupted" not in stage.happened(starves), "it is no death, and costs nothing"
+
+
+def test_a_job_that_gets_no_slot_stays_where_nobody_else_could_take_it(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here, gated("other"))
+    busy, worker, other = stage.start("gated"), stage.worker(slots=2), stage.worker(types=frozenset({"other"}))
+    turn_until(lambda: stage.job(busy).in_flight == 2, worker)
+    starves = stage.start("gated")
+    for _ in range(200):
+        stage.clock.pass_time(1)
+        worker.turn()
+        other.turn()
+
+    assert holds(worker, starves)
+    assert stage.happened(starves).count("JobClaimed") == 1
+    here.gate.set()
+    assert stage.finish(starves, worker) is S.COMPLETED_SUCCESSFULLY
+
+
+def passed(stage: Stage, seconds: float) -> bool:
+    """True, and time has passed with each look."""
+    stage.clock.pass_time(seconds)
+    return True
+
+
+def occupy(stage: Stage, worker: Worker) -> None:
+    """Give a worker a job that takes both of its slots."""
+    job_id = stage.start("gated")
+    turn_until(lambda: stage.job(job_id).in_flight == 2, worker)
+
+
+def test_two_workers_without_a_slot_do_not_pass_a_job_to_and_fro(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here)
+    one, two = stage.worker(slots=2), stage.worker(slots=2)
+    for worker in (one, two):
+        occupy(stage, worker)
+    starves = stage.start("gated")
+    for _ in range(1_000):
+        stage.clock.pass_time(1)
+        one.turn()
+        two.turn()
+
+    assert 1 <= stage.happened(starves).count("JobReleased") < 20
+    here.gate.set()
+    assert stage.finish(starves, one, two) is S.COMPLETED_SUCCESSFULLY
+
+
+def test_a_job_whose_only_slot_does_not_come_back_goes_on_elsewhere(stage_of: StageOf) -> None:
+    running, gate = threading.Event(), threading.Event()
+
+    @job_type("stuck")
+    class Stuck(JobType[NoRequest]):
+        policy = Policy(timeout_seconds=30, attempts=2, backoff_seconds=0)
+
+        def plan(self, request: NoRequest) -> Iterable[Step]:
+            return [Step("a")]
+
+        def perform(self, step: StepContext[NoRequest]) -> None:
+            if step.attempt == 1:
+                running.set()
+                gate.wait(30)
+
+        def completed(self, job: HookContext[NoRequest]) -> None:
+            pass
+
+    stage = stage_of(Stuck)
+    job_id, worker = stage.start("stuck"), stage.worker(slots=1)
+    turn_until(running.is_set, worker)
+    stage.clock.pass_time(32)
+    turn_until(lambda: "StepFailed" in stage.happened(job_id), worker)
+    idle = stage.worker(slots=1)
+    turn_until(lambda: passed(stage, 0.1) and stage.at_rest(job_id), worker, idle)
+    gate.set()
+
+    assert stage.status(job_id) is S.COMPLETED_SUCCESSFULLY
+
+
+def test_a_job_that_a_worker_cannot_go_on_with_is_released_and_its_steps_not_taken_for_killed_by_it(
+    stage_of: StageOf,
+) -> None:
+    here = gated()
+    stage = stage_of(here)
+    job_id, worker = stage.start("gated"), stage.worker()
+    turn_until(lambda: stage.job(job_id).in_flight == 2, worker)
+
+    def breaks() -> None:
+        raise RuntimeError("a defect")
+
+    stage.store.meanwhile = breaks
+    stage.clock.pass_time(1.5)  # there is progress to record
+    turn_until(lambda: not worker.jobs, worker)
+
+    assert stage.happened(job_id)[-1] == "JobReleased"
+    assert {step.crashes for step in stage.job(job_id).steps.values()} == {0}
+    here.gate.set()
+    assert stage.finish(job_id, stage.worker()) is S.COMPLETED_SUCCESSFULLY
+
+
+def test_a_type_whose_limits_are_none_is_not_offered_and_takes_no_other_with_it(stage_of: StageOf) -> None:
+    here, broken = gated(), gated("broken")
+    here.gate.set()
+    stage = stage_of(here, broken)
+    setattr(broken, "limits", None)  # noqa: B010 - what no type checker would let pass
+    waits, goes = stage.start("broken"), stage.start("gated")
+
+    assert stage.finish(goes, stage.worker()) is S.COMPLETED_SUCCESSFULLY
+    assert stage.status(waits) is S.PENDING
+
+
+def test_a_predecessor_of_the_same_name_leaves_its_claims_and_its_steps_run_anew(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here)
+    job_id, first = stage.start("gated"), stage.worker(slots=4)
+    turn_until(lambda: stage.job(job_id).in_flight == 4, first)
+    successor = stage.worker(name=first.name)
+    turn_until(lambda: holds(successor, job_id), successor)
+    here.gate.set()
+
+    assert stage.finish(job_id, successor) is S.COMPLETED_SUCCESSFULLY
+
+
+def test_leases_are_prolonged_at_once_when_the_clock_was_set(stage_of: StageOf) -> None:
+    here = gated()
+    stage = stage_of(here)
+    job_id, worker, other = stage.start("gated"), stage.worker(), stage.worker()
+    turn_until(lambda: stage.job(job_id).in_flight == 2, worker)
+    stage.clock.set_clock(3_600)
+    worker.turn()
+    other.turn()
+
+    assert holds(worker, job_id)
+    assert not holds(other, job_id)
+
+
+def test_the_grace_of_a_worker_that_leaves_is_not_cut_by_a_clock_that_is_set(stage_of: StageOf) -> None:
+    here, running, gate = deaf()
+    stage = stage_of(here)
+    worker = stage.worker(grace_seconds=30)
+    job_id = stage.start("deaf")
+    turn_until(running.is_set, worker)
+    worker.hand_back()
+    worker.turn()
+    stage.clock.set_clock(3_600)
+    worker.turn()
+    assert not worker.gone
+    gate.set()
+    turn_until(lambda: worker.gone, worker)
+
+    assert stage.happened(job_id)[-2:] == ["StepSucceeded", "JobReleased"]

@@ -1,0 +1,99 @@
+"""Which jobs a worker takes: those of types that it knows, whose requests it can read, and that it has not given up."""
+
+import logging
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+from milepost.domain.envelope import Origin
+from milepost.domain.errors import JobError
+from milepost.domain.events import Json
+from milepost.domain.job import Job
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, UnreadableEvent
+from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid, UnknownJobType
+
+log = logging.getLogger("milepost.worker")
+
+REFUSALS_SECONDS: Final = 5.0  # how often a worker says which jobs it cannot take
+
+
+class Claims:
+    """One worker's way to new jobs. `types`: only of these (None: of all that it knows); `only`: this one."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        job_types: JobTypes,
+        origin: Origin,
+        types: frozenset[str] | None,
+        only: UUID | None,
+        lease_seconds: float,
+    ) -> None:
+        self._store = store
+        self._job_types = job_types
+        self._origin = origin
+        self._worker = origin.actor
+        self._wanted = types
+        self._only = only
+        self._lease_seconds = lease_seconds
+        self._given_up: set[UUID] = set()  # jobs that this worker cannot coordinate
+        self._broken: set[str] = set()  # types whose own declarations cannot be read; told once
+        self._told_at = float("-inf")
+
+    def types(self) -> tuple[str, ...]:
+        """The types of jobs that it takes."""
+        return tuple(name for name in self._job_types.names() if self._wanted is None or name in self._wanted)
+
+    def next(self, skip: Collection[UUID], tick: float) -> Job | None:
+        """The oldest job that waits and can be had, claimed."""
+        job = self._store.claim(
+            self._worker,
+            self._offers(),
+            self._lease_seconds,
+            self._origin,
+            only=self._only,
+            skip={*self._given_up, *skip},
+            accepts=self._why_not,
+        )
+        if self._only is None and tick >= self._told_at + REFUSALS_SECONDS:
+            self._told_at = tick
+            self._store.note_refusals(self._worker, self._job_types.names())
+        return job
+
+    def readable(self, job_id: UUID) -> Job | None:
+        """A job that this worker was found to hold; None if it cannot go on with it."""
+        if job_id in self._given_up:
+            return None
+        try:
+            return self._store.load(job_id)
+        except (UnreadableEvent, JobError) as error:
+            self.give_up(job_id, str(error))
+            return None
+
+    def give_up(self, job_id: UUID, why: str) -> None:
+        """Leave it to others from now on."""
+        self._given_up.add(job_id)
+        self._store.note_refusal(job_id, self._worker, why)
+
+    def _offers(self) -> dict[str, ClaimOffer]:
+        offers = {name: self._offer(name) for name in self.types()}
+        return {name: offer for name, offer in offers.items() if offer is not None}
+
+    def _offer(self, name: str) -> ClaimOffer | None:
+        try:
+            job_type = self._job_types.named(name)
+            return ClaimOffer(job_type.limits.running, job_type.limits.running_per_key, job_type.has("cancelled"))
+        except Exception as error:  # noqa: BLE001 - somebody else's class must not end the worker
+            if name not in self._broken:
+                log.error("job type %r is not offered: %s: %s", name, type(error).__name__, error)
+            self._broken.add(name)
+            return None
+
+    def _why_not(self, job_type: str, request: dict[str, Json]) -> str | None:
+        """Why a job is left alone although its type is known here: its request does not fit the type any more."""
+        try:
+            self._job_types.parse(job_type, request)
+        except (RequestInvalid, UnknownJobType) as error:
+            return str(error)
+        return None
