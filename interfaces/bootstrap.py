@@ -5,12 +5,18 @@ import getpass
 import os
 import socket
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
-from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, file_of
+from milepost.infrastructure.event_store.database import (
+    CannotOpenDatabase,
+    Database,
+    DatabaseUnavailable,
+    file_of,
+)
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import prepare
 from milepost.infrastructure.settings import Settings
@@ -25,12 +31,14 @@ if TYPE_CHECKING:
 __all__ = [
     "BUSY",
     "Application",
+    "DatabaseUnavailable",
     "ExecutorKind",
     "JobFilter",
     "JobPage",
     "Outcome",
     "Row",
     "Situation",
+    "event_store_exists",
     "id_prefix",
     "now",
     "origin",
@@ -42,11 +50,15 @@ GARBAGE_THRESHOLD: Final = 50_000  # new objects between two looks of the garbag
 
 
 class Application:
-    """One event store, opened. What a command does not use is not even imported."""
+    """One event store, opened. What a command does not use is not even imported.
 
-    def __init__(self, settings: Settings) -> None:
+    `note` is told what people should know and no program needs.
+    """
+
+    def __init__(self, settings: Settings, note: Callable[[str], None] = lambda _: None) -> None:
         self.settings = settings
         self.namespace = settings.namespace.value
+        self._note = note
 
     @cached_property
     def database(self) -> Database:
@@ -58,18 +70,35 @@ class Application:
         prepare(database)
         return database
 
-    @cached_property
-    def queries(self) -> JobQueries:
-        """Raises CannotOpenDatabase: reading makes no event store where a path may be mistyped."""
-        if "database" not in self.__dict__ and not self._may_be_new():
-            cause = "there is none yet. 'milepost jobs start', 'jobs run' or 'worker' makes it; or correct the path"
-            raise CannotOpenDatabase(self.settings.url.value, cause)
-        return JobQueries(self.database)
+    @property
+    def reading(self) -> Database:
+        """The database for whoever only reads, which makes no event store: its path may be mistyped.
 
-    def _may_be_new(self) -> bool:
-        """Whether it exists, or is the one in the user's data folder, which nobody has named."""
-        path = file_of(self.settings.url.value)
-        return path is None or path.exists() or self.settings.url.source == "default"
+        The one in the user's data folder is nobody's to mistype: where it is not there yet, it is empty. Raises
+        CannotOpenDatabase.
+        """
+        if "database" in self.__dict__ or event_store_exists(self.settings.url.value) is not False:
+            return self.database
+        if self.settings.url.source == "default":
+            return self._empty
+        cause = "there is none yet. 'milepost jobs start', 'jobs run' or 'worker' makes it; or correct the path"
+        raise CannotOpenDatabase(self.settings.url.value, cause)
+
+    @cached_property
+    def _empty(self) -> Database:
+        self._note(f"Nothing was started yet: there is no {file_of(self.settings.url.value)}")
+        database = Database("sqlite://")
+        prepare(database)
+        return database
+
+    @property
+    def queries(self) -> JobQueries:
+        """Raises CannotOpenDatabase."""
+        return JobQueries(self.reading)
+
+    def change_marker(self) -> int:
+        """A number that differs when anybody has written since. Raises CannotOpenDatabase, DatabaseUnavailable."""
+        return self.reading.change_marker()
 
     @cached_property
     def store(self) -> "JobStore":
@@ -96,6 +125,7 @@ class Application:
         only: UUID | None = None,
         types: frozenset[str] | None = None,
         lease_seconds: float = 10.0,
+        grace_seconds: float = 30.0,
     ) -> "tuple[Worker, StepExecutor]":
         """A worker on this event store, for one job or for all, and the executor that is to be closed after it."""
         from milepost.infrastructure.running.executors import ProcessExecutor, thread_executor
@@ -114,6 +144,7 @@ class Application:
         settings = WorkerSettings(
             lease_seconds=lease_seconds,
             heartbeat_seconds=min(3.0, lease_seconds / 3),
+            grace_seconds=grace_seconds,
             types=types,
         )
         worker = Worker(
@@ -127,8 +158,18 @@ class Application:
         return worker, executor
 
     def close(self) -> None:
-        if "database" in self.__dict__:
-            self.database.close()
+        for name in ("database", "_empty"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+
+
+def event_store_exists(url: str) -> bool | None:
+    """Whether its file is there; None where it is no file, or nobody lets us look."""
+    try:
+        path = file_of(url)
+        return None if path is None else path.exists()
+    except (CannotOpenDatabase, OSError):
+        return None
 
 
 def origin(reason: str = "") -> "Origin":

@@ -91,6 +91,8 @@ class EventStoreDocument(Document):
     source: str
     """Where it was named: the environment, a context, a file."""
     in_use: bool
+    exists: bool | None
+    """Whether its file is there; null where it is no file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.session import Globals, Session
+from milepost.interfaces.cli.text import clean
 from milepost.interfaces.error_mapping import INTERRUPTED, OK, SERVER_ERROR, Problem, problem_of
 
 P = ParamSpec("P")
@@ -180,7 +181,8 @@ def _guarded(session: Session, act: Callable[[], None]) -> int:
 
 def _defect(error: Exception) -> Problem:
     """An error that nobody foresaw is told whole, and is no "not found", which Python's own exit code would say."""
-    traceback.print_exception(error)
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        print(clean(line), file=sys.stderr)  # noqa: T201
     return Problem(SERVER_ERROR, f"{type(error).__name__}: {error}", "This is a defect of Milepost: please report it")
 
 

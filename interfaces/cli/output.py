@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from milepost.interfaces.cli.formats import Format
-from milepost.interfaces.cli.text import clean, fitted
+from milepost.interfaces.cli.text import clean, escaped, fitted
 from milepost.interfaces.documents import Document, Failure, to_json
 from milepost.interfaces.error_mapping import Problem
 
@@ -79,15 +79,12 @@ class Output:
         """What was done: a sentence for people, a record for programs."""
         if self.format is Format.TABLE and not self.quiet:
             for document in documents:
-                self.line(fitted(say(document), sys.stdout))
+                self.line(fitted(clean(say(document)), sys.stdout))
         else:
             self.many(documents, columns, name)
 
     def json(self, value: Any) -> None:
-        if self.format is Format.JSON:
-            self.line(_json_text(value, indent=2))
-        else:
-            self.line(_json_text(value, separators=(",", ":")))
+        self.line(json_text(value, indent=2) if self.format is Format.JSON else json_text(value))
 
     def line(self, text: str) -> None:
         sys.stdout.write(text + "\n")
@@ -97,10 +94,10 @@ class Output:
 
     def _names(self, names: Sequence[str]) -> None:
         if self.format.is_json:
-            self.line(json.dumps(names, separators=(",", ":"), ensure_ascii=False))
+            self.line(json_text(list(names)))
             return
         for name in names:
-            self.line(name)
+            self.line(clean(name))
 
     def _data(self, documents: Iterable[D], columns: Sequence[Column[D]]) -> None:
         if self.format is Format.JSONL:
@@ -111,7 +108,8 @@ class Output:
         elif self.format is Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(column.title for column in columns)
-            writer.writerows([column.value(document) for column in columns] for document in documents)
+            shown = _seen if sys.stdout.isatty() else _as_it_is
+            writer.writerows([shown(column.value(document)) for column in columns] for document in documents)
         else:
             self.line("\t".join(column.title for column in columns))
             for document in documents:
@@ -165,16 +163,25 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if terminal else 200)
 
 
-def _json_text(value: Any, **layout: Any) -> str:
-    """JSON leaves the upper control characters as they are, and a terminal would obey them."""
-    text = json.dumps(value, ensure_ascii=False, **layout)
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _seen(value: Any) -> Any:
+    """Of a cell, what a terminal may get."""
+    return escaped(value) if isinstance(value, str) else value
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """On one line unless indented. JSON leaves the upper control characters as they are: a terminal would obey them."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
     return _UPPER_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def tell_problem(problem: Problem, format: Format) -> None:  # noqa: A002
     """On standard error: as JSON where the output is JSON, else a line, and another with what to do."""
     if format.is_json:
-        told = json.dumps(to_json(Failure(problem.word, problem.message, problem.suggestion)), ensure_ascii=False)
+        told = json_text(to_json(Failure(problem.word, problem.message, problem.suggestion)))
     else:
         suggestion = f"\n→ {clean(problem.suggestion)}" if problem.suggestion else ""
         told = fitted(f"Error: {clean(problem.message)}{suggestion}", sys.stderr)

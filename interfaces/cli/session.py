@@ -69,7 +69,7 @@ class Session:
     def app(self) -> "Application":
         from milepost.interfaces.bootstrap import Application
 
-        return Application(self.settings)
+        return Application(self.settings, self.note)
 
     @property
     def namespace(self) -> str:
@@ -137,4 +137,4 @@ class Session:
             self._debug(f"exit code {self.code} after {1000 * (time.monotonic() - self._began):.0f} ms")
 
     def _debug(self, line: str) -> None:
-        print(f"debug: {line}", file=sys.stderr)  # noqa: T201
+        print(f"debug: {clean(line)}", file=sys.stderr)  # noqa: T201

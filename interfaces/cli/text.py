@@ -34,6 +34,11 @@ def clean(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
+def escaped(text: str) -> str:
+    """The same with each control character to be seen, where its place matters."""
+    return _CONTROL.sub(lambda found: "".join(f"\\x{ord(each):02x}" for each in found[0]), text)
+
+
 def fitted(text: str, stream: TextIO) -> str:
     """On a terminal, broken between words; a pipe gets its line whole."""
     if not stream.isatty():
@@ -83,7 +88,7 @@ ITEMS: Final = "items"  # what steps count where they do not say what
 def of_total(done: float, total: float | None, unit: str) -> str:
     """4/10 items, or 4 items where nobody knows of how many."""
     amount = number(done) if total is None else f"{number(done)}/{number(total)}"
-    return f"{amount} {unit}".rstrip()
+    return f"{amount} {clean(unit)}".rstrip()
 
 
 def moment(text: str, now: datetime) -> datetime:

@@ -2,25 +2,33 @@
 
 import logging
 import os
+import re
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from milepost.interfaces.bootstrap import Application, DatabaseUnavailable
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.jobs.list import is_narrow
 from milepost.interfaces.cli.session import Session
+from milepost.interfaces.cli.text import clean
 from milepost.interfaces.cli.worker_options import Executor, Slots, slots_or_default
 from milepost.interfaces.error_mapping import INVALID, OK, Told
 
 if TYPE_CHECKING:
+    from milepost.infrastructure.running.call import Call
     from milepost.infrastructure.running.worker import Worker
 
 app = new_app()
 
 # A terminal that closes ends its programs by SIGHUP, where there is such a signal.
+A_DAY: Final = 86_400.0
+_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 END_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -39,17 +47,30 @@ def work(
         ),
     ] = None,
     lease_seconds: Annotated[
-        float, typer.Option("--lease-seconds", min=0.5, help="After so long without a sign another worker takes over.")
+        float,
+        typer.Option(
+            "--lease-seconds", min=0.5, max=A_DAY, help="After so long without a sign another worker takes over."
+        ),
     ] = 10.0,
+    grace_seconds: Annotated[
+        float,
+        typer.Option(
+            "--grace-seconds", min=0, max=A_DAY, help="When told to end, how long to wait for steps to come to rest."
+        ),
+    ] = 30.0,
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End when no job is left that this worker can do.")
     ] = False,
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
     wanted = _known(session, types)
-    _log_lines()
+    _log_lines(session)
     worker, pool = session.app.worker(
-        slots=slots_or_default(slots), kind=executor.kind, types=wanted, lease_seconds=lease_seconds
+        slots=slots_or_default(slots),
+        kind=executor.kind,
+        types=wanted,
+        lease_seconds=lease_seconds,
+        grace_seconds=grace_seconds,
     )
     leaving = Leaving(worker)
     for number in END_SIGNALS:
@@ -60,8 +81,11 @@ def work(
     takes = ", ".join(sorted(wanted or session.app.job_types.names()))
     where = f"event store {session.settings.event_store.value}, all namespaces"
     session.note(f"Worker {worker.name} takes {takes} ({where})")
-    worker.run((lambda: _idle(session, worker, wanted)) if exit_when_idle else (lambda: False))
-    if leaving.at_once:  # another worker may have the jobs already: what still runs here must not run beside it
+    idle = Idle(session.app, worker, wanted or frozenset(session.app.job_types.names())) if exit_when_idle else None
+    worker.run(idle or (lambda: False))
+    for activity in worker.left_running:
+        session.note(f"Ended without having come to rest: {_of(activity.call)}")
+    if leaving.at_once or worker.left_running:  # another worker may have the jobs already: nothing may run beside it
         leave_now()
     pool.close()
     session.note(f"Worker {worker.name} ended")
@@ -112,15 +136,62 @@ def leave_now() -> NoReturn:
     os._exit(OK)
 
 
-def _idle(session: Session, worker: "Worker", types: frozenset[str] | None) -> bool:
-    names = types or frozenset(session.app.job_types.names())
-    return not worker.jobs and not session.app.queries.work_left(names, worker.name)
+def _of(call: "Call") -> str:
+    what = f"step {call.step.name}" if call.step else str(call.kind)
+    return f"{what} of job {call.job_id}"
 
 
-def _log_lines() -> None:
-    """What the worker says of its work, as lines on standard error."""
+class Idle:
+    """Whether a worker has nothing to do, nor will have: asked anew only when somebody has written."""
+
+    def __init__(self, app: Application, worker: "Worker", types: frozenset[str]) -> None:
+        self._app, self._worker, self._types = app, worker, types
+        self._marker: int | None = None
+
+    def __call__(self) -> bool:
+        if self._worker.jobs:
+            return False
+        try:
+            marker = self._app.change_marker()
+            if marker == self._marker:
+                return False
+            idle = not self._app.queries.work_left(self._types, self._worker.name)
+        except DatabaseUnavailable:
+            return False
+        self._marker = marker  # of before the question: what was written meanwhile is asked for again
+        return idle
+
+
+class WorkerLines(logging.Formatter):
+    """What a worker says of its work: a line an event, by the local clock, with ids as `shown` writes them."""
+
+    def __init__(self, shown: Callable[[str], str]) -> None:
+        super().__init__("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+        self._shown = shown
+
+    def format(self, record: logging.LogRecord) -> str:
+        at, told = self.formatTime(record, self.datefmt), clean(record.getMessage())
+        line = f"{at} {_ID.sub(lambda found: self._shown(found[0]), told)}"
+        if not record.exc_info:
+            return line
+        # A defect, which is told whole.
+        return "\n".join([line, *map(clean, self.formatException(record.exc_info).splitlines())])
+
+
+def _log_lines(session: Session) -> None:
+    """On standard error; on a narrow terminal with ids as short as in the lists."""
+    known: dict[str, str] = {}
+
+    def shown(job_id: str) -> str:
+        if job_id not in known:
+            try:
+                known.update(session.app.queries.shortened([job_id]))
+            except DatabaseUnavailable:
+                return job_id
+        return known.get(job_id, job_id)
+
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(WorkerLines(shown if sys.stderr.isatty() and is_narrow() else str))
     logger = logging.getLogger("milepost")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

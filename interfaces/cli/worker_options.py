@@ -2,11 +2,13 @@
 
 import os
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from milepost.interfaces.bootstrap import ExecutorKind
+
+MOST_SLOTS: Final = 1000  # each is a thread or a process
 
 
 class Executor(StrEnum):
@@ -20,7 +22,9 @@ class Executor(StrEnum):
 
 Slots = Annotated[
     int | None,
-    typer.Option("--slots", min=1, help="How many steps run at once; else one more than processors.", metavar="N"),
+    typer.Option(
+        "--slots", min=1, max=MOST_SLOTS, help="How many steps run at once; else one more than processors.", metavar="N"
+    ),
 ]
 
 

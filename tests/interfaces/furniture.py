@@ -67,8 +67,11 @@ class Furniture:
 
     def claimed(self, *, tags: tuple[str, ...] = (), lease_seconds: float = 3600.0, has_cleanup: bool = False) -> Job:
         job = self.start("self-test", tags=tags)
+        return self.claim(job.id, lease_seconds=lease_seconds, has_cleanup=has_cleanup)
+
+    def claim(self, job_id: UUID, *, lease_seconds: float = 3600.0, has_cleanup: bool = False) -> Job:
         offers = {"self-test": ClaimOffer(has_cleanup=has_cleanup)}
-        claimed = self.store.claim(WORKER, offers, lease_seconds, Origin(WORKER, "worker"), only=job.id)
+        claimed = self.store.claim(WORKER, offers, lease_seconds, Origin(WORKER, "worker"), only=job_id)
         assert claimed is not None
         return claimed
 

@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 
 from milepost.domain import commands as c
+from milepost.domain.events import PlannedStep
+from milepost.domain.job import Job
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
 
@@ -85,13 +87,71 @@ def test_a_stop_that_takes_too_long_says_which_step_is_holding_it(jobs: Furnitur
     assert status(call, str(job.id)) == "Stopping"
 
 
-def test_a_stop_that_waits_for_a_worker_to_answer_says_so(jobs: Furniture, call: Milepost) -> None:
-    job = jobs.claimed()
-
-    done = call("jobs", "stop", str(job.id), "--timeout", "0")
+def held_in(call: Milepost, job: Job, command: str = "stop") -> str:
+    """What holds the job up, as the command says that waited for it in vain."""
+    done = call("jobs", command, str(job.id), "--timeout", "0", "--yes", "-o", "json")
 
     assert done.code == 7
-    assert "its worker has not answered yet" in done.error["message"]
+    return done.error["message"]
+
+
+def test_a_stop_that_is_held_up_says_in_which_phase_the_job_is(jobs: Furniture, call: Milepost) -> None:
+    planning = jobs.claimed()
+    going_on = jobs.claimed()
+    jobs.work(going_on, c.PlanSteps(1, 0, (PlannedStep(name="one"),)), c.PrepareJob(1), c.ReleaseJob(1))
+    going_on = jobs.claim(going_on.id)
+    completing = jobs.running()
+    jobs.work(
+        completing,
+        c.StartStep(1, 2),
+        c.ReportSuccess(1, 1, 1, 1.0),
+        c.ReportSuccess(1, 2, 1, 1.0),
+    )
+    between = jobs.running()
+    jobs.work(between, c.ReportSuccess(1, 1, 1, 1.0))
+
+    assert "no step runs: its worker is in plan() or before_start()" in held_in(call, planning)
+    assert "no step runs: its worker is in before_resume()" in held_in(call, going_on)
+    assert "no step runs: its worker is in completed()" in held_in(call, completing)
+    assert "its worker has not answered yet" in held_in(call, between)
+
+
+def test_a_cancel_that_is_held_up_says_that_the_cleanup_runs(jobs: Furniture, call: Milepost) -> None:
+    job = jobs.running(has_cleanup=True)
+    jobs.work(job, c.ReportSuccess(1, 1, 1, 1.0))
+
+    assert "no step runs: its worker is in cancelled()" in held_in(call, job, "cancel")
+
+
+def test_a_stop_without_an_answer_of_the_worker_says_what_may_still_go_on(
+    jobs: Furniture, ids: Ids, call: Milepost
+) -> None:
+    silent = call("jobs", "stop", str(jobs.running(lease_seconds=0).id)).json[0]
+    dying = call("jobs", "stop", str(jobs.running(lease_seconds=0.3).id)).json[0]
+    cancelled = call("jobs", "cancel", str(jobs.running(lease_seconds=0).id), "--yes").json[0]
+    pending = call("jobs", "stop", ids["pending"]).json[0]
+
+    warning = "Its worker did not answer: what its steps do outside of transactions may still go on"
+    assert [warning in each["message"] for each in (silent, dying, cancelled, pending)] == [True, True, True, False]
+
+
+def test_a_cancelled_job_that_no_worker_takes_says_how_to_end_it(jobs: Furniture, call: Milepost) -> None:
+    job_id = str(jobs.running(lease_seconds=0, has_cleanup=True).id)
+    call("jobs", "cancel", job_id, "--yes", "--no-wait")
+
+    waiting = call("jobs", "get", job_id).json["waiting"]
+    assert f"'milepost jobs cancel {job_id} --skip-cleanup' ends it without its cleanup" in waiting
+    ended = call("jobs", "cancel", job_id, "--skip-cleanup", "--yes")
+    assert (ended.code, ended.json[0]["status"]) == (0, "Cancelled")
+
+
+def test_a_command_id_makes_a_repeated_change_change_nothing(jobs: Furniture, ids: Ids, call: Milepost) -> None:
+    first = call("jobs", "stop", ids["pending"], "--command-id", "c-9").json[0]
+    call("jobs", "resume", ids["pending"])
+    again = call("jobs", "stop", ids["pending"], "--command-id", "c-9", "--no-wait").json[0]
+
+    assert (first["changed"], again["changed"], again["status"]) == (True, False, "Pending")
+    assert call("jobs", "stop", ids["pending"], ids["stopped"], "--command-id", "c-10").code == 5
 
 
 def test_a_cancel_whose_cleanup_needs_a_worker_says_that_there_is_none(jobs: Furniture, call: Milepost) -> None:

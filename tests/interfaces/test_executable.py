@@ -351,7 +351,9 @@ class Careless(JobType[NoRequest]):
 
 @job_type("reckless")
 class Reckless(JobType[NoRequest]):
-    policy = "whatever"
+    pass
+
+Reckless.policy = "whatever"
 """
 
 
@@ -392,6 +394,10 @@ def test_the_actor_is_the_account_and_not_what_the_environment_says(milepost: Mi
         ("jobs", "start", "self-test", "--request", "[" * 100_000),
         ("jobs", "start", "self-test", "--set", "steps=" + "[" * 100_000),
         ("jobs", "start", "self-test", "--set", "seconds=1e999"),
+        ("jobs", "start", "self-test", "--set", "a." * 5_000 + "x=1"),
+        ("worker", "--slots", "99999999999999999999"),
+        ("worker", "--lease-seconds", "1e999"),
+        ("worker", "--grace-seconds", "1e999"),
     ],
 )
 def test_what_is_too_large_or_too_deep_is_invalid_input_and_no_defect(
@@ -409,13 +415,95 @@ def test_what_a_job_says_of_itself_does_not_steer_the_terminal(call: Milepost) -
     assert not set(done.err) & {"\x1b", "\x07"}
 
 
-def test_a_run_whose_request_is_not_carried_out_says_so(call: Milepost) -> None:
-    job_id = call("jobs", "start", "self-test", "--command-id", "c-1", "-q").out.strip()
+KEYED: Final = """
+from pydantic import BaseModel
+from milepost import JobType, Step, job_type
 
-    done = call("jobs", "run", "self-test", "--command-id", "c-1")
+class What(BaseModel):
+    what: str = ""
+
+@job_type("keyed")
+class Keyed(JobType[What]):
+    def key(self, request):
+        return "one"
+
+    def plan(self, request):
+        return [Step("step")]
+
+    def perform(self, step):
+        pass
+"""
+
+
+@pytest.fixture
+def keyed() -> None:
+    """A job type of which only one job may live."""
+    Path("milepost.toml").write_text('job_types = ["keyed_for_test"]')
+    Path("keyed_for_test.py").write_text(KEYED)
+
+
+@pytest.mark.usefixtures("environment", "keyed")
+def test_a_run_beside_a_live_job_of_its_key_with_another_request_is_refused(call: Milepost) -> None:
+    job_id = call("jobs", "start", "keyed", "--set", "what=first", "-q").out.strip()
+
+    done = call("jobs", "run", "keyed", "--set", "what=second", "-o", "json")
+
+    assert (done.code, done.out, done.error["error"]) == (6, "", "refused")
+    assert f"{job_id} was started before, with another request" in done.error["message"]
+    assert f"milepost jobs stop {job_id}" in done.error["suggestion"]
+    assert call("jobs", "get", job_id).json["status"] == "Pending"
+
+
+@pytest.mark.usefixtures("environment", "keyed")
+def test_a_start_beside_a_live_job_of_its_key_says_so_and_warns_where_the_request_differs(call: Milepost) -> None:
+    job_id = call("jobs", "start", "keyed", "--set", "what=first", "-q").out.strip()
+    same = call("jobs", "start", "keyed", "--set", "what=first")
+    other = call("jobs", "start", "keyed", "--set", "what=second")
+
+    assert [done.json[0]["id"] for done in (same, other)] == [job_id, job_id]
+    assert "was started before: it is Pending" in same.json[0]["message"]
+    assert "Warning" not in same.err
+    assert "was started before, with another request: it is Pending" in other.json[0]["message"]
+    assert "Warning: this request is not carried out" in other.err
+
+
+def test_a_run_of_what_was_started_before_does_that_and_says_so(call: Milepost) -> None:
+    first = ("self-test", "--set", "steps=1", "--command-id", "c-1")
+    job_id = call("jobs", "start", *first, "-q").out.strip()
+
+    done = call("jobs", "run", *first, "-o", "json")
+    again = call("jobs", "run", *first, "-o", "json")
+
+    assert (done.code, done.json["id"], done.json["status"]) == (0, job_id, "CompletedSuccessfully")
+    assert (again.code, again.json["id"]) == (0, job_id)
+    assert f"{job_id} was started before" in done.err
+
+
+def test_a_command_id_that_was_used_for_another_request_is_refused_and_says_what_to_do(call: Milepost) -> None:
+    call("jobs", "start", "self-test", "--command-id", "c-1")
+
+    done = call("jobs", "run", "self-test", "--set", "steps=1", "--command-id", "c-1", "-o", "json")
 
     assert (done.code, done.error["error"]) == (6, "refused")
-    assert job_id in done.error["message"]
+    assert "--command-id" in done.error["suggestion"]
+
+
+def test_ctrl_c_leaves_a_job_alone_that_was_started_before(worker: "Running", call: Milepost) -> None:
+    again = (*LONG[2:-1], "--command-id", "c-1")
+    job_id = call("jobs", "start", *again, "-q").out.strip()
+    worker.says("claimed")
+    process = subprocess.Popen(
+        [EXECUTABLE, "jobs", "run", *again], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    while "Running" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=TIME_OUT)
+
+    assert process.returncode == 130
+    assert f"Job {job_id} is Running: it goes on without this process" in err
+    assert "Stopping" not in [change["status"] for change in call("jobs", "get", job_id).json["statusChanges"]]
 
 
 STUBBORN: Final = """
@@ -449,6 +537,24 @@ def test_a_second_ctrl_c_does_not_wait_for_a_step_that_does_not_react(
 
     assert process.returncode == 12
     assert call("jobs", "list").json[0]["status"] == "Stopped"
+
+
+def test_a_worker_that_is_told_to_end_waits_no_longer_than_its_grace_and_says_for_what(
+    environment: Mapping[str, str], call: Milepost
+) -> None:
+    Path("milepost.toml").write_text('job_types = ["stubborn_for_test"]')
+    Path("stubborn_for_test.py").write_text(STUBBORN)
+    job_id = call("jobs", "start", "stubborn", "-q").out.strip()
+    running = Running("--grace-seconds", "0.2")
+    while call("jobs", "get", job_id).json["progress"]["runningSteps"] == 0:
+        assert running.process.poll() is None
+
+    running.process.send_signal(signal.SIGTERM)
+
+    assert job_id in running.says("step deaf of job")
+    assert running.process.wait(TIME_OUT) == 0
+    running.lines.close()
+    assert call("jobs", "get", job_id).json["status"] == "Pending"
 
 
 def test_watching_everything_ends_by_ctrl_c(jobs: Furniture, ids: Mapping[str, str]) -> None:

@@ -9,6 +9,8 @@ from typing import Final
 import jsonschema
 import pytest
 
+from milepost.domain import commands as c
+from milepost.domain.events import PlannedStep, Progress
 from milepost.interfaces.schemas import DOCUMENTS, schema_of
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
@@ -197,3 +199,38 @@ def test_what_a_job_says_of_itself_cannot_break_a_line_or_steer_a_terminal(
         done = call("jobs", "get", ids["failed"], "-o", format_name)
         assert "\x1b" not in done.out
         assert "aircraft" in done.out
+
+
+STEERING: Final = "s\x1b[2J\x07\x9b31m"
+
+
+@pytest.fixture
+def steering(jobs: Furniture) -> str:
+    """A job whose step has control characters in its name, its unit and its message."""
+    job = jobs.claimed(tags=(STEERING,), lease_seconds=0)
+    jobs.work(
+        job,
+        c.PlanSteps(1, 0, (PlannedStep(name=STEERING),)),
+        c.PrepareJob(1),
+        c.StartStep(1, 0),
+        c.ReportProgress(1, 0, 1, Progress(done=4, total=9, unit=STEERING, message=STEERING)),
+    )
+    return str(job.id)
+
+
+@pytest.mark.parametrize("format_name", ["table", "plain", "json", "json-compact", "jsonl"])
+def test_nothing_that_a_job_says_steers_a_terminal(format_name: str, steering: str, call: Milepost) -> None:
+    for command in (("get", steering), ("history", steering), ("stop", steering), ("watch", steering), ("list",)):
+        done = call("jobs", *command, "-o", format_name)
+
+        assert done.code == 0, done.err
+        assert not set(done.out + done.err) & set("\x1b\x07\x9b")
+
+
+def test_an_error_does_not_steer_a_terminal_in_json_either(jobs: Furniture, call: Milepost) -> None:
+    for words in (("jobs", "get", STEERING), ("jobs", "start", STEERING), ("-e", STEERING, "jobs", "list")):
+        done = call(*words, "-o", "json")
+
+        assert done.code != 0
+        assert not set(done.err) & set("\x1b\x07\x9b")
+        assert done.error["message"]

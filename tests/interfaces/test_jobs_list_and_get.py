@@ -8,7 +8,8 @@ from typing import Final
 import pytest
 
 from milepost.domain.state_machine import JobStatus
-from milepost.infrastructure.event_store.queries import JobFilter, JobQueries, NoSuchJob
+from milepost.infrastructure.event_store.job_not_found import JobNotFound
+from milepost.infrastructure.event_store.queries import JobFilter, JobQueries
 from milepost.infrastructure.event_store.store import WorkerRecord
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import WORKER, Furniture
@@ -126,6 +127,15 @@ def test_an_ambiguous_beginning_lists_what_it_could_mean(jobs: Furniture, ids: I
     assert done.code == 5
     assert all(each in done.error["message"] for each in (ids["stopped"], ids["pending"]))
     assert ids["removed"] not in done.error["message"]
+
+
+def test_removed_jobs_do_not_hide_the_one_that_an_id_means(call: Milepost, environment: Mapping[str, str]) -> None:
+    furniture = Furniture(environment["MILEPOST_URL"])
+    meant = str(furniture.start("self-test").id)
+    for _ in range(11):  # more than are ever listed as ambiguous, and newer
+        furniture.removed()
+
+    assert call("jobs", "get", meant[:2]).json["id"] == meant
 
 
 @pytest.mark.parametrize(
@@ -297,7 +307,7 @@ def test_queries_count_jobs_by_status_and_know_a_job_only_in_its_namespace(jobs:
 
     assert queries.counts("Default")["Pending"] == 2
     assert queries.counts("Default", JobFilter(types=("unknown-type",))) == {"Pending": 1}
-    with pytest.raises(NoSuchJob):
+    with pytest.raises(JobNotFound):
         queries.job("Other", ids["pending"])
 
 

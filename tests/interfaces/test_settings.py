@@ -1,5 +1,6 @@
 """Where a setting comes from when several places name it, and what is said when one cannot be followed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -165,12 +166,31 @@ def test_reading_makes_no_event_store_where_a_path_may_be_mistyped(call: Milepos
     assert not (tmp_path / "jobs.sqlite").exists()
 
 
-def test_before_anything_was_started_the_users_own_event_store_is_empty(
-    call: Milepost, monkeypatch: pytest.MonkeyPatch
+def test_before_anything_was_started_the_users_own_event_store_is_empty_and_is_not_made(
+    call: Milepost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MILEPOST_URL")
 
-    assert call("jobs", "list", "-o", "json").json == []
+    done = call("jobs", "list", "-o", "json")
+
+    assert (done.code, done.json) == (0, [])
+    assert "Nothing was started yet" in done.err
+    assert str(tmp_path / "data" / "default.sqlite") in done.err
+    assert call("namespaces", "list").json == []
+    assert call("jobs", "get", "01a2").code == 1
+    assert not (tmp_path / "data").exists()
+    assert call("jobs", "start", "self-test", "-q").code == 0
+    assert call("jobs", "list").err == ""
+
+
+def test_event_stores_are_listed_with_whether_they_exist(here: Path, call: Milepost) -> None:
+    (here.parent / "milepost.toml").write_text(
+        '[event_stores]\nfar = "postgresql://host/db"\nmade = "sqlite:///made.sqlite"\n'
+    )
+    call("jobs", "start", "self-test", "-e", "made")
+
+    stores = {store["name"]: store["exists"] for store in call("event-stores", "list").json}
+    assert stores == {"default": False, "far": None, "made": True}
 
 
 def test_a_database_in_memory_is_refused_for_it_ends_with_the_command(
@@ -185,10 +205,32 @@ def test_a_database_in_memory_is_refused_for_it_ends_with_the_command(
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:sec/ret@h/db", "postgresql://u:se@cret@h/db", "postgresql://u@h/db?password=secret"]
+    "url",
+    [
+        "postgresql://u:sec/ret@h/db",
+        "postgresql://u:sec@ret@h/db",
+        "postgresql://u/x:secret@h/db",
+        "postgresql://:secret@h/db",
+        "postgresql:u:secret@h",
+        "u:secret@h",
+        "u:sec@ret@h",
+        "postgresql://u@h/db?password=secret",
+        "postgresql://u@h/db?a=1&sslpassword=se@cret",
+        "sqlite:///jobs.sqlite?token=secret",
+    ],
 )
-def test_a_password_is_never_shown(url: str) -> None:
-    assert "ret" not in masked(url)
+def test_a_password_is_never_shown(url: str, call: Milepost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_URL", url)
+
+    for command in (("jobs", "list"), ("event-stores", "list"), ("--debug", "jobs", "list")):
+        done = call(*command)
+        assert not {"sec", "ret", "cret"} & set(re.findall("[a-z]+", done.out + done.err))
+        assert "secret" not in done.out + done.err
+
+
+@pytest.mark.parametrize("url", ["sqlite:////home/a:b@c/jobs.sqlite", "sqlite:///jobs.sqlite", "postgresql://u@h/db"])
+def test_what_holds_no_password_is_shown_as_it_is(url: str) -> None:
+    assert masked(url) == url
 
 
 def test_debug_says_what_was_chosen_and_why(here: Path, call: Milepost) -> None:

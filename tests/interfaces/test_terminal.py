@@ -143,3 +143,27 @@ def test_watching_everything_draws_a_table(jobs: Furniture, terminal: Terminal) 
     child.sendintr()
 
     assert finished(child)[0] == 130
+
+
+def test_csv_escapes_control_characters_on_a_terminal_and_not_in_a_file(
+    jobs: Furniture, terminal: Terminal, call: Milepost
+) -> None:
+    job = jobs.start("self-test", tags=("t\x1b[2J\x9b1m",))
+
+    _, out = finished(terminal("jobs", "get", str(job.id), "-o", "csv"))
+
+    assert "t\\x1b[2J\\x9b1m" in out
+    assert not set(out) & {"\x1b", "\x9b"}
+    assert "t\x1b[2J\x9b1m" in call("jobs", "get", str(job.id), "-o", "csv").out
+
+
+def test_a_worker_on_a_narrow_terminal_shows_ids_as_the_lists_do(terminal: Terminal, call: Milepost) -> None:
+    job_id = call("jobs", "start", "self-test", "--set", "steps=1", "-q").out.strip()
+
+    code, out = finished(terminal("worker", "--exit-when-idle"))
+
+    shown = re.search(r"job (\S+) self-test: claimed", out)
+    assert code == 0
+    assert shown is not None
+    assert len(shown[1]) < len(job_id)
+    assert call("jobs", "get", shown[1], "-q").out.strip() == job_id

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
@@ -9,8 +10,8 @@ from uuid import UUID
 
 from milepost.domain.commands import CancelJob, OperatorCommand, RemoveJob, ResumeJob, StopJob
 from milepost.interfaces import bootstrap
-from milepost.interfaces.bootstrap import JobFilter
-from milepost.interfaces.cli.jobs.results import UNDER_WAY, held_up, result_of, would_be
+from milepost.interfaces.bootstrap import DatabaseUnavailable, JobFilter
+from milepost.interfaces.cli.jobs.results import UNDER_WAY, held_up, result_of, unanswered, would_be
 from milepost.interfaces.cli.jobs.selection import Selection, select, show
 from milepost.interfaces.cli.jobs.waiting import LOOK_SECONDS, rows_of
 from milepost.interfaces.cli.result_columns import RESULT_COLUMNS
@@ -71,19 +72,20 @@ def execute(session: Session, change: Change, job_id: str) -> "Outcome":
     )
 
 
-def wait_until_done(session: Session, change: Change, job_id: str, deadline: float) -> "Row":
-    """The job once it is no longer under way to where it was sent. Raises Told when time is up.
+def wait_until_done(session: Session, change: Change, job_id: str, deadline: float) -> "tuple[Row, bool]":
+    """The job once it is no longer under way to where it was sent, and whether it got there without its worker.
 
     A worker that died while we wait will never say that the job came to rest: then the command is given
-    once more, and takes effect at once.
+    once more, and takes effect at once. Raises Told when time is up.
     """
-    asked_again = time.monotonic()
-    for row in rows_of(session.app, job_id, max(0.0, deadline - time.monotonic())):
+    asked_again, alone = time.monotonic(), False
+    for row in rows_of(session, job_id, max(0.0, deadline - time.monotonic())):
         if row["status"] != UNDER_WAY[change.command]:
-            return row
-        if time.monotonic() > asked_again + LOOK_SECONDS and session.app.queries.waiting([row], bootstrap.now()):
-            execute(session, replace(change, if_version=None, command_id=None), job_id)
-            asked_again = time.monotonic()
+            return row, alone
+        with suppress(DatabaseUnavailable):  # then again with the next look
+            if time.monotonic() > asked_again + LOOK_SECONDS and session.app.queries.waiting([row], bootstrap.now()):
+                outcome = execute(session, replace(change, if_version=None, command_id=None), job_id)
+                asked_again, alone = time.monotonic(), unanswered(outcome)
     raise held_up(session, job_id, change.command, change.wait_seconds or 0)
 
 
@@ -91,11 +93,12 @@ def _finish(session: Session, change: Change, outcome: "Outcome", began: float) 
     job_id = str(outcome.job.id)
     if change.dry_run:
         return would_be(change.command, outcome)
+    alone = unanswered(outcome)
     if change.wait_seconds is not None and outcome.job.status == UNDER_WAY.get(change.command):
-        row = wait_until_done(session, change, job_id, began + change.wait_seconds)
+        row, alone = wait_until_done(session, change, job_id, began + change.wait_seconds)
     else:
         row = session.app.queries.job(session.namespace, job_id)
-    return result_of(session, change.command, outcome, row, seconds=time.monotonic() - began)
+    return result_of(session, change.command, outcome, row, seconds=time.monotonic() - began, alone=alone)
 
 
 def _ask(session: Session, change: Change, chosen: Selection) -> None:

@@ -78,8 +78,13 @@ def job_documents(session: Session, page: JobPage) -> list[JobDocument]:
     ]
 
 
+def is_narrow() -> bool:
+    """Whether whole ids would leave too little room for the rest."""
+    return shutil.get_terminal_size().columns < WIDE
+
+
 def short_ids(session: Session, jobs: Sequence[JobDocument]) -> dict[str, str]:
     """Ids as short as they may be given, for a terminal too narrow for whole ones."""
-    if session.format is not Format.TABLE or shutil.get_terminal_size().columns >= WIDE:
+    if session.format is not Format.TABLE or not is_narrow():
         return {}
-    return session.app.queries.shortened(session.namespace, [job.id for job in jobs])
+    return session.app.queries.shortened([job.id for job in jobs])

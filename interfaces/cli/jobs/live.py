@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from milepost.interfaces import bootstrap
@@ -79,7 +79,8 @@ def _drawn(session: Session, *, stderr: bool) -> "Generator[Show]":
         def show(row: "Row") -> None:
             nonlocal seen
             if row["status"] != seen[0] or time.monotonic() > seen[1] + REDRAW_SECONDS:
-                live.update(_picture(session, row), refresh=True)
+                with suppress(bootstrap.DatabaseUnavailable):  # then the last picture stays
+                    live.update(_picture(session, row), refresh=True)
                 seen = (row["status"], time.monotonic())
 
         yield show

@@ -2,6 +2,7 @@
 
 import json
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.session import Session
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
 
 UNDER_WAY: Final = {"stop": "Stopping", "cancel": "Cancelling"}
 REACHED: Final = {"stop": "Stopped", "cancel": "Cancelled", "remove": "Removed"}
+STILL_GOING: Final = ". Its worker did not answer: what its steps do outside of transactions may still go on"
 STEPS_TOLD: Final = 20
 STEPS_SAID: Final = 3
 
 
-def result_of(session: Session, command: str, outcome: "Outcome", row: "Row", *, seconds: float) -> CommandResult:
-    """The result once the job has this row. Raises Told when somebody else took the command back meanwhile."""
+def result_of(
+    session: Session, command: str, outcome: "Outcome", row: "Row", *, seconds: float, alone: bool
+) -> CommandResult:
+    """The result once the job has this row; `alone`: its worker had no part in it.
+
+    Raises Told when somebody else took the command back meanwhile.
+    """
     status = row["status"]
     places: list[StepPlace] = []
     if command == "stop":
@@ -33,12 +40,17 @@ def result_of(session: Session, command: str, outcome: "Outcome", row: "Row", *,
         status_before=str(outcome.before.status),
         status=status,
         version=row["version"],
-        message=_message(session, command, outcome.changed, row, places, seconds),
+        message=_message(session, command, outcome.changed, row, places, seconds) + (STILL_GOING if alone else ""),
         seconds=round(seconds, 3),
         successful_steps=row["succeeded"],
         total_steps=row["total"],
         steps=places,
     )
+
+
+def unanswered(outcome: "Outcome") -> bool:
+    """Whether the command brought the job to rest without its worker, whose lease had run out."""
+    return outcome.changed and outcome.before.worker is not None and outcome.job.worker is None
 
 
 def would_be(command: str, outcome: "Outcome") -> CommandResult:
@@ -71,9 +83,24 @@ def held_up(session: Session, job_id: str, command: str, seconds: float) -> Told
     elif running:
         why = "held by " + ", ".join(_place(step) for step in running)
     else:
-        why = "its worker has not answered yet"
+        why = _phase(session, row)
     message = f"Job {job_id} is still {row['status']} after {duration(seconds)}: {why}"
     return Told(TIMED_OUT, message, f"It goes on {UNDER_WAY[command].lower()}: 'milepost jobs wait {job_id}' waits on")
+
+
+def _phase(session: Session, row: "Row") -> str:
+    """Where the worker of a job is that is asked to come to rest and runs no step: in code that cannot be stopped."""
+    changes = session.app.queries.status_changes([row["id"]])[row["id"]]
+    before = next((each["status"] for each in reversed(changes) if each["status"] not in UNDER_WAY.values()), "")
+    if before == "Preparing":
+        method = "before_resume()" if row["planned"] else "plan() or before_start()"
+    elif row["status"] == UNDER_WAY["cancel"] and session.app.store.load(UUID(row["id"])).has_cleanup:
+        method = "cancelled()"
+    elif row["status"] == UNDER_WAY["stop"] and row["total"] and row["succeeded"] + row["failed"] == row["total"]:
+        method = "completed()"
+    else:
+        return "its worker has not answered yet"
+    return f"no step runs: its worker is in {method}"
 
 
 def why_waiting(session: Session, row: "Row") -> str | None:

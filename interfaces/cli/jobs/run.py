@@ -10,12 +10,13 @@ from uuid import UUID
 import typer
 
 from milepost.domain.errors import JobError
+from milepost.interfaces.bootstrap import DatabaseUnavailable
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.job_columns import JOB_FACTS
 from milepost.interfaces.cli.jobs.changes import Change, execute
 from milepost.interfaces.cli.jobs.get import STEPS_GIVEN, read_job
 from milepost.interfaces.cli.jobs.live import Show, progress_shown
-from milepost.interfaces.cli.jobs.start import CommandId, Reason, Request, Set, Tag, TypeName, start
+from milepost.interfaces.cli.jobs.start import BEFORE, CommandId, Reason, Request, Set, Tag, TypeName, start
 from milepost.interfaces.cli.jobs.view import outcome_view
 from milepost.interfaces.cli.jobs.waiting import at_rest, rows_of
 from milepost.interfaces.cli.session import Session
@@ -45,20 +46,27 @@ def run_job(
     executor: Executor = Executor.THREADS,
 ) -> None:
     """Start a job and run it here. Ctrl-C stops it; a second one leaves it to the next worker."""
-    job, new = start(session, type, request, set, tag, command_id, reason)
-    if not new:
-        message = f"Job {job.id} was started before with the same key or command id: it is {job.status}"
-        raise Told(REFUSED, message, f"See it with 'milepost jobs watch {job.id}'; this request was not carried out")
-    with (
-        Signals() as signals,
-        WorkerThread(session.app, executor.kind, slots, only=job.id) as worker,
-        progress_shown(session, stderr=True) as show,
-    ):
-        rows = _followed(session, job.id, worker, signals, show)
-        row = next(row for row in rows if at_rest(row) or not worker.alive)
+    begun = start(session, type, request, set, tag, command_id, reason)
+    job = begun.job
+    if begun.differs:
+        message = f"Job {job.id} {BEFORE}, with another request, and has the same key: it is {job.status}"
+        raise Told(REFUSED, message, f"Wait for it, or end it: 'milepost jobs stop {job.id}'")
+    with Signals() as signals:
+        if not begun.new:
+            session.note(f"Job {job.id} {BEFORE}: it is {job.status}. Ctrl-C does not stop it")
+        follow = _followed if begun.new else _followed_only
+        with (
+            WorkerThread(session.app, executor.kind, slots, only=job.id) as worker,
+            progress_shown(session, stderr=True) as show,
+        ):
+            rows = follow(session, job.id, worker, signals, show)
+            row = next(row for row in rows if at_rest(row) or not worker.alive)
     if not at_rest(row):
-        message = f"Job {job.id} is {row['status']}: it is left to the next worker"
-        raise Told(INTERRUPTED, message, "Start one with 'milepost worker'")
+        if row["status"] in ("Pending", "Cancelling"):
+            message, advice = "it is left to the next worker", "Start one with 'milepost worker'"
+        else:
+            message, advice = "it goes on without this process", f"See it with 'milepost jobs watch {job.id}'"
+        raise Told(INTERRUPTED, f"Job {job.id} is {row['status']}: {message}", advice)
     document = read_job(session, str(job.id), limit=STEPS_GIVEN)
     session.out.one(document, JOB_FACTS, lambda each: each.id, lambda: outcome_view(document))
     raise typer.Exit(OUTCOMES[document.status])
@@ -88,8 +96,8 @@ class Signals:
 
 def _followed(session: Session, job_id: UUID, worker: WorkerThread, signals: Signals, show: Show) -> "Iterator[Row]":
     """The job's row again and again. The first Ctrl-C stops the job, a second one leaves it, as SIGTERM does."""
-    asked_to_stop = False
-    for row in rows_of(session.app, str(job_id), look_seconds=LOOK_SECONDS):
+    told = asked_to_stop = False
+    for row in rows_of(session, str(job_id), look_seconds=LOOK_SECONDS):
         show(row)
         yield row
         if signals.interrupts >= 2:
@@ -97,9 +105,25 @@ def _followed(session: Session, job_id: UUID, worker: WorkerThread, signals: Sig
         elif signals.terminated:
             worker.hand_back()
         elif signals.interrupts == 1 and not asked_to_stop:
-            asked_to_stop = True
-            session.note("Stopping at the next checkpoint. Ctrl-C again leaves the job to the next worker.")
-            _stop(session, job_id)
+            if not told:
+                session.note("Stopping at the next checkpoint. Ctrl-C again leaves the job to the next worker.")
+            told = True
+            with suppress(DatabaseUnavailable):  # then again with the next look
+                _stop(session, job_id)
+                asked_to_stop = True
+
+
+def _followed_only(
+    session: Session, job_id: UUID, worker: WorkerThread, signals: Signals, show: Show
+) -> "Iterator[Row]":
+    """The same of a job that somebody else has started: Ctrl-C ends our part in it, and nothing else."""
+    for row in rows_of(session, str(job_id), look_seconds=LOOK_SECONDS):
+        show(row)
+        yield row
+        if signals.interrupts >= 2:
+            worker.abandon()
+        elif signals.interrupts or signals.terminated:
+            worker.hand_back()
 
 
 def _stop(session: Session, job_id: UUID) -> None:

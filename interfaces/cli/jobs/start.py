@@ -1,6 +1,7 @@
 """`milepost jobs start`: accept a job; a worker does it."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,11 +13,13 @@ from milepost.interfaces.cli.jobs.results import why_waiting
 from milepost.interfaces.cli.jobs.wait import wait_for
 from milepost.interfaces.cli.result_columns import RESULT_COLUMNS
 from milepost.interfaces.cli.session import Session
+from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.result_documents import CommandResult
 
 if TYPE_CHECKING:
     from milepost.domain.job import Job
 
+BEFORE: Final = "was started before"  # by the same command id, or for the same key
 app = new_app()
 
 TypeName = Annotated[str, typer.Argument(help="A job type.", metavar="TYPE", autocompletion=completion.job_types)]
@@ -50,11 +53,25 @@ def start_job(
     ] = None,
 ) -> None:
     """Start a job. A worker that runs takes it; -q prints its id."""
-    job, new = start(session, type, request, set, tag, command_id, reason)
-    result = _result(session, job, new)
+    begun = start(session, type, request, set, tag, command_id, reason)
+    if begun.differs:
+        session.note(
+            f"Warning: this request is not carried out: its key is that of a live job with another request. "
+            f"See 'milepost jobs get {begun.job.id}'"
+        )
+    result = _result(session, begun)
     session.out.said([result], RESULT_COLUMNS, lambda each: each.id, lambda each: each.message)
     if wait:
-        raise typer.Exit(wait_for(session, [str(job.id)], timeout)[0].exit_code)
+        raise typer.Exit(wait_for(session, [str(begun.job.id)], timeout)[0].exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The job that answers a request, whether it is new, and whether it was started with another request."""
+
+    job: "Job"
+    new: bool
+    differs: bool
 
 
 def start(
@@ -65,21 +82,27 @@ def start(
     tags: list[str] | None,
     command_id: str | None,
     reason: str,
-) -> "tuple[Job, bool]":
-    """The job, and whether it is new. Raises what says that the request does not do."""
+) -> Begun:
+    """The job, new or not. Raises what says that the request does not do."""
     asked = request_from(request, settings or ())
     types = session.app.job_types
     for problem in types.problems:
         session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
-    order = types.start_command(type_name, asked, namespace=session.namespace, tags=tuple(tags or ()))
-    return session.app.store.start(order, bootstrap.origin(reason), command_id)
+    try:
+        order = types.start_command(type_name, asked, namespace=session.namespace, tags=tuple(tags or ()))
+    except RecursionError:
+        raise Told(INVALID, "The request is nested too deeply", "Give it fewer levels") from None
+    job, new = session.app.store.start(order, bootstrap.origin(reason), command_id)
+    return Begun(job, new, differs=job.facts.request != order.request)
 
 
-def _result(session: Session, job: "Job", new: bool) -> CommandResult:
+def _result(session: Session, begun: Begun) -> CommandResult:
+    job, new = begun.job, begun.new
     row = session.app.queries.job(session.namespace, str(job.id))
     waiting = why_waiting(session, row)
     what = f"{job.id} ({row['type']})"
-    message = f"Started {what}" if new else f"{what} was started before: it is {row['status']}"
+    other = ", with another request" if begun.differs else ""
+    message = f"Started {what}" if new else f"{what} {BEFORE}{other}: it is {row['status']}"
     return CommandResult(
         id=str(job.id),
         command="start",

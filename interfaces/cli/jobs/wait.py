@@ -70,7 +70,7 @@ def wait_result(row: "Row") -> WaitResult:
 def _rested(session: Session, job_id: str, deadline: float | None, timeout: float) -> "Row":
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     last: Row | None = None
-    for row in rows_of(session.app, job_id, left):
+    for row in rows_of(session, job_id, left):
         if at_rest(row):
             return row
         last = row

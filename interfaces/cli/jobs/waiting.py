@@ -1,34 +1,76 @@
-"""Waiting for a job: its row, again and again, as soon as anything was written."""
+"""Waiting for a job: looking at the event store again and again, as soon as anything was written."""
 
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from milepost.interfaces.error_mapping import OUTCOMES
+from milepost.interfaces.bootstrap import DatabaseUnavailable
+from milepost.interfaces.cli.session import Session
 
 if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Application, Row
+    from milepost.interfaces.bootstrap import Row
+
+T = TypeVar("T")
 
 LISTEN_SECONDS: Final = 0.02  # how often to look whether anybody has written
 LOOK_SECONDS: Final = 1.0  # how often to look where nobody has: a lease runs out in silence
+TROUBLE_SECONDS: Final = 0.2  # how long to leave a database alone that does not answer
+
+
+def looks(
+    session: Session,
+    read: Callable[[], T],
+    seconds: float | None = None,
+    *,
+    look_seconds: float = LOOK_SECONDS,
+    pause_seconds: float = 0.0,
+) -> Iterator[T]:
+    """What `read` gives now, and again after each change of the event store; ends when the time is up.
+
+    Whoever waits outlives a database that does not answer for a while, as workers do. Raises DatabaseUnavailable only
+    when the time is up and it still does not. `pause_seconds`: at least so long between two looks.
+    """
+    deadline = float("inf") if seconds is None else time.monotonic() + seconds
+    trouble = ""
+    while True:
+        looked = time.monotonic()
+        try:
+            marker = session.app.change_marker()
+            found = read()
+        except DatabaseUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise
+            if str(error) != trouble:  # once, not at every try
+                session.note(f"{error} Trying again until it answers.")
+            trouble = str(error)
+            time.sleep(TROUBLE_SECONDS)
+            continue
+        trouble = ""
+        yield found
+        time.sleep(pause_seconds)
+        while time.monotonic() < min(deadline, looked + look_seconds) and not _changed(session, marker):
+            time.sleep(LISTEN_SECONDS)
+        if time.monotonic() >= deadline:
+            return
 
 
 def rows_of(
-    app: "Application", job_id: str, seconds: float | None = None, *, look_seconds: float = LOOK_SECONDS
+    session: Session, job_id: str, seconds: float | None = None, *, look_seconds: float = LOOK_SECONDS
 ) -> "Iterator[Row]":
-    """The job as it is now, and again after each change of the event store; ends when the time is up."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while True:
-        marker, looked = app.database.change_marker(), time.monotonic()
-        yield app.queries.job(app.namespace, job_id)
-        while app.database.change_marker() == marker and time.monotonic() < looked + look_seconds:
-            if deadline is not None and time.monotonic() >= deadline:
-                return
-            time.sleep(LISTEN_SECONDS)
-        if deadline is not None and time.monotonic() >= deadline:
-            return
+    """The job as it is now, and again after each change; see `looks`."""
+    return looks(
+        session, lambda: session.app.queries.job(session.namespace, job_id), seconds, look_seconds=look_seconds
+    )
 
 
 def at_rest(row: "Row") -> bool:
     """Whether nothing happens to it any more unless somebody asks."""
-    return row["status"] in OUTCOMES
+    return not row["live"]
+
+
+def _changed(session: Session, marker: int) -> bool:
+    """Whether to look again: also where only a look can tell what is the matter."""
+    try:
+        return session.app.change_marker() != marker
+    except DatabaseUnavailable:
+        return True

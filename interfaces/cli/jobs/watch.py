@@ -1,14 +1,12 @@
 """`milepost jobs watch`: see a job, or all that are not at rest, as they go on."""
 
-import json
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from milepost.interfaces import bootstrap
-from milepost.interfaces.bootstrap import JobFilter
+from milepost.interfaces.bootstrap import JobFilter, JobPage
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
@@ -16,8 +14,8 @@ from milepost.interfaces.cli.job_columns import job_columns
 from milepost.interfaces.cli.jobs.list import job_documents, short_ids
 from milepost.interfaces.cli.jobs.live import Show, progress_shown, progress_text
 from milepost.interfaces.cli.jobs.wait import wait_result
-from milepost.interfaces.cli.jobs.waiting import LISTEN_SECONDS, LOOK_SECONDS, at_rest, rows_of
-from milepost.interfaces.cli.output import console, table
+from milepost.interfaces.cli.jobs.waiting import at_rest, looks, rows_of
+from milepost.interfaces.cli.output import console, json_text, table
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.documents import to_json
 from milepost.interfaces.error_mapping import OUTCOMES
@@ -29,8 +27,9 @@ if TYPE_CHECKING:
 
 app = new_app()
 
-LIVE: Final = ("Pending", "Preparing", "Running", "Stopping", "Cancelling")
 SHOWN: Final = 50
+PAUSE_SECONDS: Final = 0.1  # between two looks at everything
+UNDER_WAY: Final = JobFilter(live=True)
 
 
 @command(app, "watch")
@@ -79,11 +78,11 @@ def _until_rest(session: Session, job_id: str, show: Show) -> "Row":
         version = row["version"]
         return row
 
-    return next(row for row in map(shown, rows_of(session.app, job_id)) if at_rest(row))
+    return next(row for row in map(shown, rows_of(session, job_id)) if at_rest(row))
 
 
 def _document_line(session: Session, job: JobDocument) -> None:
-    session.out.line(json.dumps(to_json(job), separators=(",", ":"), ensure_ascii=False))
+    session.out.line(json_text(to_json(job)))
     sys.stdout.flush()
 
 
@@ -92,17 +91,23 @@ def _watch_all(session: Session) -> None:
     if session.format is Format.TABLE:
         _draw_all(session)
     seen: dict[str, int] = {}
-    while True:
-        marker, looked = session.app.database.change_marker(), time.monotonic()
-        page = session.app.queries.page(session.namespace, JobFilter(statuses=LIVE), limit=SHOWN)
-        present = {row["id"]: row for row in page.rows}
-        for job_id in seen.keys() - present.keys():
-            present[job_id] = session.app.queries.job(session.namespace, job_id)
-        for row in sorted(present.values(), key=lambda row: str(row["id"])):
+
+    def present() -> "list[Row]":
+        """What is under way, and what was when it was last looked."""
+        rows = {row["id"]: row for row in _under_way(session).rows}
+        for job_id in seen.keys() - rows.keys():
+            rows[job_id] = session.app.queries.job(session.namespace, job_id)
+        return sorted(rows.values(), key=lambda row: str(row["id"]))
+
+    for rows in looks(session, present, pause_seconds=PAUSE_SECONDS):
+        for row in rows:
             if seen.get(row["id"]) != row["version"]:
                 _line(session, job_document(row, bootstrap.now()))
-        seen = {row["id"]: row["version"] for row in present.values() if not at_rest(row)}
-        _await_change(session, marker, looked)
+        seen = {row["id"]: row["version"] for row in rows if not at_rest(row)}
+
+
+def _under_way(session: Session) -> JobPage:
+    return session.app.queries.page(session.namespace, UNDER_WAY, limit=SHOWN)
 
 
 def _line(session: Session, job: JobDocument) -> None:
@@ -119,17 +124,11 @@ def _draw_all(session: Session) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    def present() -> "tuple[list[JobDocument], dict[str, str]]":
+        jobs = job_documents(session, _under_way(session))
+        return jobs, short_ids(session, jobs)
+
     with Live(console=console(), auto_refresh=False) as live:
-        while True:
-            marker, looked = session.app.database.change_marker(), time.monotonic()
-            page = session.app.queries.page(session.namespace, JobFilter(statuses=LIVE), limit=SHOWN)
-            jobs = job_documents(session, page)
-            drawn = table(jobs, job_columns(short_ids(session, jobs)))
+        for jobs, short in looks(session, present, pause_seconds=PAUSE_SECONDS):
+            drawn = table(jobs, job_columns(short))
             live.update(drawn if jobs else Text("No job is under way. Ctrl-C ends.", style="dim"), refresh=True)
-            _await_change(session, marker, looked)
-
-
-def _await_change(session: Session, marker: int, looked: float) -> None:
-    time.sleep(5 * LISTEN_SECONDS)
-    while session.app.database.change_marker() == marker and time.monotonic() < looked + LOOK_SECONDS:
-        time.sleep(LISTEN_SECONDS)
