@@ -94,4 +94,4 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def _possible(commands: tuple[str, ...]) -> str:
-    return "Possible now: " + ", ".join(commands) if commands else "Nothing can be done to it any more"
+    return "Possible now: " + ", ".join(commands) if commands else "See where it stands with 'milepost jobs get'"
