@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from milepost.domain.envelope import Origin
 from milepost.domain.state_machine import AT_REST, JobStatus
 from milepost.infrastructure.clock import RealSurroundings
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import Database, open_database
 from milepost.infrastructure.event_store.schema import jobs
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.job_types.registry import JobTypes
@@ -29,7 +29,7 @@ SLOTS = 4
 
 def run(url: str, steps: int) -> float:
     """Seconds from the start of the job to its completion."""
-    database, surroundings, job_types = Database(url), RealSurroundings(), JobTypes.load()
+    database, surroundings, job_types = open_database(url), RealSurroundings(), JobTypes.load()
     store = JobStore(database, surroundings)
     executor = thread_executor(SLOTS, Environment(job_types, database))
     gc.set_threshold(GARBAGE_THRESHOLD)  # as in the worker that ships

@@ -16,6 +16,7 @@ from milepost.infrastructure.event_store.database import (
     Database,
     DatabaseUnavailable,
     file_of,
+    open_database,
 )
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import prepare
@@ -63,7 +64,7 @@ class Application:
     @cached_property
     def database(self) -> Database:
         """Raises CannotOpenDatabase."""
-        database = Database(self.settings.url.value)
+        database = open_database(self.settings.url.value)
         if database.in_memory:
             cause = "a database in memory ends with the command that opened it; write sqlite:///PATH"
             raise CannotOpenDatabase(self.settings.url.value, cause)
@@ -87,7 +88,7 @@ class Application:
     @cached_property
     def _empty(self) -> Database:
         self._note(f"Nothing was started yet: there is no {file_of(self.settings.url.value)}")
-        database = Database("sqlite://")
+        database = open_database("sqlite://")
         prepare(database)
         return database
 

@@ -3,24 +3,21 @@
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from milepost.domain.events import Progress
 from milepost.domain.job import Job
 from milepost.domain.state_machine import StepStatus
-from milepost.infrastructure.event_store.schema import checkpoints
+from milepost.infrastructure.event_store.schema import checkpoints, jobs
 
 
-def save_checkpoint(connection: sa.Connection, job_id: UUID, step: int, attempt: int, progress: Progress) -> None:
+def save_checkpoint(
+    connection: sa.Connection, job_id: UUID, step: int, attempt: int, progress: Progress, schema: str | None
+) -> None:
     """In the caller's transaction, so that it is there if and only if the step's own rows are."""
     row = {"job_id": str(job_id), "step": step, "attempt": attempt, "progress": progress.model_dump_json()}
-    statement = insert(checkpoints).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["job_id", "step"],
-            set_={"attempt": statement.excluded.attempt, "progress": statement.excluded.progress},
-        )
-    )
+    known = sa.and_(checkpoints.c.job_id == str(job_id), checkpoints.c.step == step)
+    for statement in (checkpoints.delete().where(known), checkpoints.insert().values(row)):
+        connection.execute(statement, execution_options={"schema_translate_map": {None: schema}})
 
 
 def committed_checkpoint(connection: sa.Connection, job_id: UUID, step: int) -> Progress | None:
@@ -29,6 +26,12 @@ def committed_checkpoint(connection: sa.Connection, job_id: UUID, step: int) -> 
         sa.select(checkpoints.c.progress).where(checkpoints.c.job_id == str(job_id), checkpoints.c.step == step)
     )
     return Progress.model_validate_json(found) if found else None
+
+
+def hold_back_steps(connection: sa.Connection, job: Job) -> None:
+    """Until this write transaction ends none of the job's steps commits one of its own; see StepTransactions."""
+    if job.in_flight:
+        connection.execute(sa.select(jobs.c.id).where(jobs.c.id == str(job.id)).with_for_update())
 
 
 def checkpoints_of(connection: sa.Connection, job: Job) -> dict[int, Progress]:

@@ -15,8 +15,9 @@ from milepost.domain.events import Json
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.batch import Batch
-from milepost.infrastructure.event_store.checkpoints import checkpoints_of
+from milepost.infrastructure.event_store.checkpoints import checkpoints_of, hold_back_steps
 from milepost.infrastructure.event_store.codec import UnreadableEvent
+from milepost.infrastructure.event_store.json_texts import json_texts
 from milepost.infrastructure.event_store.keys import UNOPPOSED
 from milepost.infrastructure.event_store.lease_time import lease_holds
 from milepost.infrastructure.event_store.read_models import upsert
@@ -101,13 +102,14 @@ class Leases:
                 return None
             fresh = self._streams.tail(connection, known)
             batch = Batch(fresh, origin, self._surroundings)
+            hold_back_steps(connection, fresh)
             has_cleanup = offers[fresh.facts.job_type].has_cleanup
             batch.do(ClaimJob(worker, checkpoints_of(connection, fresh), has_cleanup))
             self._streams.write(connection, batch)
             job, job_id = batch.after, str(fresh.id)
             expires_at = self._now() + lease_seconds
             lease = (job_id, worker, job.claim, job.facts.job_type, job.facts.limit_key, expires_at, lease_seconds)
-            connection.exec_driver_sql(upsert(leases), lease)
+            connection.exec_driver_sql(upsert(leases, connection.dialect.name), lease)
             connection.execute(refusals.delete().where(refusals.c.job_id == job_id))
             return job
 
@@ -177,8 +179,8 @@ class Leases:
 
 
 def _each_of(ids: Collection[UUID]) -> sa.Select[tuple[str]]:
-    """One parameter, however many there are: SQLite has a limit."""
-    listed = sa.func.json_each(json.dumps([str(job_id) for job_id in ids])).table_valued("value")
+    """One parameter, however many there are: databases have a limit."""
+    listed = json_texts(sa.literal(json.dumps([str(job_id) for job_id in ids])))
     return sa.select(listed.c.value)
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
+from milepost.infrastructure.event_store.json_texts import json_texts
 from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, status_changes, steps, workers
 
@@ -298,7 +299,7 @@ def _conditions(namespace: str, meant: JobFilter) -> list[sa.ColumnElement[bool]
     if meant.until:
         found += [jobs.c.created_at < _time(meant.until), jobs.c.id < _id_at(meant.until + ID_SLACK)]
     for tag in meant.tags:
-        tags = sa.func.json_each(jobs.c.tags).table_valued("value")
+        tags = json_texts(jobs.c.tags)
         found.append(sa.exists(sa.select(sa.literal(1)).select_from(tags).where(tags.c.value == tag)))
     return found
 

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 Values = tuple[Any, ...]  # of a row, in the order of the table's columns
 
 _PLANNED: Final = ("job_id", "step", "name", "arguments")  # what a step is; the rest is how it fares
+FARING: Final = tuple(column.name for column in steps.c if column.name not in _PLANNED)
 
 
 def job_row(job: Job) -> Row:
@@ -95,32 +96,47 @@ def status_row(recorded: RecordedEvent, status: JobStatus | None) -> Row:
 
 
 @cache
-def upsert(table: sa.Table) -> str:
+def upsert(table: sa.Table, dialect: str) -> str:
     """SQL that writes whole rows; its parameters are a row's values in the order of the columns."""
-    statement = sqlite.insert(table)
+    statement: Any = _insert(table, dialect)
     keys = [column.name for column in table.primary_key.columns]
     changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    return _compiled(statement.on_conflict_do_update(index_elements=keys, set_=changed), table.c.keys())
+    return _compiled(statement.on_conflict_do_update(index_elements=keys, set_=changed), table.c.keys(), dialect)
 
 
 @cache
-def insert(table: sa.Table) -> str:
+def insert(table: sa.Table, dialect: str) -> str:
     """The same for rows that cannot be there yet."""
-    return _compiled(table.insert(), table.c.keys())
+    return _compiled(table.insert(), table.c.keys(), dialect)
 
 
 @cache
 def update_step() -> str:
-    """SQL for `step_changes`: half of the cost of an upsert, and this is the hot path."""
-    faring = [column.name for column in steps.c if column.name not in _PLANNED]
+    """SQL for `step_changes`: half of the cost of an upsert, and this is SQLite's hot path."""
     which = sa.and_(steps.c.job_id == sa.bindparam("of_job"), steps.c.step == sa.bindparam("of_step"))
-    statement = steps.update().where(which).values({name: sa.bindparam(f"to_{name}") for name in faring})
-    return _compiled(statement, [f"to_{name}" for name in faring] + ["of_job", "of_step"], columns=False)
+    statement = steps.update().where(which).values({name: sa.bindparam(f"to_{name}") for name in FARING})
+    return _compiled(statement, [f"to_{name}" for name in FARING] + ["of_job", "of_step"], "sqlite", columns=False)
 
 
-def _compiled(statement: sa.ClauseElement, parameters: Sequence[str], *, columns: bool = True) -> str:
+def _insert(table: sa.Table, dialect: str) -> Any:
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # what is not used is not imported
+
+    return postgresql.insert(table)
+
+
+def _dialect(name: str) -> sa.Dialect:
+    if name == "sqlite":
+        return sqlite.dialect()
+    from sqlalchemy.dialects.postgresql import psycopg
+
+    return psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+
+def _compiled(statement: sa.ClauseElement, parameters: Sequence[str], dialect: str, *, columns: bool = True) -> str:
     """The text of a statement, once for ever: SQLAlchemy's work per row would cost more than SQLite's."""
-    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(parameters) if columns else None)
+    compiled = statement.compile(dialect=_dialect(dialect), column_keys=list(parameters) if columns else None)
     assert isinstance(compiled, sa.sql.compiler.SQLCompiler)
     assert list(compiled.positiontup or ()) == list(parameters), compiled.positiontup
     return str(compiled)

@@ -6,14 +6,12 @@ So events and rows share one transaction, which the library's own pool cannot gi
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
 
 import sqlalchemy as sa
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
 from milepost.infrastructure.event_store.database import Database
-
-EVENTS_TABLE: Final = "milepost_events"  # the library's own name would mix our events with an application's
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 
 
 class DatabaseDatastore(SQLiteDatastore):

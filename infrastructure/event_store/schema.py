@@ -8,7 +8,16 @@ import sqlalchemy as sa
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
 
 VERSION: Final = 1
+EVENTS_TABLE: Final = "milepost_events"  # the library's own name would mix our events with an application's
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {}  # from version n to n + 1
+
+# PostgreSQL would compare by a language's rules, in which dashes do not count, and cut the lengths.
+_text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def _string(length: int) -> sa.String:
+    return sa.String(length).with_variant(sa.Text(collation="C"), "postgresql")
+
 
 metadata = sa.MetaData()
 schema = sa.Table("milepost_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
@@ -17,20 +26,20 @@ schema = sa.Table("milepost_schema", metadata, sa.Column("version", sa.Integer, 
 jobs = sa.Table(
     "milepost_jobs",
     metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("namespace", sa.String(200), nullable=False),
-    sa.Column("type", sa.String(200), nullable=False),
-    sa.Column("status", sa.String(30), nullable=False),
+    sa.Column("id", _string(36), primary_key=True),
+    sa.Column("namespace", _string(200), nullable=False),
+    sa.Column("type", _string(200), nullable=False),
+    sa.Column("status", _string(30), nullable=False),
     sa.Column("live", sa.Boolean, nullable=False),  # whether a worker has or will have something to do
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("key", sa.String(500)),
-    sa.Column("limit_key", sa.String(500)),
-    sa.Column("details", sa.Text, nullable=False),
-    sa.Column("tags", sa.Text, nullable=False),
-    sa.Column("request", sa.Text, nullable=False),
-    sa.Column("created_at", sa.String(32), nullable=False),
-    sa.Column("ended_at", sa.String(32)),
-    sa.Column("worker", sa.String(300)),
+    sa.Column("key", _string(500)),
+    sa.Column("limit_key", _string(500)),
+    sa.Column("details", _text, nullable=False),
+    sa.Column("tags", _text, nullable=False),
+    sa.Column("request", _text, nullable=False),
+    sa.Column("created_at", _string(32), nullable=False),
+    sa.Column("ended_at", _string(32)),
+    sa.Column("worker", _string(300)),
     sa.Column("claim", sa.Integer, nullable=False),
     sa.Column("planned", sa.Boolean, nullable=False),
     sa.Column("total", sa.Integer, nullable=False),
@@ -42,12 +51,12 @@ jobs = sa.Table(
     sa.Column("stopped", sa.Integer, nullable=False),
     sa.Column("cancelled", sa.Integer, nullable=False),
     sa.Column("items", sa.Float, nullable=False),
-    sa.Column("unit", sa.Text, nullable=False),
-    sa.Column("running_since", sa.String(32)),
+    sa.Column("unit", _text, nullable=False),
+    sa.Column("running_since", _string(32)),
     sa.Column("items_before", sa.Float, nullable=False),
     sa.Column("ended_before", sa.Integer, nullable=False),
-    sa.Column("advanced_at", sa.String(32)),
-    sa.Column("error", sa.Text),
+    sa.Column("advanced_at", _string(32)),
+    sa.Column("error", _text),
     sa.Index("milepost_jobs_newest", "namespace", "id"),
     sa.Index("milepost_jobs_by_status", "namespace", "status", "id"),
     sa.Index("milepost_jobs_by_type", "namespace", "type", "id"),
@@ -57,30 +66,30 @@ jobs = sa.Table(
 steps = sa.Table(
     "milepost_steps",
     metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
+    sa.Column("job_id", _string(36), primary_key=True),
     sa.Column("step", sa.Integer, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("arguments", sa.Text, nullable=False),
-    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("name", _text, nullable=False),
+    sa.Column("arguments", _text, nullable=False),
+    sa.Column("status", _string(20), nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("progress", sa.Text),
-    sa.Column("errors", sa.Text),
-    sa.Column("started_at", sa.String(32)),
-    sa.Column("ended_at", sa.String(32)),
+    sa.Column("progress", _text),
+    sa.Column("errors", _text),
+    sa.Column("started_at", _string(32)),
+    sa.Column("ended_at", _string(32)),
     sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("retry_at", sa.String(32)),
+    sa.Column("retry_at", _string(32)),
     sqlite_with_rowid=False,
 )
 status_changes = sa.Table(
     "milepost_status_changes",
     metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
+    sa.Column("job_id", _string(36), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("status", sa.String(30), nullable=False),
-    sa.Column("occurred", sa.String(32), nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("status", _string(30), nullable=False),
+    sa.Column("occurred", _string(32), nullable=False),
+    sa.Column("actor", _text, nullable=False),
+    sa.Column("source", _text, nullable=False),
+    sa.Column("reason", _text, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -88,11 +97,11 @@ status_changes = sa.Table(
 leases = sa.Table(
     "milepost_leases",
     metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
-    sa.Column("worker", sa.String(300), nullable=False),
+    sa.Column("job_id", _string(36), primary_key=True),
+    sa.Column("worker", _string(300), nullable=False),
     sa.Column("claim", sa.Integer, nullable=False),
-    sa.Column("type", sa.String(200), nullable=False),
-    sa.Column("limit_key", sa.String(500)),
+    sa.Column("type", _string(200), nullable=False),
+    sa.Column("limit_key", _string(500)),
     sa.Column("expires_at", sa.Float, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),  # that it was given for
     sa.Index("milepost_leases_by_worker", "worker"),
@@ -100,43 +109,43 @@ leases = sa.Table(
 workers = sa.Table(
     "milepost_workers",
     metadata,
-    sa.Column("name", sa.String(300), primary_key=True),
-    sa.Column("types", sa.Text, nullable=False),  # JSON
+    sa.Column("name", _string(300), primary_key=True),
+    sa.Column("types", _text, nullable=False),  # JSON
     sa.Column("slots", sa.Integer, nullable=False),
-    sa.Column("started_at", sa.String(32), nullable=False),
+    sa.Column("started_at", _string(32), nullable=False),
     sa.Column("beat_at", sa.Float, nullable=False),
     sa.Column("expires_at", sa.Float, nullable=False),
 )
 refusals = sa.Table(
     "milepost_refusals",
     metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
-    sa.Column("worker", sa.String(300), primary_key=True),
-    sa.Column("why", sa.Text, nullable=False),
-    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("job_id", _string(36), primary_key=True),
+    sa.Column("worker", _string(300), primary_key=True),
+    sa.Column("why", _text, nullable=False),
+    sa.Column("at", _string(32), nullable=False),
 )
 checkpoints = sa.Table(
     "milepost_checkpoints",
     metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
+    sa.Column("job_id", _string(36), primary_key=True),
     sa.Column("step", sa.Integer, primary_key=True),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("progress", sa.Text, nullable=False),
+    sa.Column("progress", _text, nullable=False),
 )
 commands = sa.Table(
     "milepost_commands",
     metadata,
-    sa.Column("namespace", sa.String(200), primary_key=True),
-    sa.Column("command_id", sa.String(200), primary_key=True),
-    sa.Column("job_id", sa.String(36), nullable=False),
-    sa.Column("command", sa.String(100), nullable=False),
+    sa.Column("namespace", _string(200), primary_key=True),
+    sa.Column("command_id", _string(200), primary_key=True),
+    sa.Column("job_id", _string(36), nullable=False),
+    sa.Column("command", _string(100), nullable=False),
 )
 
 # A cache of the fold: may be lost at any time.
 snapshots = sa.Table(
     "milepost_snapshots",
     metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
+    sa.Column("job_id", _string(36), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("format", sa.Integer, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
@@ -145,25 +154,28 @@ snapshots = sa.Table(
 
 def prepare(database: Database) -> None:
     """Create or migrate the tables. Raises CannotOpenDatabase when they are of a newer Milepost."""
-    with database.read() as connection:
-        if _version(connection) == VERSION:
-            return
+    if version_of(database) == VERSION:
+        return
     with database.write() as connection:  # looks again: another process may have been faster
-        _migrate(connection, database.url)
+        _migrate(connection, database)
 
 
-def _version(connection: sa.Connection) -> int | None:
+def version_of(database: Database) -> int | None:
     """The version of the tables; None where there are none."""
-    inspector = sa.inspect(connection)
-    if not inspector.has_table(schema.name):
+    with database.read() as connection:
+        return _version(connection, database)
+
+
+def _version(connection: sa.Connection, database: Database) -> int | None:
+    if not sa.inspect(connection).has_table(schema.name, schema=database.schema):
         return None
     return connection.scalar(sa.select(sa.func.max(schema.c.version))) or 0
 
 
-def _migrate(connection: sa.Connection, url: str) -> None:
-    version = _version(connection)
+def _migrate(connection: sa.Connection, database: Database) -> None:
+    url, version = database.url, _version(connection, database)
     if version is None:
-        _create(connection, url)
+        _create(connection, database)
         version = VERSION
     if version > VERSION:
         raise CannotOpenDatabase(
@@ -177,13 +189,22 @@ def _migrate(connection: sa.Connection, url: str) -> None:
         connection.execute(schema.insert().values(version=older + 1))
 
 
-def _create(connection: sa.Connection, url: str) -> None:
-    # Here, because nothing else needs the library, and a listing should not wait for it to be imported.
-    from milepost.infrastructure.event_store.recorder import EVENTS_TABLE, create_events_table
-
-    taken = sorted({*metadata.tables, EVENTS_TABLE} & set(sa.inspect(connection).get_table_names()))
-    if taken:
-        raise CannotOpenDatabase(url, f"it has tables of that name already, and no {schema.name}: {', '.join(taken)}")
-    create_events_table(connection)
+def _create(connection: sa.Connection, database: Database) -> None:
+    if database.schema is not None:
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {database.schema}")
+    there = sa.inspect(connection).get_table_names(schema=database.schema)
+    if taken := sorted({*metadata.tables, EVENTS_TABLE} & set(there)):
+        cause = f"it has tables of that name already, and no {schema.name}: {', '.join(taken)}"
+        raise CannotOpenDatabase(database.url, cause)
     metadata.create_all(connection, checkfirst=False)
+    # Here, because nothing else needs the library, and a listing should not wait for it to be imported.
+    if database.schema is None:
+        from milepost.infrastructure.event_store.recorder import create_events_table
+
+        create_events_table(connection)
+    else:
+        from milepost.infrastructure.event_store import postgres_append
+
+        postgres_append.create_events_table(connection, database.schema)
+        postgres_append.create_append(connection, database.schema)
     connection.execute(schema.insert().values(version=VERSION))

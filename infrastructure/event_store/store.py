@@ -17,7 +17,7 @@ from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store import snapshots
 from milepost.infrastructure.event_store.batch import Batch
-from milepost.infrastructure.event_store.checkpoints import checkpoints_of
+from milepost.infrastructure.event_store.checkpoints import checkpoints_of, hold_back_steps
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
@@ -117,6 +117,7 @@ class JobStore:
 
     def _supersede(self, connection: sa.Connection, rival: UUID, by: UUID, origin: Origin) -> None:
         job = self._streams.tail(connection, Job(rival))
+        hold_back_steps(connection, job)
         situation = Situation(self._leases.alive(connection, rival), checkpoints_of(connection, job))
         batch = Batch(job, replace(origin, reason=f"superseded by job {by}"), self.surroundings)
         if batch.do(CancelJob(situation.worker_alive, situation.reached)):
@@ -155,6 +156,8 @@ class JobStore:
             job = self._streams.tail(connection, known)
             if job.status is None or job.facts.namespace != namespace:
                 raise JobNotFound(job_id, namespace)
+            if not dry_run:
+                hold_back_steps(connection, job)
             situation = Situation(self._leases.alive(connection, job_id), checkpoints_of(connection, job))
             command = make(situation)
             name = _name_of(command)
@@ -286,4 +289,6 @@ def _seen(connection: sa.Connection, namespace: str, command_id: str | None) -> 
 
 def _remember(connection: sa.Connection, namespace: str, command_id: str, job_id: UUID, name: str) -> None:
     if _seen(connection, namespace, command_id) is None:
-        connection.exec_driver_sql(insert(commands), (namespace, command_id, str(job_id), name))
+        connection.exec_driver_sql(
+            insert(commands, connection.dialect.name), (namespace, command_id, str(job_id), name)
+        )

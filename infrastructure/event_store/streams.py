@@ -1,6 +1,6 @@
 """The streams of all jobs: read and folded, and appended to together with the rows that follow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, cast
 from uuid import UUID
 
@@ -15,17 +15,18 @@ from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.codec import EventRow, decode, encode
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.garbage import collection_paused
-from milepost.infrastructure.event_store.read_models import insert, update_step, upsert
-from milepost.infrastructure.event_store.recorder import EVENTS_TABLE
-from milepost.infrastructure.event_store.schema import checkpoints, jobs, leases, refusals, status_changes, steps
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 
 PAGE: Final = 5_000
-_INSERT_EVENTS: Final = f"INSERT INTO {EVENTS_TABLE} VALUES (?,?,?,?)"
 _SELECT_EVENTS: Final = (
     f"SELECT originator_version, topic, state FROM {EVENTS_TABLE}"
     " WHERE originator_id=? AND originator_version>? ORDER BY originator_version LIMIT ?"
 )
 _FINISHED: Final = frozenset({JobStatus.COMPLETED_SUCCESSFULLY, JobStatus.CANCELLED, JobStatus.REMOVED})
+
+
+# A batch, its events as they are stored, and whether the job is at rest then, and for good.
+Append = Callable[[sa.Connection, Batch, list[EventRow], bool, bool], None]
 
 
 class StreamMoved(Exception):
@@ -41,6 +42,7 @@ class Streams:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._append = _append_of(database)
 
     def history(self, job_id: UUID, after: int = 0) -> Iterator[RecordedEvent]:
         """The job's events with a version above `after`, in order; page by page, so it may be long."""
@@ -77,42 +79,33 @@ class Streams:
         """All its events and rows, or none. Raises StreamMoved, or DatabaseUnavailable."""
         if batch.recorded:
             events = encode(batch.after.id, batch.recorded)  # before the lock is taken
-            with self.database.write() as connection:
-                _write(connection, batch, events)
+            with self.database.append_transaction() as connection:
+                self._write(connection, batch, events)
         return batch.after
 
     def write(self, connection: sa.Connection, batch: Batch) -> None:
         """Append inside a transaction."""
-        _write(connection, batch, encode(batch.after.id, batch.recorded))
+        self._write(connection, batch, encode(batch.after.id, batch.recorded))
+
+    def _write(self, connection: sa.Connection, batch: Batch, events: list[EventRow]) -> None:
+        rests, ends = batch.after.worker is None, batch.after.status in _FINISHED
+        try:
+            self._append(connection, batch, events, rests, rests and ends)
+        except IntegrityError as error:  # the primary key: that version is taken
+            raise StreamMoved(batch.before.id, batch.before.version) from error
 
 
 def _page(connection: sa.Connection, job_id: UUID, after: int) -> Sequence[tuple[int, str, bytes]]:
-    rows = connection.exec_driver_sql(_SELECT_EVENTS, (job_id.hex, after, PAGE))
+    asked = _SELECT_EVENTS if connection.dialect.name == "sqlite" else _SELECT_EVENTS.replace("?", "%s")
+    rows = connection.exec_driver_sql(asked, (job_id.hex, after, PAGE))
     return cast("Sequence[tuple[int, str, bytes]]", rows.fetchall())
 
 
-def _write(connection: sa.Connection, batch: Batch, events: list[EventRow]) -> None:
-    try:
-        connection.exec_driver_sql(_INSERT_EVENTS, events)
-    except IntegrityError as error:  # the primary key: that version is taken
-        raise StreamMoved(batch.before.id, batch.before.version) from error
-    job_id = str(batch.after.id)
-    if batch.resets_steps:
-        connection.execute(steps.delete().where(steps.c.job_id == job_id))
-    connection.exec_driver_sql(upsert(jobs), tuple(batch.job_row().values()))
-    if rows := batch.planned_steps():
-        connection.exec_driver_sql(upsert(steps), rows)
-    if rows := batch.changed_steps():
-        connection.exec_driver_sql(update_step(), rows)
-    if changes := batch.status_rows():
-        connection.exec_driver_sql(insert(status_changes), [tuple(row.values()) for row in changes])
-    if batch.after.worker is None:
-        _let_go(connection, job_id, batch.after.status)
+def _append_of(database: Database) -> Append:
+    if database.engine.dialect.name == "sqlite":
+        from milepost.infrastructure.event_store import sqlite_append
 
+        return sqlite_append.append
+    from milepost.infrastructure.event_store import postgres_append
 
-def _let_go(connection: sa.Connection, job_id: str, status: JobStatus | None) -> None:
-    """Nobody holds the job any more; what only a worker would need of a finished one goes too."""
-    connection.execute(leases.delete().where(leases.c.job_id == job_id))
-    if status in _FINISHED:
-        connection.execute(checkpoints.delete().where(checkpoints.c.job_id == job_id))
-        connection.execute(refusals.delete().where(refusals.c.job_id == job_id))
+    return postgres_append.append

@@ -46,7 +46,7 @@ class Workers:
             silent = connection.scalars(sa.select(workers.c.name).where(workers.c.expires_at < now - KEPT_SECONDS))
             for name in silent.all():
                 _forget(connection, name)
-            connection.exec_driver_sql(upsert(workers), row)
+            connection.exec_driver_sql(upsert(workers, connection.dialect.name), row)
 
     def deregister(self, name: str) -> None:
         """Say that it ends."""
@@ -84,7 +84,8 @@ class Workers:
 
 
 def note_refusal(connection: sa.Connection, job_id: UUID, worker: str, why: str, at: datetime) -> None:
-    connection.exec_driver_sql(upsert(refusals), (str(job_id), worker, why, at.isoformat(timespec="microseconds")))
+    row = (str(job_id), worker, why, at.isoformat(timespec="microseconds"))
+    connection.exec_driver_sql(upsert(refusals, connection.dialect.name), row)
 
 
 def _types_of_live_jobs(connection: sa.Connection) -> Iterator[str]:

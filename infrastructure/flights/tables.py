@@ -8,11 +8,12 @@ from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder
+from sqlalchemy.schema import CreateTable
 
 from milepost.infrastructure.event_store.database import Database
-from milepost.infrastructure.event_store.recorder import DatabaseDatastore, cursor_of
+from milepost.infrastructure.event_store.recorder import DatabaseDatastore
 
 DEFAULT_NAMESPACE: Final = "Default"
 
@@ -22,11 +23,18 @@ def events_table(namespace: str) -> str:
     return f"flights{_suffix(namespace)}_events"
 
 
-def flights_recorder(database: Database, namespace: str) -> SQLiteApplicationRecorder:
-    """The library's recorder over a namespace's flights; `open_flights` makes an application of it."""
-    recorder = SQLiteApplicationRecorder(DatabaseDatastore(database), events_table_name=events_table(namespace))
-    recorder.create_table()
-    return recorder
+def flights_recorder(database: Database, namespace: str) -> ApplicationRecorder:
+    """The library's recorder over a namespace's flights; `open_flights` makes an application of it.
+
+    On PostgreSQL it has a connection of its own until the process ends.
+    """
+    with database.write() as connection:
+        ImportedFlights(connection, database, namespace).create_tables()
+    if database.schema is None:
+        return SQLiteApplicationRecorder(DatabaseDatastore(database), events_table_name=events_table(namespace))
+    from milepost.infrastructure.event_store.postgres_recorder import library_recorder
+
+    return library_recorder(database, events_table(namespace))
 
 
 class ImportedFlights:
@@ -34,39 +42,62 @@ class ImportedFlights:
 
     def __init__(self, connection: sa.Connection, database: Database, namespace: str) -> None:
         self._connection = connection
-        self._table = events_table(namespace)
-        self._days = f"flights{_suffix(namespace)}_days"
-        self._recorder = SQLiteApplicationRecorder(DatabaseDatastore(database), events_table_name=self._table)
+        self._database = database
+        self._schema = database.schema
+        self._events = sa.table(
+            events_table(namespace),
+            *map(sa.column, ("originator_id", "originator_version", "topic", "state")),
+            schema=database.schema,
+        )
+        self._days = sa.table(f"flights{_suffix(namespace)}_days", sa.column("day"), schema=database.schema)
 
     def create_tables(self) -> None:
         """Where they do not exist yet."""
-        for statement in self._recorder.create_table_statements:
+        days = sa.Table(
+            self._days.name, sa.MetaData(), sa.Column("day", sa.Text, primary_key=True), schema=self._schema
+        )
+        for statement in self._events_table():
             self._connection.exec_driver_sql(statement)
-        self._connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {self._days} (day TEXT PRIMARY KEY)")
+        self._connection.execute(CreateTable(days, if_not_exists=True))
+
+    def _events_table(self) -> Sequence[str]:
+        if self._schema is None:
+            recorder = SQLiteApplicationRecorder(DatabaseDatastore(self._database), events_table_name=self._events.name)
+            return recorder.create_table_statements
+        from milepost.infrastructure.event_store.postgres_recorder import events_table_statements
+
+        return events_table_statements(self._schema, self._events.name)
 
     def has(self, day: date) -> bool:
         """Whether the flights of that day are there already."""
-        found = self._connection.exec_driver_sql(f"SELECT 1 FROM {self._days} WHERE day = ?", (day.isoformat(),))
+        found = self._connection.execute(sa.select(sa.literal(1)).where(self._days.c.day == day.isoformat()))
         return found.first() is not None
 
     def versions(self, aggregates: Sequence[UUID]) -> dict[UUID, int]:
         """How many events each of these aggregates has; those without any are left out."""
-        if not sa.inspect(self._connection).has_table(self._table):
+        if not sa.inspect(self._connection).has_table(self._events.name, schema=self._schema):
             return {}
-        table = sa.table(self._table, sa.column("originator_id"), sa.column("originator_version"))
-        newest = sa.func.max(table.c.originator_version)
+        newest = sa.func.max(self._events.c.originator_version)
         rows = self._connection.execute(
-            sa.select(table.c.originator_id, newest)
-            .where(table.c.originator_id.in_([aggregate.hex for aggregate in aggregates]))
-            .group_by(table.c.originator_id)
+            sa.select(self._events.c.originator_id, newest)
+            .where(self._events.c.originator_id.in_([self._stored(aggregate) for aggregate in aggregates]))
+            .group_by(self._events.c.originator_id)
         )
-        return {UUID(hex=row[0]): row[1] for row in rows}
+        return {row[0] if isinstance(row[0], UUID) else UUID(hex=row[0]): row[1] for row in rows}
 
     def add(self, day: date, events: Sequence[StoredEvent]) -> None:
         """The day's events, and that the day is there."""
-        # The hook by which the library itself writes in a transaction that is open already.
-        self._recorder._insert_events(cursor_of(self._connection), list(events))  # pyright: ignore[reportPrivateUsage]
-        self._connection.exec_driver_sql(f"INSERT INTO {self._days} (day) VALUES (?)", (day.isoformat(),))
+        columns = ("originator_id", "originator_version", "topic", "state")
+        rows = [
+            (self._stored(UUID(str(event.originator_id))), event.originator_version, event.topic, event.state)
+            for event in events
+        ]
+        self._connection.execute(self._events.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+        self._connection.execute(self._days.insert().values(day=day.isoformat()))
+
+    def _stored(self, aggregate: UUID) -> str | UUID:
+        """As the library's recorder has it on that database."""
+        return aggregate.hex if self._schema is None else aggregate
 
 
 def _suffix(namespace: str) -> str:

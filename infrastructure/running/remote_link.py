@@ -10,7 +10,7 @@ from functools import cached_property
 from multiprocessing.connection import Connection
 
 from milepost.domain.events import PlannedStep, Progress
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.job_types.registry import JobTypes
 from milepost.infrastructure.running.call import Begun, Call, Ended, How, Planned, Progressed, Report
 from milepost.infrastructure.running.error_detail import error_detail
@@ -87,7 +87,7 @@ class _Process:
     @cached_property
     def environment(self) -> Environment:
         modules, url = self._arguments
-        return Environment(JobTypes.load(modules), Database(url))
+        return Environment(JobTypes.load(modules), open_database(url))
 
     def prepare(self) -> None:
         """What a call needs is imported before its time begins."""

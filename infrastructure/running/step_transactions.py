@@ -31,17 +31,21 @@ class StepTransactions:
     @contextmanager
     def begin(self, context: StepContext[Any]) -> Generator[StepTransaction]:
         """Raises StopRequested where another worker, or another attempt, has the step now."""
-        with self.database.write() as connection:
-            if not self._still_ours(connection, context):
-                raise NotOursAnyMore
+        with self.database.user_transaction() as connection:
+            self._make_sure(connection, context)
             transaction = StepTransaction(connection, context)
             yield transaction
+            self._make_sure(connection, context, until_commit=True)
             if transaction.progress is not None:
-                save_checkpoint(connection, self._job_id, context.index, context.attempt, transaction.progress)
+                place = (self._job_id, context.index, context.attempt)
+                save_checkpoint(connection, *place, transaction.progress, schema=self.database.schema)
 
-    def _still_ours(self, connection: sa.Connection, context: StepContext[Any]) -> bool:
-        """Read under the write lock, so that nobody can take the job over between this and the commit."""
-        found = connection.execute(
+    def _make_sure(self, connection: sa.Connection, context: StepContext[Any], *, until_commit: bool = False) -> None:
+        """Raises NotOursAnyMore. `until_commit`: nobody can take the step over before that, for the row is locked.
+
+        On PostgreSQL appends to the job wait for such a lock, so it is not held while the step's own code runs.
+        """
+        ours = (
             sa.select(sa.literal(1))
             .select_from(jobs.join(steps, steps.c.job_id == jobs.c.id))
             .where(
@@ -53,4 +57,8 @@ class StepTransactions:
                 steps.c.status == StepStatus.RUNNING.value,
             )
         )
-        return found.first() is not None
+        if until_commit:
+            ours = ours.with_for_update(read=True, of=jobs)
+        options = {"schema_translate_map": {None: self.database.schema}}
+        if connection.execute(ours, execution_options=options).first() is None:
+            raise NotOursAnyMore

@@ -9,7 +9,7 @@ from milepost.domain.events import ErrorDetail, Json, PlannedStep, Progress
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store.batch import Batch
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore
 
 WORKER: Final = "somewhere:1:abc"
@@ -27,7 +27,7 @@ class Furniture:
     """Jobs by what they are, each with its id."""
 
     def __init__(self, url: str) -> None:
-        self.database = Database(url)
+        self.database = open_database(url)
         self.store = JobStore(self.database, RealSurroundings())
 
     def furnish(self) -> dict[str, str]:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.database import DatabaseUnavailable
+from milepost.infrastructure.event_store.sqlite import SqliteDatabase
 from milepost.infrastructure.settings import resolve
 from milepost.interfaces.bootstrap import Application
 from milepost.interfaces.cli.jobs.waiting import rows_of
@@ -14,7 +15,7 @@ from milepost.interfaces.cli.session import Globals, Session
 from tests.interfaces.furniture import Furniture
 
 
-class Faltering(Database):
+class Faltering(SqliteDatabase):
     """A database that does not answer the next `failures` times."""
 
     failures = 0

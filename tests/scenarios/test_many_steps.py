@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from milepost.domain import events as e
 from milepost.domain.state_machine import JobStatus, StepStatus
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.queries import JobQueries
 from tests.scenarios.workshop import FULL, Done, Workshop, claims, of_kind, tell
 
@@ -86,7 +86,7 @@ def work(workshop: Workshop, job_id: UUID) -> int:
         counted += 1
         return 0
 
-    database = Database(workshop.url)
+    database = open_database(workshop.url)
 
     def watch(connection: sqlite3.Connection, _record: object) -> None:
         connection.set_progress_handler(count, 100)

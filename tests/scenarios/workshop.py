@@ -25,7 +25,7 @@ from milepost.domain.job import Job
 from milepost.domain.state_machine import AT_REST
 from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store import schema
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.scenarios.noted import HOLD, Planned
 from tests.simulation.invariants import check_job
@@ -159,7 +159,7 @@ class Workshop:
 
     @cached_property
     def store(self) -> JobStore:
-        return JobStore(Database(self.url), RealSurroundings())
+        return JobStore(open_database(self.url), RealSurroundings())
 
     @cached_property
     def environment(self) -> dict[str, str]:

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.clock import uuid7
-from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.database import DatabaseUnavailable
+from milepost.infrastructure.event_store.sqlite import SqliteDatabase
 from milepost.infrastructure.running.call import Ended, How, Planned, Progressed, Report
 from milepost.infrastructure.running.link import Activity, Mailbox, Signal
 from milepost.infrastructure.running.perform import Environment, perform
@@ -50,7 +51,7 @@ class SimulatedSurroundings:
         return self._random.random()
 
 
-class FaultyDatabase(Database):
+class FaultyDatabase(SqliteDatabase):
     """A database in memory whose writes fail when they are told to, before anything is written or after the commit;
     and before a write others may get in between."""
 

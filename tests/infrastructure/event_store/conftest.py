@@ -1,23 +1,26 @@
-"""The stores that everything here must hold on: one in memory, one in a file."""
+"""The stores that everything here must hold on: one in memory, one in a file, one on a server."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import Database, open_database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.scene import Scene, Surroundings
+from tests.postgres import fresh_url
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "server"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "server":
+        return fresh_url()
     return "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.sqlite"
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    database = Database(url)
+    database = open_database(url)
     yield database
     database.close()
 

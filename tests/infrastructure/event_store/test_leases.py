@@ -19,7 +19,7 @@ from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of, save_checkpoint
 from milepost.infrastructure.event_store.leases import CLAIM_TRIES
-from milepost.infrastructure.event_store.schema import checkpoints, leases
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, checkpoints, jobs, leases, refusals
 from milepost.infrastructure.event_store.store import ClaimOffer, StreamMoved
 from tests.infrastructure.event_store.scene import ANY, LEASE_SECONDS, OPERATOR, WORKER, Scene
 
@@ -236,7 +236,7 @@ def test_what_a_dead_workers_step_committed_itself_is_where_its_successor_goes_o
     job = scene.do(scene.running(), StartStep(1, 0), StartStep(1, 1))
     reached = Progress(done=7, checkpoint="row 7")
     with scene.store.database.write() as connection:
-        save_checkpoint(connection, job.id, 0, 1, reached)
+        save_checkpoint(connection, job.id, 0, 1, reached, schema=scene.store.database.schema)
     assert committed(scene, job) == {0: reached}
     scene.surroundings.wait(LEASE_SECONDS + 1)
 
@@ -248,7 +248,7 @@ def test_what_a_dead_workers_step_committed_itself_is_where_its_successor_goes_o
 def test_what_an_earlier_attempt_committed_does_not_take_a_later_one_back(scene: Scene) -> None:
     job = scene.do(scene.running(), StartStep(1, 0))
     with scene.store.database.write() as connection:
-        save_checkpoint(connection, job.id, 0, 1, Progress(done=3))
+        save_checkpoint(connection, job.id, 0, 1, Progress(done=3), schema=scene.store.database.schema)
     job = scene.do(job, InterruptStep(1, 0, 1, "lost", Progress(done=5)), StartStep(1, 0))
 
     assert committed(scene, job) == {}
@@ -257,7 +257,7 @@ def test_what_an_earlier_attempt_committed_does_not_take_a_later_one_back(scene:
 def test_what_steps_committed_themselves_goes_when_the_job_has_succeeded(scene: Scene) -> None:
     job = scene.do(scene.running(steps=1), StartStep(1, 0))
     with scene.store.database.write() as connection:
-        save_checkpoint(connection, job.id, 0, 1, Progress(done=3))
+        save_checkpoint(connection, job.id, 0, 1, Progress(done=3), schema=scene.store.database.schema)
     scene.do(job, ReportSuccess(1, 0, 1, 0.5), CompleteJob(1))
 
     with scene.store.database.read() as connection:
@@ -277,7 +277,7 @@ def test_a_job_whose_row_contradicts_its_history_does_not_keep_others_waiting(sc
     broken, other = scene.start(), scene.start()
     scene.stop(broken.id)
     with scene.store.database.write() as connection:
-        connection.exec_driver_sql("UPDATE milepost_jobs SET live=1, status='Pending' WHERE id=?", (str(broken.id),))
+        connection.execute(jobs.update().where(jobs.c.id == str(broken.id)).values(live=True, status="Pending"))
 
     assert scene.claimed("w1").id == other.id
     assert "Stopped" in why_not(scene, broken.id)
@@ -289,14 +289,15 @@ def committed(scene: Scene, job: Job) -> dict[int, Progress]:
 
 
 def spoil(scene: Scene, job_id: UUID) -> None:
-    row = (job_id.hex, 2, "milepost:JobPaused", b"{}")
+    columns = ("originator_id", "originator_version", "topic", "state")
+    row = dict(zip(columns, (job_id.hex, 2, "milepost:JobPaused", b"{}"), strict=True))
     with scene.store.database.write() as connection:
-        connection.exec_driver_sql("INSERT INTO milepost_events VALUES (?,?,?,?)", row)
+        connection.execute(sa.table(EVENTS_TABLE, *map(sa.column, columns)).insert(), row)
 
 
 def why_not(scene: Scene, job_id: UUID) -> str:
     with scene.store.database.read() as connection:
-        found = connection.exec_driver_sql("SELECT why FROM milepost_refusals WHERE job_id=?", (str(job_id),))
+        found = connection.execute(sa.select(refusals.c.why).where(refusals.c.job_id == str(job_id)))
         return str(found.scalar_one())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from milepost.domain.job import replay
 from milepost.domain.state_machine import StepStatus
 from milepost.infrastructure.clock import RealSurroundings
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import Scene, Surroundings
@@ -22,10 +22,11 @@ from milepost.domain.commands import *
 from milepost.domain.envelope import Origin
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.clock import RealSurroundings
-from milepost.infrastructure.event_store.store import Batch, ClaimOffer, Database, JobStore
+from milepost.infrastructure.event_store.database import open_database
+from milepost.infrastructure.event_store.store import Batch, ClaimOffer, JobStore
 
 surroundings = RealSurroundings()
-store = JobStore(Database(sys.argv[1]), surroundings)
+store = JobStore(open_database(sys.argv[1]), surroundings)
 me, origin = sys.argv[2], Origin(sys.argv[2], "worker")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -72,7 +73,7 @@ def go(running: subprocess.Popen[str]) -> None:
 
 def test_of_many_jobs_each_is_claimed_once_by_one_of_several_processes(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.sqlite"
-    scene = Scene(JobStore(Database(url), Surroundings()), Surroundings())
+    scene = Scene(JobStore(open_database(url), Surroundings()), Surroundings())
     started = {str(scene.start().id) for _ in range(60)}
 
     with (
@@ -92,7 +93,7 @@ def test_of_many_jobs_each_is_claimed_once_by_one_of_several_processes(tmp_path:
 
 def test_everything_acknowledged_is_there_after_a_kill_in_the_middle_of_appends(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.sqlite"
-    scene = Scene(JobStore(Database(url), Surroundings()), Surroundings())
+    scene = Scene(JobStore(open_database(url), Surroundings()), Surroundings())
     job_id = scene.start().id
 
     with process(RUN_STEPS, url, "w1") as running:
@@ -102,7 +103,7 @@ def test_everything_acknowledged_is_there_after_a_kill_in_the_middle_of_appends(
         running.send_signal(signal.SIGKILL)
         acknowledged += [int(line) for line in running.communicate()[0].splitlines()]
 
-    store = JobStore(Database(url), RealSurroundings())
+    store = JobStore(open_database(url), RealSurroundings())
     job = replay(job_id, store.history(job_id))
     assert job.version >= acknowledged[-1]
     assert (job.version - acknowledged[0]) % 14 == 0, "a batch is there whole or not at all"

@@ -13,8 +13,8 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 from sqlalchemy.exc import OperationalError
 
 from milepost.infrastructure.event_store import schema
-from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
-from milepost.infrastructure.event_store.recorder import EVENTS_TABLE
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, open_database
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.scene import Scene, Surroundings
 
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def opened(path: Path) -> Scene:
-    return Scene(JobStore(Database(f"sqlite:///{path}"), Surroundings()), Surroundings())
+    return Scene(JobStore(open_database(f"sqlite:///{path}"), Surroundings()), Surroundings())
 
 
 def tables(path: Path) -> set[str]:
@@ -50,7 +50,7 @@ def test_a_database_is_opened_again_with_what_is_in_it(path: Path) -> None:
 
 def test_opening_a_prepared_database_writes_nothing(path: Path) -> None:
     opened(path)
-    watcher = Database(f"sqlite:///{path}")
+    watcher = open_database(f"sqlite:///{path}")
     marker = watcher.change_marker()
 
     opened(path)

@@ -63,7 +63,7 @@ def test_what_a_snapshot_covers_is_not_folded_again(scene: Scene) -> None:
     job = eventful(scene)
     scene.store.take_snapshot(job)
     with scene.store.database.write() as connection:
-        connection.exec_driver_sql("UPDATE milepost_events SET state='' WHERE originator_id=?", (job.id.hex,))
+        connection.execute(sa.text("UPDATE milepost_events SET state='' WHERE originator_id=:job"), {"job": job.id.hex})
 
     assert scene.store.load(job.id) == job
 

@@ -43,7 +43,7 @@ from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.checkpoints import save_checkpoint
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.schema import leases
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Situation, StreamMoved
 from tests.infrastructure.event_store.rows import folded, kept
@@ -71,7 +71,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.surroundings = Surroundings()
-        self.store = JobStore(Database("sqlite://"), self.surroundings)
+        self.store = JobStore(open_database("sqlite://"), self.surroundings)
         self.ids: list[UUID] = []
         self.held: dict[str, dict[UUID, Job]] = {"w1": {}, "w2": {}, "w3": {}}
 
@@ -275,7 +275,9 @@ class StoreMachine(RuleBasedStateMachine):
         if running:
             step = job.steps[data.draw(st.sampled_from(running))]
             with self.store.database.write() as connection:
-                save_checkpoint(connection, job.id, step.index, step.attempt, progress_of(done))
+                save_checkpoint(
+                    connection, job.id, step.index, step.attempt, progress_of(done), schema=self.store.database.schema
+                )
 
     @precondition(lambda self: self.ids)
     @rule(data=st.data())

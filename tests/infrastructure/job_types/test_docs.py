@@ -46,7 +46,7 @@ def test_each_job_type_that_is_shown_completes(folder: Path, number: int) -> Non
     types = JobTypes.load([module])
     (declared,) = [known for name in types.names() if (known := types.named(name)).__module__ == module]
     request: dict[str, Any] = {"folder": str(folder / "texts")} if number == 0 else {}
-    stage = Stage(folder, declared)
+    stage = Stage(f"sqlite:///{folder}/events.sqlite", declared)
     stage.types = types
     job_id, worker = stage.start(declared.name, request), stage.worker()
 

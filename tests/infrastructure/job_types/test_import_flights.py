@@ -33,7 +33,7 @@ def succeeded(stage: Stage, job_id: UUID) -> int:
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
     """February, imported without a disturbance."""
-    stage = Stage(tmp_path_factory.mktemp("imported"), ImportFlights)
+    stage = Stage(f"sqlite:///{tmp_path_factory.mktemp('imported')}/events.sqlite", ImportFlights)
     assert stage.finish(stage.start("import-flights", FEBRUARY), stage.worker()) is S.COMPLETED_SUCCESSFULLY
     yield stage
     stage.close()
@@ -54,7 +54,7 @@ def test_a_month_gives_the_events_that_its_flights_really_had(imported: Stage) -
 
 
 def test_an_import_that_was_stopped_and_resumed_leaves_the_same_events(imported: Stage, tmp_path: Path) -> None:
-    stage = Stage(tmp_path, ImportFlights)
+    stage = Stage(f"sqlite:///{tmp_path}/events.sqlite", ImportFlights)
     job_id, worker = stage.start("import-flights", FEBRUARY), stage.worker()
     for day in (3, 9):
         turn_until(lambda day=day: succeeded(stage, job_id) >= day, worker)  # type: ignore[misc]
@@ -80,7 +80,7 @@ def test_a_month_that_is_imported_again_adds_nothing_and_says_so(imported: Stage
 
 
 def test_a_day_whose_commit_was_not_answered_is_there_once(imported: Stage, tmp_path: Path) -> None:
-    stage = Stage(tmp_path, ImportFlights)
+    stage = Stage(f"sqlite:///{tmp_path}/events.sqlite", ImportFlights)
     stage.database.step_faults = ["after"]
     job_id, worker = stage.start("import-flights", FEBRUARY), stage.worker()
     turn_until(lambda: stage.job(job_id).count(StepStatus.WAITING) == 1, worker)
@@ -107,7 +107,7 @@ def test_each_namespace_has_flights_of_its_own(imported: Stage) -> None:
 
 
 def test_one_import_lives_at_a_time(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, ImportFlights)
+    stage = Stage(f"sqlite:///{tmp_path}/events.sqlite", ImportFlights)
 
     assert stage.start("import-flights", {"months": [1]}) == stage.start("import-flights", {"months": [2]})
     stage.close()
@@ -115,7 +115,7 @@ def test_one_import_lives_at_a_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("months", [[], [0], [13], ["may"]])
 def test_months_that_there_are_not_are_refused(tmp_path: Path, months: list[Any]) -> None:
-    stage = Stage(tmp_path, ImportFlights)
+    stage = Stage(f"sqlite:///{tmp_path}/events.sqlite", ImportFlights)
 
     with pytest.raises(RequestInvalid):
         stage.start("import-flights", {"months": months})
@@ -123,7 +123,7 @@ def test_months_that_there_are_not_are_refused(tmp_path: Path, months: list[Any]
 
 
 def test_the_lists_say_which_months_are_imported(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, ImportFlights)
+    stage = Stage(f"sqlite:///{tmp_path}/events.sqlite", ImportFlights)
 
     assert stage.types.start_command("import-flights", {}, namespace="n").details == "all of 2013"
     assert stage.types.start_command("import-flights", {"months": [3, 1, 3]}, namespace="n").details == (

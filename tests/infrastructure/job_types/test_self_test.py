@@ -17,7 +17,7 @@ S = JobStatus
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Generator[Stage]:
-    made = Stage(tmp_path, SelfTest)
+    made = Stage(f"sqlite:///{tmp_path}/events.sqlite", SelfTest)
     yield made
     made.close()
 

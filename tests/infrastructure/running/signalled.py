@@ -7,7 +7,7 @@ from random import Random
 from types import FrameType
 
 from milepost.infrastructure.clock import RealSurroundings
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.job_types.registry import JobTypes
 from milepost.infrastructure.running.executors import ThreadExecutor
@@ -23,7 +23,7 @@ def asking(leave: Callable[[], None]) -> Callable[[int, FrameType | None], None]
 
 def main() -> None:
     random, surroundings, types = Random(3), RealSurroundings(), JobTypes.load()
-    database = Database("sqlite://")
+    database = open_database("sqlite://")
     store, executor = JobStore(database, surroundings), ThreadExecutor(1, Environment(types, database))
     for number in range(WORKERS):
         worker = Worker(store=store, job_types=types, executor=executor, surroundings=surroundings)

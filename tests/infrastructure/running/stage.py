@@ -1,11 +1,9 @@
 """What the tests of the runtime stand on: a store, a clock moved by hand, workers that turn until something is so."""
 
-import threading
 import time
 from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -18,7 +16,7 @@ from milepost.domain.events import JobEvent, Json
 from milepost.domain.job import Job
 from milepost.domain.state_machine import AT_REST, JobStatus
 from milepost.infrastructure.clock import uuid7
-from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable, open_database
 from milepost.infrastructure.event_store.store import Batch, JobStore, Outcome, Situation, UnreadableEvent
 from milepost.infrastructure.job_types.job_type import JobType
 from milepost.infrastructure.job_types.registry import JobTypes
@@ -66,19 +64,39 @@ class FaultyDatabase(Database):
     """Writes fail when told to: `before` anything is written, or `after` the commit, so that nobody knows of it."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url)
+        self.url = url
         self.faults: list[str] = []
         self.step_faults: list[str] = []  # the same for what steps write in transactions of their own
         self.broken = False
+        self._real = open_database(url)
+        self.engine, self.schema, self.in_memory = self._real.engine, self._real.schema, self._real.in_memory
+
+    def read(self) -> AbstractContextManager[sa.Connection]:
+        return self._real.read()
+
+    def change_marker(self) -> int:
+        return self._real.change_marker()
+
+    def close(self) -> None:
+        self._real.close()
+
+    def write(self) -> AbstractContextManager[sa.Connection]:
+        return self._faulty(self._real.write, self.faults)
+
+    def append_transaction(self) -> AbstractContextManager[sa.Connection]:
+        return self._faulty(self._real.append_transaction, self.faults)
+
+    def user_transaction(self) -> AbstractContextManager[sa.Connection]:
+        return self._faulty(self._real.user_transaction, self.step_faults)
 
     @contextmanager
-    def write(self) -> Generator[sa.Connection]:
-        in_step = threading.current_thread().name.startswith("milepost-step")
-        faults = self.step_faults if in_step else self.faults
+    def _faulty(
+        self, transaction: Callable[[], AbstractContextManager[sa.Connection]], faults: list[str]
+    ) -> Generator[sa.Connection]:
         fault = faults.pop(0) if faults else ""
         if self.broken or fault == "before":
             raise DatabaseUnavailable(self.url, "disk full", "Make room.")
-        with super().write() as connection:
+        with transaction() as connection:
             yield connection
         if fault == "after":
             raise DatabaseUnavailable(self.url, "the answer was lost", "")
@@ -112,8 +130,8 @@ class FaultyStore(JobStore):
 class Stage:
     """One event store and whoever acts on it."""
 
-    def __init__(self, folder: Path, *types: type[JobType[Any]]) -> None:
-        self.url = f"sqlite:///{folder / 'events.sqlite'}"
+    def __init__(self, url: str, *types: type[JobType[Any]]) -> None:
+        self.url = url
         self.database = FaultyDatabase(self.url)
         self.clock = HandClock()
         self.store = FaultyStore(self.database, self.clock)

@@ -209,11 +209,12 @@ class Rows:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        with stage.database.write() as connection:
+        with stage.database.user_transaction() as connection:
+            self.table.metadata.drop_all(connection)  # on a server it is every event store's
             self.table.metadata.create_all(connection)
 
     def items(self) -> list[int]:
-        with self._stage.database.read() as connection:
+        with self._stage.database.user_transaction() as connection:
             return list(connection.scalars(sa.select(self.table.c.item).order_by(self.table.c.item)))
 
 

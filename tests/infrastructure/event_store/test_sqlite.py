@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from milepost.infrastructure.clock import RealSurroundings
-from milepost.infrastructure.event_store import database as module
+from milepost.infrastructure.event_store import sqlite as module
 from milepost.infrastructure.event_store.database import (
     CannotOpenDatabase,
     Database,
     DatabaseUnavailable,
+    open_database,
     without_password,
 )
 from milepost.infrastructure.event_store.schema import prepare
+from milepost.infrastructure.event_store.sqlite import SqliteDatabase
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.event_store.turns import NotItsTurn, Turns
 from tests.infrastructure.event_store.scene import Scene, Surroundings
@@ -32,7 +34,7 @@ def url_of(path: Path) -> str:
 
 
 def test_the_folder_of_a_new_database_is_made(tmp_path: Path) -> None:
-    JobStore(Database(url_of(tmp_path / "deep" / "down" / "jobs.sqlite")), RealSurroundings())
+    JobStore(open_database(url_of(tmp_path / "deep" / "down" / "jobs.sqlite")), RealSurroundings())
 
     assert (tmp_path / "deep" / "down" / "jobs.sqlite").exists()
 
@@ -41,7 +43,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(CannotOpenDatabase, match=r"Cannot open the event store at sqlite:///.*jobs.sqlite"):
-        Database(url_of(tmp_path / "file" / "jobs.sqlite"))
+        open_database(url_of(tmp_path / "file" / "jobs.sqlite"))
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
@@ -49,7 +51,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path.write_text("Dear Ada, " * 1_000)
 
     with pytest.raises(CannotOpenDatabase, match="not a database"):
-        JobStore(Database(url_of(path)), RealSurroundings())
+        JobStore(open_database(url_of(path)), RealSurroundings())
     assert path.read_text() == "Dear Ada, " * 1_000
 
 
@@ -57,18 +59,18 @@ def test_watching_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear Ada, " * 1_000)
 
     with pytest.raises(CannotOpenDatabase, match="not a database"):
-        Database(url_of(tmp_path / "letter.txt")).change_marker()
+        open_database(url_of(tmp_path / "letter.txt")).change_marker()
 
 
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(CannotOpenDatabase, match="unable to open"):
-        JobStore(Database(url_of(tmp_path)), RealSurroundings())
+        JobStore(open_database(url_of(tmp_path)), RealSurroundings())
 
 
-@pytest.mark.parametrize("url", ["jobs.sqlite", "", "postgresql://ada:hunter2@host/jobs"])
-def test_a_url_that_is_not_of_sqlite_is_refused(url: str) -> None:
+@pytest.mark.parametrize("url", ["jobs.sqlite", "", "mysql://ada:hunter2@host/jobs"])
+def test_a_url_of_a_database_that_is_not_supported_is_refused(url: str) -> None:
     with pytest.raises(CannotOpenDatabase, match="sqlite:///PATH") as refused:
-        Database(url)
+        open_database(url)
     assert "hunter2" not in str(refused.value)
 
 
@@ -78,9 +80,9 @@ def test_passwords_are_not_shown() -> None:
 
 def test_a_database_that_may_only_be_read_can_be_read_and_says_so_when_written(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
-    scene = Scene(JobStore(Database(url_of(path)), Surroundings()), Surroundings())
+    scene = Scene(JobStore(open_database(url_of(path)), Surroundings()), Surroundings())
     job = scene.start()
-    read_only = JobStore(Database(f"sqlite:///file:{path}?mode=ro&uri=true"), Surroundings())
+    read_only = JobStore(open_database(f"sqlite:///file:{path}?mode=ro&uri=true"), Surroundings())
 
     assert read_only.load(job.id) == job
     with pytest.raises(CannotOpenDatabase, match="readonly"):
@@ -91,11 +93,11 @@ def test_a_database_that_may_only_be_read_can_be_read_and_says_so_when_written(t
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
 def test_a_file_without_permission_is_said(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
-    JobStore(Database(url_of(path)), RealSurroundings())
+    JobStore(open_database(url_of(path)), RealSurroundings())
     path.chmod(0)
 
     with pytest.raises(CannotOpenDatabase):
-        JobStore(Database(url_of(path)), RealSurroundings())
+        JobStore(open_database(url_of(path)), RealSurroundings())
 
 
 def test_a_database_locked_by_another_process_is_unavailable_and_nothing_was_written(
@@ -103,7 +105,7 @@ def test_a_database_locked_by_another_process_is_unavailable_and_nothing_was_wri
 ) -> None:
     monkeypatch.setattr(module, "BUSY_TIMEOUT_SECONDS", 0.05)
     path = tmp_path / "jobs.sqlite"
-    scene = Scene(JobStore(Database(url_of(path)), Surroundings()), Surroundings())
+    scene = Scene(JobStore(open_database(url_of(path)), Surroundings()), Surroundings())
     job = scene.start()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -125,8 +127,8 @@ def test_a_new_file_that_another_process_is_making_is_waited_for(
     def ends_meanwhile(_seconds: float) -> None:
         other.execute("ROLLBACK")
 
-    monkeypatch.setattr("milepost.infrastructure.event_store.database.time.sleep", ends_meanwhile)
-    JobStore(Database(url_of(tmp_path / "jobs.sqlite")), RealSurroundings())
+    monkeypatch.setattr("milepost.infrastructure.event_store.sqlite.time.sleep", ends_meanwhile)
+    JobStore(open_database(url_of(tmp_path / "jobs.sqlite")), RealSurroundings())
 
     other.close()
 
@@ -138,7 +140,7 @@ def test_a_new_file_that_another_process_does_not_end_making_is_not_waited_for_f
     other = in_the_making(tmp_path / "jobs.sqlite")
 
     with pytest.raises(DatabaseUnavailable, match="locked") as refused:
-        JobStore(Database(url_of(tmp_path / "jobs.sqlite")), RealSurroundings())
+        JobStore(open_database(url_of(tmp_path / "jobs.sqlite")), RealSurroundings())
     assert "written" not in str(refused.value), "it only wanted to read"
 
     other.close()
@@ -153,7 +155,7 @@ def in_the_making(path: Path) -> sqlite3.Connection:
 
 
 def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path: Path) -> None:
-    database = Database(url_of(tmp_path / "jobs.sqlite"))
+    database = open_database(url_of(tmp_path / "jobs.sqlite"))
     scene = Scene(JobStore(database, Surroundings()), Surroundings())
     job = scene.running(steps=1)
     limit_pages(database)
@@ -167,7 +169,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path: Path) -> None:
 def test_when_the_disk_fails_in_the_commit_nobody_claims_to_know_what_became_of_it(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")  # limits how long a file may become: the disk's own end
     path = tmp_path / "jobs.sqlite"
-    scene = Scene(JobStore(Database(url_of(path)), Surroundings()), Surroundings())
+    scene = Scene(JobStore(open_database(url_of(path)), Surroundings()), Surroundings())
     job = scene.start()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("jobs.sqlite-wal").stat().st_size, hard))
@@ -198,7 +200,7 @@ def limit_pages(database: Database) -> None:
 
 
 def test_an_error_of_a_statement_is_not_taken_for_one_of_the_database(database: Database) -> None:
-    with pytest.raises(OperationalError, match="no such table"), database.write() as connection:
+    with pytest.raises(DBAPIError, match="missing"), database.write() as connection:
         connection.exec_driver_sql("SELECT * FROM missing")
 
 
@@ -240,12 +242,12 @@ def test_a_write_is_seen_in_memory_by_the_same_threads_reads(database: Database)
     assert seen == (1 if database.in_memory else 0)
 
 
-@pytest.mark.parametrize("opened", [Database.write, Database.read])
+@pytest.mark.parametrize("opened", [SqliteDatabase.write, SqliteDatabase.read])
 def test_another_thread_that_does_not_end_its_transaction_is_said(
-    opened: Callable[[Database], AbstractContextManager[Connection]], monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[SqliteDatabase], AbstractContextManager[Connection]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BUSY_TIMEOUT_SECONDS", 0.05)
-    database = Database("sqlite://")
+    database = SqliteDatabase("sqlite://")
     refusals: list[DatabaseUnavailable] = []
 
     def enter() -> None:
@@ -303,8 +305,9 @@ def test_two_first_starts_at_once_both_succeed(tmp_path: Path) -> None:
         url = url_of(tmp_path / f"jobs-{attempt}.sqlite")
         program = (
             "import sys; from milepost.infrastructure.clock import RealSurroundings;"
-            "from milepost.infrastructure.event_store.store import Database, JobStore;"
-            "sys.stdin.readline(); JobStore(Database(sys.argv[1]), RealSurroundings()); print('ready')"
+            "from milepost.infrastructure.event_store.database import open_database;"
+            "from milepost.infrastructure.event_store.store import JobStore;"
+            "sys.stdin.readline(); JobStore(open_database(sys.argv[1]), RealSurroundings()); print('ready')"
         )
         starts = [
             subprocess.Popen(

@@ -1,0 +1,277 @@
+"""PostgreSQL: one schema per event store, an advisory lock for its writers, and LISTEN to hear of their commits."""
+
+import os
+import re
+import threading
+import time
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from milepost.infrastructure.event_store.database import (
+    BUSY_TIMEOUT_SECONDS,
+    NOT_KNOWN,
+    NOTHING_WRITTEN,
+    CannotOpenDatabase,
+    Database,
+    DatabaseUnavailable,
+    parsed,
+)
+
+try:
+    import psycopg
+except ImportError:
+    psycopg = None  # type: ignore[assignment]
+
+DEFAULT_SCHEMA: Final = "milepost"
+SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+CONNECTIONS_KEPT: Final = 2
+CONNECTIONS_MOST: Final = 20  # of one process, beside the one that listens
+LISTENED_SECONDS: Final = 2.0  # a notification is lost with its connection: after so long, look all the same
+CLOCK_NOISE_SECONDS: Final = 0.1  # an answer's way here takes time: a smaller difference of clocks is none
+
+# A database that is gone must be noticed before a lease runs out, not after TCP's own quarter of an hour.
+_CONNECTION: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 7_000,
+    "application_name": "milepost",
+}
+_CANNOT_OPEN: Final = ("28", "3D", "3F", "42501")  # SQLSTATEs, or their beginnings: authorization, no such database
+_CANNOT_OPEN_SAID: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+_READ_ONLY: Final = "25006"
+_LOCKED: Final = "55P03"
+_FULL: Final = "53100"
+_ADVICE: Final = {
+    _LOCKED: "Another writer has kept its lock; try again, or find and end that session in pg_stat_activity.",
+    _FULL: "Make room on its disk and try again.",
+    _READ_ONLY: "It is a standby, or set to be read only: use the primary.",
+    "53300": "It has no connection left: raise max_connections, or run fewer processes.",
+}
+
+
+class PostgresDatabase(Database):
+    """A schema of a PostgreSQL database: `postgresql://user@host/database?schema=milepost`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.schema, self._address = _address(url)
+        self.channel = channel_of(self.schema)
+        self._busy_seconds = BUSY_TIMEOUT_SECONDS
+        self._offset = 0.0
+        self._watching = threading.Lock()
+        self._listener: Any = None
+        self._heard = 0
+        self._own: set[int] = set()  # process ids of our connections at the server
+        self._writing: set[int] = set()  # our threads that hold the lock
+        self._heard_at = float("-inf")
+        self._process = os.getpid()
+        self.engine = sa.create_engine(
+            self._address.set(drivername="postgresql+psycopg"),
+            pool_size=CONNECTIONS_KEPT,
+            max_overflow=CONNECTIONS_MOST - CONNECTIONS_KEPT,
+            pool_timeout=self._busy_seconds,
+            connect_args={**_CONNECTION, "prepare_threshold": 2},
+        )
+        self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._calling = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self.engine, "connect", self._configure)
+        self._take_the_lock = sa.text(
+            "SELECT pg_advisory_xact_lock(:key), pg_notify(:channel, ''),"
+            " CAST(extract(epoch FROM clock_timestamp()) AS float8)"
+        ).bindparams(key=lock_key(self.schema), channel=self.channel)
+
+    @property
+    def clock_offset(self) -> float:
+        return self._offset
+
+    @contextmanager
+    def write(self) -> Generator[sa.Connection]:
+        """Holds the schema's advisory lock, which leaves its tables to VACUUM and CREATE INDEX CONCURRENTLY."""
+        with self._not_inside_another(), self._telling(NOTHING_WRITTEN), self._begun(self.engine) as connection:
+            self._set_clock(connection.execute(self._take_the_lock).one()[2])
+            yield connection
+            self._commit(connection)
+
+    @contextmanager
+    def read(self) -> Generator[sa.Connection]:
+        with self._telling(), self._begun(self._reading) as connection:
+            yield connection
+
+    @contextmanager
+    def user_transaction(self) -> Generator[sa.Connection]:
+        """Without the lock: others write meanwhile. Unqualified names are found as without Milepost."""
+        with self._telling(NOTHING_WRITTEN), self._begun(self.engine) as connection:
+            connection.exec_driver_sql("SET LOCAL search_path TO DEFAULT")
+            yield connection
+            self._commit(connection)
+
+    @contextmanager
+    def append_transaction(self) -> Generator[sa.Connection]:
+        """The call takes the lock, and is a transaction by itself: one way there and back."""
+        with self._telling(NOT_KNOWN), self._checked_out(self._calling) as connection:
+            yield connection
+            self._heard += 1
+
+    def change_marker(self) -> int:
+        """How often anything was heard, or committed by ourselves: the server is slower to tell us that."""
+        with self._telling(), self._watching:
+            self._forget_parents_connections()
+            if self._listener is None:
+                self._listen()
+            try:
+                heard = {each.pid for each in self._listener.notifies(timeout=0)} - self._own
+            except psycopg.Error:
+                self._stop_listening()
+                raise
+            now = time.monotonic()
+            if heard or now >= self._heard_at + LISTENED_SECONDS:
+                self._heard += 1
+                self._heard_at = now
+            return self._heard
+
+    def _listen(self) -> None:
+        self._listener = psycopg.connect(**_libpq(self._address), **_CONNECTION, autocommit=True)
+        self._listener.execute(f'LISTEN "{self.channel}"')
+        self._heard += 1  # whatever happened before is news
+
+    def _stop_listening(self) -> None:
+        with suppress(psycopg.Error):
+            self._listener.close()
+        self._listener = None
+
+    @contextmanager
+    def _not_inside_another(self) -> Generator[None]:
+        thread = threading.get_ident()
+        if thread in self._writing:
+            raise RuntimeError("a write transaction cannot be begun inside another one")
+        self._writing.add(thread)
+        try:
+            yield
+        finally:
+            self._writing.discard(thread)
+
+    def _commit(self, connection: sa.Connection) -> None:
+        transaction = connection.get_transaction()
+        assert transaction is not None
+        with self._telling(NOT_KNOWN):  # the connection may have broken before, or after it was there
+            transaction.commit()
+        self._heard += 1
+
+    @contextmanager
+    def _begun(self, engine: sa.Engine) -> Generator[sa.Connection]:
+        with self._checked_out(engine) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _checked_out(self, engine: sa.Engine) -> Generator[sa.Connection]:
+        self._forget_parents_connections()
+        with engine.connect() as connection:
+            yield connection
+
+    def _forget_parents_connections(self) -> None:
+        """After a fork they belong to the parent: to use, or even to close them here would break its own."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._listener = None
+            self._own.clear()
+            self.engine.dispose(close=False)
+
+    def _configure(self, connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        connection.execute(
+            "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), false),"
+            " set_config('lock_timeout', %s, false),"
+            # An acknowledged commit survives power loss. What is stricter stays.
+            " CASE current_setting('synchronous_commit')"
+            " WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END",
+            (self.schema, f"{int(self._busy_seconds * 1000)}ms"),
+        )
+        connection.autocommit = False
+        self._own.add(connection.info.backend_pid)
+
+    def _set_clock(self, shared: float) -> None:
+        offset = shared - time.time()
+        if abs(offset - self._offset) > CLOCK_NOISE_SECONDS:
+            self._offset = offset
+
+    @contextmanager
+    def _telling(self, outcome: str = "") -> Generator[None]:
+        """Say what a failure of PostgreSQL means, and what became of what was being written."""
+        try:
+            yield
+        except (DBAPIError, PoolTimeout, psycopg.Error) as error:
+            told = self._told(error, outcome)
+            if told is None:
+                raise
+            raise told from error
+
+    def _told(self, error: Exception, outcome: str) -> Exception | None:
+        """What the failure means to the caller; None when it is about a statement, not the database."""
+        if isinstance(error, PoolTimeout):
+            advice = f"This process has {CONNECTIONS_MOST} open already: use fewer slots."
+            return DatabaseUnavailable(
+                self.url, "no connection became free", advice, NOTHING_WRITTEN if outcome else ""
+            )
+        cause: object = getattr(error, "orig", error)
+        said, state = _first_line(cause), getattr(cause, "sqlstate", None) or ""
+        if state.startswith(_CANNOT_OPEN) or (not state and any(each in said for each in _CANNOT_OPEN_SAID)):
+            return CannotOpenDatabase(self.url, said)
+        if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or state == _READ_ONLY:
+            outcome = NOTHING_WRITTEN if outcome and state in (_LOCKED, _READ_ONLY) else outcome
+            advice = _ADVICE.get(state, "Try again when its server answers.")
+            return DatabaseUnavailable(self.url, said, advice, outcome)
+        return None
+
+    def close(self) -> None:
+        with self._watching:
+            if self._listener is not None:
+                self._stop_listening()
+        self.engine.dispose()
+
+
+def channel_of(schema: str) -> str:
+    """Where those listen who want to hear of commits."""
+    return f"{schema}_milepost"
+
+
+def lock_key(schema: str) -> int:
+    """Of the advisory lock, which is one per database: 64 bits that no application is likely to use."""
+    return int.from_bytes(b"mile", "big") << 32 | zlib.crc32(schema.encode())
+
+
+def _address(url: str) -> tuple[str, sa.URL]:
+    """The schema, and the URL without it. Raises CannotOpenDatabase."""
+    if psycopg is None:
+        raise CannotOpenDatabase(url, "PostgreSQL needs an extra: pip install 'milepost[postgres]'")
+    given = parsed(url)
+    schema = given.query.get("schema", DEFAULT_SCHEMA)
+    if not isinstance(schema, str) or not SCHEMA_NAME.fullmatch(schema):
+        raise CannotOpenDatabase(
+            url, f"the schema {schema!r} cannot be used: write ?schema= and up to 40 small letters, digits, underscores"
+        )
+    return schema, given.difference_update_query(["schema"])
+
+
+def _libpq(address: sa.URL) -> dict[str, Any]:
+    return {
+        "host": address.host,
+        "port": address.port,
+        "user": address.username,
+        "password": address.password,
+        "dbname": address.database,
+        **address.query,
+    }
+
+
+def _first_line(error: object) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

