@@ -1,10 +1,10 @@
 """The only place that asks what time it is, and makes ids and chances."""
 
-import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from random import Random
+from random import Random, SystemRandom
 from typing import Final, Protocol
 from uuid import UUID, SafeUUID
 
@@ -34,18 +34,22 @@ class Surroundings(Protocol):
 
 @dataclass
 class RealSurroundings:
-    """The machine's clock and randomness."""
+    """The machine's clock and randomness.
 
-    random: Random = field(default_factory=lambda: Random(os.urandom(16)))
+    `ahead`: seconds by which the clock that several machines share is ahead of this one's.
+    """
+
+    ahead: Callable[[], float] = lambda: 0.0
+    random: Random = field(default_factory=SystemRandom)  # the same in no child of a fork
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(time.time() + self.ahead(), UTC)
 
     def monotonic(self) -> float:
         return time.monotonic()
 
     def new_id(self) -> UUID:
-        return uuid7(time.time_ns() // 1_000_000, self.random.getrandbits(74))
+        return uuid7(int((time.time() + self.ahead()) * 1000), self.random.getrandbits(74))
 
     def chance(self) -> float:
         return self.random.random()

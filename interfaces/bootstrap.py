@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
@@ -19,7 +19,7 @@ from milepost.infrastructure.event_store.database import (
     open_database,
 )
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
-from milepost.infrastructure.event_store.schema import prepare
+from milepost.infrastructure.event_store.schema import prepare, version_of
 from milepost.infrastructure.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ __all__ = [
     "user_at_host",
 ]
 
+MAKES_ONE: Final = "'milepost event-stores create', 'jobs start', 'jobs run' or 'worker' makes it"
 ExecutorKind = Literal["threads", "processes"]
 GARBAGE_THRESHOLD: Final = 50_000  # new objects between two looks of the garbage collector
 
@@ -63,12 +64,16 @@ class Application:
 
     @cached_property
     def database(self) -> Database:
-        """Raises CannotOpenDatabase."""
+        """Made where it is not there yet. Raises CannotOpenDatabase."""
+        prepare(self._opened)
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> Database:
         database = open_database(self.settings.url.value)
         if database.in_memory:
             cause = "a database in memory ends with the command that opened it; write sqlite:///PATH"
             raise CannotOpenDatabase(self.settings.url.value, cause)
-        prepare(database)
         return database
 
     @property
@@ -78,11 +83,16 @@ class Application:
         The one in the user's data folder is nobody's to mistype: where it is not there yet, it is empty. Raises
         CannotOpenDatabase.
         """
-        if "database" in self.__dict__ or event_store_exists(self.settings.url.value) is not False:
+        if "database" in self.__dict__:
+            return self.database
+        exists = event_store_exists(self.settings.url.value)
+        if exists is None:
+            exists = version_of(self._opened) is not None
+        if exists:
             return self.database
         if self.settings.url.source == "default":
             return self._empty
-        cause = "there is none yet. 'milepost jobs start', 'jobs run' or 'worker' makes it; or correct the path"
+        cause = f"there is none yet. {MAKES_ONE}; or correct the URL"
         raise CannotOpenDatabase(self.settings.url.value, cause)
 
     @cached_property
@@ -106,7 +116,11 @@ class Application:
         from milepost.infrastructure.clock import RealSurroundings
         from milepost.infrastructure.event_store.store import JobStore
 
-        return JobStore(self.database, RealSurroundings())
+        return JobStore(self.database, RealSurroundings(lambda: self.database.clock_offset))
+
+    def now(self) -> datetime:
+        """By the clock that all users of the event store share."""
+        return now() + timedelta(seconds=self.reading.clock_offset)
 
     @cached_property
     def job_types(self) -> "JobTypes":
@@ -159,7 +173,7 @@ class Application:
         return worker, executor
 
     def close(self) -> None:
-        for name in ("database", "_empty"):
+        for name in ("_opened", "_empty"):
             if name in self.__dict__:
                 getattr(self, name).close()
 

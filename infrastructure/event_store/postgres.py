@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -24,11 +25,6 @@ from milepost.infrastructure.event_store.database import (
     parsed,
 )
 
-try:
-    import psycopg
-except ImportError:
-    psycopg = None  # type: ignore[assignment]
-
 DEFAULT_SCHEMA: Final = "milepost"
 SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 CONNECTIONS_KEPT: Final = 2
@@ -36,6 +32,7 @@ CONNECTIONS_MOST: Final = 20  # of one process, beside the one that listens
 LISTENED_SECONDS: Final = 2.0  # a notification is lost with its connection: after so long, look all the same
 CLOCK_NOISE_SECONDS: Final = 0.1  # an answer's way here takes time: a smaller difference of clocks is none
 
+_CLOCK: Final = "CAST(extract(epoch FROM clock_timestamp()) AS float8)"
 # A database that is gone must be noticed before a lease runs out, not after TCP's own quarter of an hour.
 _CONNECTION: Final[dict[str, Any]] = {
     "connect_timeout": 5,
@@ -65,11 +62,12 @@ class PostgresDatabase(Database):
     def __init__(self, url: str) -> None:
         self.url = url
         self.schema, self._address = _address(url)
+        self.lock = lock_key(self.schema)
         self.channel = channel_of(self.schema)
         self._busy_seconds = BUSY_TIMEOUT_SECONDS
         self._offset = 0.0
         self._watching = threading.Lock()
-        self._listener: Any = None
+        self._listener: psycopg.Connection[Any] | None = None
         self._heard = 0
         self._own: set[int] = set()  # process ids of our connections at the server
         self._writing: set[int] = set()  # our threads that hold the lock
@@ -86,9 +84,8 @@ class PostgresDatabase(Database):
         self._calling = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine, "connect", self._configure)
         self._take_the_lock = sa.text(
-            "SELECT pg_advisory_xact_lock(:key), pg_notify(:channel, ''),"
-            " CAST(extract(epoch FROM clock_timestamp()) AS float8)"
-        ).bindparams(key=lock_key(self.schema), channel=self.channel)
+            f"SELECT pg_advisory_xact_lock(:key), pg_notify(:channel, ''), {_CLOCK}"
+        ).bindparams(key=self.lock, channel=self.channel)
 
     @property
     def clock_offset(self) -> float:
@@ -126,10 +123,9 @@ class PostgresDatabase(Database):
         """How often anything was heard, or committed by ourselves: the server is slower to tell us that."""
         with self._telling(), self._watching:
             self._forget_parents_connections()
-            if self._listener is None:
-                self._listen()
+            listener = self._listener or self._listen()
             try:
-                heard = {each.pid for each in self._listener.notifies(timeout=0)} - self._own
+                heard = {each.pid for each in listener.notifies(timeout=0)} - self._own
             except psycopg.Error:
                 self._stop_listening()
                 raise
@@ -139,15 +135,18 @@ class PostgresDatabase(Database):
                 self._heard_at = now
             return self._heard
 
-    def _listen(self) -> None:
-        self._listener = psycopg.connect(**_libpq(self._address), **_CONNECTION, autocommit=True)
-        self._listener.execute(f'LISTEN "{self.channel}"')
+    def _listen(self) -> psycopg.Connection[Any]:
+        listener = psycopg.connect(**_libpq(self._address), **_CONNECTION, autocommit=True)
+        listener.execute(f'LISTEN "{self.channel}"')
+        self._listener = listener
         self._heard += 1  # whatever happened before is news
+        return listener
 
     def _stop_listening(self) -> None:
-        with suppress(psycopg.Error):
-            self._listener.close()
-        self._listener = None
+        if self._listener is not None:
+            with suppress(psycopg.Error):
+                self._listener.close()
+            self._listener = None
 
     @contextmanager
     def _not_inside_another(self) -> Generator[None]:
@@ -188,14 +187,16 @@ class PostgresDatabase(Database):
 
     def _configure(self, connection: Any, _record: Any) -> None:
         connection.autocommit = True
-        connection.execute(
-            "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), false),"
+        found = connection.execute(
+            f"SELECT {_CLOCK},"
+            " set_config('search_path', %s || ', ' || current_setting('search_path'), false),"
             " set_config('lock_timeout', %s, false),"
             # An acknowledged commit survives power loss. What is stricter stays.
             " CASE current_setting('synchronous_commit')"
             " WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END",
             (self.schema, f"{int(self._busy_seconds * 1000)}ms"),
         )
+        self._set_clock(found.fetchone()[0])
         connection.autocommit = False
         self._own.add(connection.info.backend_pid)
 
@@ -234,8 +235,7 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         with self._watching:
-            if self._listener is not None:
-                self._stop_listening()
+            self._stop_listening()
         self.engine.dispose()
 
 
@@ -251,14 +251,14 @@ def lock_key(schema: str) -> int:
 
 def _address(url: str) -> tuple[str, sa.URL]:
     """The schema, and the URL without it. Raises CannotOpenDatabase."""
-    if psycopg is None:
-        raise CannotOpenDatabase(url, "PostgreSQL needs an extra: pip install 'milepost[postgres]'")
     given = parsed(url)
     schema = given.query.get("schema", DEFAULT_SCHEMA)
     if not isinstance(schema, str) or not SCHEMA_NAME.fullmatch(schema):
         raise CannotOpenDatabase(
             url, f"the schema {schema!r} cannot be used: write ?schema= and up to 40 small letters, digits, underscores"
         )
+    if "@" in (given.host or ""):
+        raise CannotOpenDatabase(url, "write %40 for an @ in the user's name or password")
     return schema, given.difference_update_query(["schema"])
 
 

@@ -33,4 +33,4 @@ def test_ids_are_in_the_order_of_their_milliseconds(milliseconds: int, one: int,
 
 
 def test_chances_are_those_of_its_random() -> None:
-    assert RealSurroundings(Random(7)).chance() == Random(7).random()
+    assert RealSurroundings(random=Random(7)).chance() == Random(7).random()

@@ -5,15 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import make_url
 
 from milepost.interfaces.cli.app import run
 from tests.interfaces.furniture import Furniture
+from tests.postgres import fresh_database
 
 EXECUTABLE: Final = Path(sys.executable).with_name("milepost")
 TIME_OUT: Final = 60  # for a process that hangs: nothing is measured by it
@@ -41,38 +43,88 @@ class Done:
 Milepost = Callable[..., Done]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests of a module that says ON_ALL_STORES run on a file and on a server."""
+    if (
+        "store_kind" in metafunc.fixturenames
+        and hasattr(metafunc.function, "__globals__")
+        and "ON_ALL_STORES" in metafunc.function.__globals__
+    ):
+        metafunc.parametrize("store_kind", ["file", "server"], indirect=True)
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """A database with furniture, to be copied, and the ids of the jobs in it."""
+
+    url: str
+    ids: dict[str, str]
+
+
 @pytest.fixture(scope="session")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    path = tmp_path_factory.mktemp("furnished") / "jobs.sqlite"
-    return path, Furniture(f"sqlite:///{path}").furnish()
+def furnished_file(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
+    url = f"sqlite:///{tmp_path_factory.mktemp('furnished') / 'jobs.sqlite'}"
+    return Furnished(url, Furniture(url).furnish())
+
+
+@pytest.fixture(scope="session")
+def furnished_database() -> Furnished:
+    url = fresh_database()
+    return Furnished(url, Furniture(url).furnish())
 
 
 @pytest.fixture
-def ids(furnished: tuple[Path, dict[str, str]]) -> dict[str, str]:
-    return furnished[1]
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """`file` or `server`: where the event store is."""
+    return getattr(request, "param", "file")
 
 
 @pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
-    """A user who has set nothing, in an empty folder, and whose event store is a fresh file."""
+def furnished(request: pytest.FixtureRequest, store_kind: str) -> Furnished:
+    found: Furnished = request.getfixturevalue("furnished_file" if store_kind == "file" else "furnished_database")
+    return found
+
+
+@pytest.fixture
+def ids(furnished: Furnished) -> dict[str, str]:
+    return furnished.ids
+
+
+@pytest.fixture
+def environment(
+    request: pytest.FixtureRequest, tmp_path: Path, store_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> Mapping[str, str]:
+    """A user who has set nothing, in an empty folder, and whose event store is a fresh one; a copy where asked for."""
+    template = furnished_template(request) if "jobs" in request.fixturenames else None
     for name in [name for name in os.environ if name.startswith("MILEPOST_")]:
         monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MILEPOST_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("MILEPOST_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("MILEPOST_URL", f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    if store_kind == "file":
+        url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+        for file in Path(make_url(template).database or "").parent.iterdir() if template else ():
+            shutil.copy(file, tmp_path / file.name)
+    else:
+        url = fresh_database((make_url(template).database if template else None) or "template1")
+    monkeypatch.setenv("MILEPOST_URL", url)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return os.environ
 
 
+def furnished_template(request: pytest.FixtureRequest) -> str:
+    found: Furnished = request.getfixturevalue("furnished")
+    return found.url
+
+
 @pytest.fixture
-def jobs(furnished: tuple[Path, dict[str, str]], environment: Mapping[str, str], tmp_path: Path) -> Furniture:
+def jobs(environment: Mapping[str, str]) -> Iterator[Furniture]:
     """A copy of the furnished database, in use."""
-    for file in furnished[0].parent.iterdir():
-        shutil.copy(file, tmp_path / file.name)
-    return Furniture(environment["MILEPOST_URL"])
+    found = Furniture(environment["MILEPOST_URL"])
+    yield found
+    found.database.close()
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from milepost.domain.job import Job
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
 
+ON_ALL_STORES = True
+
 Ids = Mapping[str, str]
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
 from tests.interfaces.furniture import Furniture
 
+ON_ALL_STORES = True
+
 COMMANDS: Final = (
     (("jobs", "list"), 0),
     (("jobs", "get", "STOPPED"), 0),

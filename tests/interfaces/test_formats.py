@@ -15,6 +15,8 @@ from milepost.interfaces.schemas import DOCUMENTS, schema_of
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
 
+ON_ALL_STORES = True
+
 # Each command with the document that it prints.
 LISTS: Final[dict[tuple[str, ...], str]] = {
     ("jobs", "list"): "job",
@@ -160,7 +162,7 @@ def test_quiet_with_json_is_an_array_of_names(
 def test_a_list_of_nothing_is_an_empty_list(
     command: tuple[str, ...], call: Milepost, environment: Mapping[str, str]
 ) -> None:
-    Furniture(environment["MILEPOST_URL"])  # an event store without jobs
+    Furniture(environment["MILEPOST_URL"]).database.close()  # an event store without jobs
     assert call(*command, "-o", "json").json == []
     assert call(*command, "-q").out == ""
     assert len(call(*command, "-o", "plain").out.splitlines()) == 1

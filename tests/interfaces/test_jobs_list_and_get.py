@@ -14,6 +14,8 @@ from milepost.infrastructure.event_store.store import WorkerRecord
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import WORKER, Furniture
 
+ON_ALL_STORES = True
+
 Ids = Mapping[str, str]
 
 
@@ -134,6 +136,8 @@ def test_removed_jobs_do_not_hide_the_one_that_an_id_means(call: Milepost, envir
     meant = str(furniture.start("self-test").id)
     for _ in range(11):  # more than are ever listed as ambiguous, and newer
         furniture.removed()
+
+    furniture.database.close()
 
     assert call("jobs", "get", meant[:2]).json["id"] == meant
 

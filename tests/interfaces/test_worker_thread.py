@@ -9,6 +9,8 @@ from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import Application
 from milepost.interfaces.cli.worker_thread import WorkerThread
 
+ON_ALL_STORES = True
+
 
 def test_whatever_the_main_thread_meets_the_job_is_handed_back_and_nobody_waits_for_its_lease(
     environment: Mapping[str, str],

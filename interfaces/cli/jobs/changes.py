@@ -83,7 +83,7 @@ def wait_until_done(session: Session, change: Change, job_id: str, deadline: flo
         if row["status"] != UNDER_WAY[change.command]:
             return row, alone
         with suppress(DatabaseUnavailable):  # then again with the next look
-            if time.monotonic() > asked_again + LOOK_SECONDS and session.app.queries.waiting([row], bootstrap.now()):
+            if time.monotonic() > asked_again + LOOK_SECONDS and session.app.queries.waiting([row], session.app.now()):
                 outcome = execute(session, replace(change, if_version=None, command_id=None), job_id)
                 asked_again, alone = time.monotonic(), unanswered(outcome)
     raise held_up(session, job_id, change.command, change.wait_seconds or 0)

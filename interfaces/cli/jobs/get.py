@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from milepost.interfaces import bootstrap
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
@@ -61,7 +60,7 @@ def read_job(
     session: Session, job_id: str, *, limit: int, after: int = -1, statuses: list[str] | None = None
 ) -> JobDocument:
     """The job with a page of its steps. For a screen, the steps that need a look come first."""
-    queries, now = session.app.queries, bootstrap.now()
+    queries, now = session.app.queries, session.app.now()
     row = queries.job(session.namespace, job_id)
     people = session.format is Format.TABLE and after < 0 and not statuses and row["total"] > limit
     rows: list[Row] = (

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 import typer
 
-from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import JobPage
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
@@ -70,7 +69,7 @@ def list_jobs(
 
 def job_documents(session: Session, page: JobPage) -> list[JobDocument]:
     """The jobs of a page, with what was their status when, and why they wait."""
-    queries, now = session.app.queries, bootstrap.now()
+    queries, now = session.app.queries, session.app.now()
     changes = queries.status_changes([row["id"] for row in page.rows]) if session.format.is_json else {}
     waiting = queries.waiting(page.rows, now)
     return [

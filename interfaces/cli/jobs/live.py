@@ -90,7 +90,7 @@ def _picture(session: Session, row: "Row") -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    queries, now = session.app.queries, bootstrap.now()
+    queries, now = session.app.queries, session.app.now()
     job = job_document(row, now, waiting=queries.waiting([row], now).get(row["id"]))
     steps = [step_document(step, job.type) for step in queries.begun_steps(job.id, STEPS_SHOWN)]
     head = Text(f"{clean(job.type)}  {job.id}  ", no_wrap=True, overflow="ellipsis")

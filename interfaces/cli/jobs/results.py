@@ -77,7 +77,7 @@ def held_up(session: Session, job_id: str, command: str, seconds: float) -> Told
     queries = session.app.queries
     row = queries.job(session.namespace, job_id)
     running = [step_place(step) for step in queries.steps(job_id, limit=STEPS_SAID, statuses=("Running",))]
-    waiting = queries.waiting([row], bootstrap.now()).get(job_id)
+    waiting = queries.waiting([row], session.app.now()).get(job_id)
     if waiting:
         why = f"it waits: {waiting}"
     elif running:
@@ -105,7 +105,7 @@ def _phase(session: Session, row: "Row") -> str:
 
 def why_waiting(session: Session, row: "Row") -> str | None:
     """Why nobody will work on a job that was just given to the workers; that they have yet to look is no reason."""
-    reason = session.app.queries.waiting([row], bootstrap.now()).get(row["id"])
+    reason = session.app.queries.waiting([row], session.app.now()).get(row["id"])
     return None if reason == bootstrap.BUSY else reason
 
 

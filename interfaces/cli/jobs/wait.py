@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from milepost.interfaces import bootstrap
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.waiting import at_rest, rows_of
@@ -75,7 +74,7 @@ def _rested(session: Session, job_id: str, deadline: float | None, timeout: floa
             return row
         last = row
     assert last is not None, "it looks at least once"
-    waiting = session.app.queries.waiting([last], bootstrap.now()).get(job_id)
+    waiting = session.app.queries.waiting([last], session.app.now()).get(job_id)
     message = f"Job {job_id} is still {last['status']} after {duration(timeout)}"
     why = f"; it waits: {waiting}" if waiting else ""
     raise Told(TIMED_OUT, message + why, f"Look at it with 'milepost jobs get {job_id}'")

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import JobFilter, JobPage
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
@@ -63,7 +62,7 @@ def watch_jobs(
 
 def _watch(session: Session, job_id: str) -> "Row":
     if session.format.is_json:
-        return _until_rest(session, job_id, lambda row: _document_line(session, job_document(row, bootstrap.now())))
+        return _until_rest(session, job_id, lambda row: _document_line(session, job_document(row, session.app.now())))
     with progress_shown(session, stderr=False) as show:
         return _until_rest(session, job_id, show)
 
@@ -102,7 +101,7 @@ def _watch_all(session: Session) -> None:
     for rows in looks(session, present, pause_seconds=PAUSE_SECONDS):
         for row in rows:
             if seen.get(row["id"]) != row["version"]:
-                _line(session, job_document(row, bootstrap.now()))
+                _line(session, job_document(row, session.app.now()))
         seen = {row["id"]: row["version"] for row in rows if not at_rest(row)}
 
 

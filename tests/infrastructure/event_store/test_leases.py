@@ -290,7 +290,7 @@ def committed(scene: Scene, job: Job) -> dict[int, Progress]:
 
 def spoil(scene: Scene, job_id: UUID) -> None:
     columns = ("originator_id", "originator_version", "topic", "state")
-    row = dict(zip(columns, (job_id.hex, 2, "milepost:JobPaused", b"{}"), strict=True))
+    row: dict[str, object] = dict(zip(columns, (job_id.hex, 2, "milepost:JobPaused", b"{}"), strict=True))
     with scene.store.database.write() as connection:
         connection.execute(sa.table(EVENTS_TABLE, *map(sa.column, columns)).insert(), row)
 
