@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -137,7 +138,7 @@ class PostgresDatabase(Database):
 
     def _listen(self) -> psycopg.Connection[Any]:
         listener = psycopg.connect(**_libpq(self._address), **_CONNECTION, autocommit=True)
-        listener.execute(f'LISTEN "{self.channel}"')
+        listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
         self._listener = listener
         self._heard += 1  # whatever happened before is news
         return listener
