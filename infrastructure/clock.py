@@ -1,10 +1,11 @@
 """The only place that asks what time it is, and makes ids and chances."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from random import Random, SystemRandom
+from random import Random
 from typing import Final, Protocol
 from uuid import UUID, SafeUUID
 
@@ -40,7 +41,8 @@ class RealSurroundings:
     """
 
     ahead: Callable[[], float] = lambda: 0.0
-    random: Random = field(default_factory=SystemRandom)  # the same in no child of a fork
+    random: Random = field(default_factory=lambda: Random(os.urandom(16)))
+    _process: int = field(default_factory=os.getpid, init=False)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(time.time() + self.ahead(), UTC)
@@ -49,6 +51,9 @@ class RealSurroundings:
         return time.monotonic()
 
     def new_id(self) -> UUID:
+        if self._process != os.getpid():  # a child of a fork must not make its parent's ids
+            self._process = os.getpid()
+            self.random.seed(os.urandom(16))
         return uuid7(int((time.time() + self.ahead()) * 1000), self.random.getrandbits(74))
 
     def chance(self) -> float:

@@ -5,6 +5,7 @@ insert, whose table lock stands in the way of VACUUM and whose pipeline hangs on
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from milepost.infrastructure.event_store.schema import (
     steps,
 )
 
+_ANY_TEXT: Final = ("progress", "errors")  # columns of the steps that may hold commas
 _TYPES: Final = {sa.Integer: "integer", sa.Float: "double precision"}
 
 
@@ -38,20 +40,21 @@ def create_events_table(connection: sa.Connection, schema: str) -> None:
 
 def create_append(connection: sa.Connection, schema: str) -> None:
     """The function that `append` calls."""
-    faring = ", ".join(f"{name}_s {_type(steps.c[name])}[]" for name in FARING)
+    faring = ", ".join(f"{name}_s {'text[]' if name in _ANY_TEXT else 'text'}" for name in FARING)
+    columns = ", ".join(f"{name}_s" if name in _ANY_TEXT else _split(f"{name}_s", name) for name in FARING)
     changes = ", ".join(f"{name} = new.{name}" for name in FARING)
     connection.exec_driver_sql(
         f"""
         CREATE OR REPLACE FUNCTION {schema}.milepost_append(
-            of_job uuid, versions bigint[], topics text[], states bytea[],
-            job_row json, resets boolean, planned json, step_s integer[], {faring},
+            of_job uuid, version_before bigint, topics text, states bytea[],
+            job_row json, resets boolean, planned json, step_s text, {faring},
             changes json, rests boolean, ends boolean
         ) RETURNS void LANGUAGE plpgsql AS $body$
         BEGIN
             PERFORM pg_advisory_xact_lock({lock_key(schema)});
             INSERT INTO {schema}.{EVENTS_TABLE} (originator_id, originator_version, topic, state)
-                SELECT of_job, new.version, new.topic, new.state
-                FROM unnest(versions, topics, states) WITH ORDINALITY AS new(version, topic, state, place)
+                SELECT of_job, version_before + new.place, new.topic, new.state
+                FROM unnest(string_to_array(topics, ','), states) WITH ORDINALITY AS new(topic, state, place)
                 ORDER BY new.place;
             IF resets THEN
                 DELETE FROM {schema}.{steps.name} WHERE job_id = of_job::text;
@@ -62,7 +65,7 @@ def create_append(connection: sa.Connection, schema: str) -> None:
             END IF;
             IF step_s IS NOT NULL THEN
                 UPDATE {schema}.{steps.name} AS old SET {changes}
-                FROM unnest(step_s, {", ".join(f"{name}_s" for name in FARING)}) AS new(step, {", ".join(FARING)})
+                FROM unnest({_split("step_s", "step")}, {columns}) AS new(step, {", ".join(FARING)})
                 WHERE old.job_id = of_job::text AND old.step = new.step;
             END IF;
             IF changes IS NOT NULL THEN
@@ -87,20 +90,20 @@ def append(connection: sa.Connection, batch: Batch, events: list[EventRow], rest
     """Write a batch. Raises IntegrityError when one of its versions is taken."""
     planned = [dict(zip(steps.c.keys(), row, strict=True)) for row in batch.planned_steps()]
     changed = batch.changed_steps()
-    columns = list(zip(*changed, strict=True))  # the last two are the job and the step
+    *columns, _, indexes = zip(*changed, strict=True) if changed else [()] * (len(FARING) + 2)
     changes = batch.status_rows()
     connection.exec_driver_sql(
         _CALL,
         (
             str(batch.after.id),
-            [version for _, version, _, _ in events],
-            [topic for _, _, topic, _ in events],
+            batch.before.version,
+            ",".join(topic for _, _, topic, _ in events),
             [state for _, _, _, state in events],
             json.dumps(batch.job_row()),
             batch.resets_steps,
             json.dumps(planned) if planned else None,
-            list(columns[-1]) if changed else None,
-            *([list(column) for column in columns[:-2]] if changed else [None] * len(FARING)),
+            _joined(indexes) or None,
+            *(_column(name, values) for name, values in zip(FARING, columns, strict=True)),
             json.dumps(changes) if changes else None,
             rests,
             ends,
@@ -117,12 +120,28 @@ def _upsert(schema: str, table: sa.Table, populate: str, source: str) -> str:
     )
 
 
+def _split(text: str, name: str) -> str:
+    """A column's values in SQL, from what `_joined` makes of them."""
+    return f"string_to_array({text}, ',', '')::{_type(steps.c[name])}[]"
+
+
+def _joined(values: Sequence[Any]) -> str:
+    """A column's values with commas between: an array is much dearer to write, for each text in it is searched."""
+    return ",".join(["" if value is None else str(value) for value in values])
+
+
+def _column(name: str, values: Sequence[Any]) -> object:
+    if name not in _ANY_TEXT:
+        return _joined(values)
+    return None if all(value is None for value in values) else list(values)
+
+
 def _type(column: sa.Column[Any]) -> str:
     return next((name for kind, name in _TYPES.items() if isinstance(column.type, kind)), "text")
 
 
 _CALL: Final = (
-    "SELECT milepost_append(%s::uuid, %s::bigint[], %s::text[], %b::bytea[], %s::json, %s::boolean, %s::json,"
-    f" %s::integer[], {', '.join(f'%s::{_type(steps.c[name])}[]' for name in FARING)},"
+    "SELECT milepost_append(%s::uuid, %s::bigint, %s::text, %b::bytea[], %s::json, %s::boolean, %s::json,"
+    f" %s::text, {', '.join('%s::text[]' if name in _ANY_TEXT else '%s::text' for name in FARING)},"
     " %s::json, %s::boolean, %s::boolean)"
 )
