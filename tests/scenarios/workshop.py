@@ -149,10 +149,11 @@ class WorkerProcess:
 class Workshop:
     """One event store. Everything in it is done through the executable; only looks are taken in this process."""
 
-    def __init__(self, folder: Path, name: str = "jobs") -> None:
+    def __init__(self, folder: Path, name: str = "jobs", url: str | None = None) -> None:
+        """`url`: of an event store on a server; in a file of the folder where it is not given."""
         self.folder = folder
         self.file = folder / f"{name}.sqlite"
-        self.url = f"sqlite:///{self.file}"
+        self.url = url or f"sqlite:///{self.file}"
         self.diary = folder / "diary"
         self._processes: list[subprocess.Popen[str]] = []
         self._workers = 0
