@@ -125,6 +125,7 @@ class Application:
         kind: ExecutorKind,
         only: UUID | None = None,
         types: frozenset[str] | None = None,
+        queues: frozenset[str] | None = None,
         lease_seconds: float = 10.0,
         grace_seconds: float = 30.0,
     ) -> "tuple[Worker, StepExecutor]":
@@ -147,6 +148,7 @@ class Application:
             heartbeat_seconds=min(3.0, lease_seconds / 3),
             grace_seconds=grace_seconds,
             types=types,
+            queues=queues,
         )
         worker = Worker(
             store=self.store,

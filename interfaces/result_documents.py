@@ -77,8 +77,33 @@ class JobTypeDocument(Document):
     """The class that it is."""
     policy: dict[str, Json]
     limits: dict[str, int | None]
+    queue: str
+    """Where its jobs wait, unless one is started in another."""
+    priority: int
     request: dict[str, Json]
     """The JSON schema of its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDocument(Document):
+    """A worker of an event store."""
+
+    name: str
+    host: str | None
+    pid: int | None
+    types: list[str]
+    """The job types that it takes; none where it is there for a single job."""
+    queues: list[str] | None
+    """Those that it takes jobs from; null: all."""
+    slots: int
+    """How many steps it runs at once."""
+    jobs: list[str]
+    """The ids of those that it holds, in all namespaces."""
+    started: str
+    heartbeat: str
+    """When it last gave a sign of life."""
+    lives: bool
+    """Whether its next heartbeat is not overdue by its lease."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ DOCUMENTS: Final[dict[str, type[Document]]] = {
     "job-type": r.JobTypeDocument,
     "namespace": r.NamespaceDocument,
     "wait-result": r.WaitResult,
+    "worker": r.WorkerDocument,
 }
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
