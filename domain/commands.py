@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from milepost.domain.events import ErrorDetail, Json, PlannedStep, Policy, Progress
+from milepost.domain.queues import DEFAULT_QUEUE
 from milepost.domain.value import value
 
 
@@ -18,6 +19,8 @@ class StartJob:
     supersedes: bool = False  # the live job with its key is cancelled, and this one takes its place
     tags: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0  # higher first
 
 
 @value

@@ -9,6 +9,7 @@ from milepost.domain import events as e
 from milepost.domain.errors import ClaimSuperseded, IllegalTransition, NotStorable, PlanOverlaps, UnknownStep
 from milepost.domain.job import Job, Step
 from milepost.domain.policy import retry_in_seconds
+from milepost.domain.queues import refuse_bad_priority, refuse_bad_queue
 from milepost.domain.state_machine import JobStatus, StepStatus
 
 S = JobStatus
@@ -36,6 +37,8 @@ def decide(job: Job, command: c.JobCommand) -> list[e.JobEvent]:
 
 def _start(job: Job, command: c.StartJob) -> list[e.JobEvent]:
     _storable(job, "The request", command.request)
+    refuse_bad_queue(command.queue)
+    refuse_bad_priority(command.priority)
     started = e.JobStarted(
         namespace=command.namespace,
         job_type=command.job_type,
@@ -45,6 +48,8 @@ def _start(job: Job, command: c.StartJob) -> list[e.JobEvent]:
         limit_key=command.limit_key,
         tags=command.tags,
         policy=command.policy,
+        queue=command.queue,
+        priority=command.priority,
     )
     return [_permitted(job, "start", started)]
 

@@ -88,6 +88,8 @@ class JobStarted(DomainEvent):
     limit_key: str | None = None  # jobs of this type that share it are limited together
     tags: tuple[str, ...] = ()
     policy: Policy = Policy()
+    queue: str = "default"  # what was stored before there were queues waits in this one
+    priority: int = 0  # higher first, whatever their age
 
 
 class JobClaimed(DomainEvent):

@@ -19,10 +19,13 @@ from milepost.infrastructure.event_store.database import (
     open_database,
 )
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
+from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, version_of
 from milepost.infrastructure.settings import Settings
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from milepost.domain.envelope import Origin
     from milepost.infrastructure.event_store.store import JobStore, Outcome, Situation
     from milepost.infrastructure.job_types.registry import JobTypes
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUSY",
+    "SCHEMA_VERSION",
     "Application",
     "DatabaseUnavailable",
     "ExecutorKind",
@@ -43,6 +47,7 @@ __all__ = [
     "id_prefix",
     "now",
     "origin",
+    "product_of",
     "user_at_host",
 ]
 
@@ -67,6 +72,12 @@ class Application:
         """Made where it is not there yet. Raises CannotOpenDatabase."""
         prepare(self._opened)
         return self._opened
+
+    def create(self) -> bool:
+        """Make the event store where it is not there yet: whether that was so. Raises CannotOpenDatabase."""
+        made = version_of(self._opened) is None
+        _ = self.database
+        return made
 
     @cached_property
     def _opened(self) -> Database:
@@ -139,6 +150,7 @@ class Application:
         kind: ExecutorKind,
         only: UUID | None = None,
         types: frozenset[str] | None = None,
+        queues: frozenset[str] | None = None,
         lease_seconds: float = 10.0,
         grace_seconds: float = 30.0,
     ) -> "tuple[Worker, StepExecutor]":
@@ -161,6 +173,7 @@ class Application:
             heartbeat_seconds=min(3.0, lease_seconds / 3),
             grace_seconds=grace_seconds,
             types=types,
+            queues=queues,
         )
         worker = Worker(
             store=self.store,
@@ -176,6 +189,12 @@ class Application:
         for name in ("_opened", "_empty"):
             if name in self.__dict__:
                 getattr(self, name).close()
+
+
+def product_of(connection: "sa.Connection") -> str:
+    """The database and its version: SQLite 3.40.1, PostgreSQL 18.0."""
+    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[connection.dialect.name]
+    return f"{name} {'.'.join(map(str, connection.dialect.server_version_info or ()))}"
 
 
 def event_store_exists(url: str) -> bool | None:

@@ -77,6 +77,8 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "VersionMismatch": (REFUSED, lambda error: f"Look again with 'milepost jobs get {error.job_id}'"),
     "KeyTaken": (REFUSED, lambda error: f"Stop or cancel that one first: 'milepost jobs stop {error.holder}'"),
     "CommandReused": (REFUSED, lambda _: "Give another --command-id: one id is for one command"),
+    "QueueInvalid": (INVALID, lambda _: "Workers take from queues by name: 'milepost worker --queues NAME'"),
+    "PriorityInvalid": (INVALID, lambda _: "Higher ones are taken first; 0 is what a job has that is given none"),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (CANNOT_CONNECT, lambda _: "'milepost event-stores list' shows where its URL is from"),
     "DatabaseUnavailable": (CANNOT_CONNECT, lambda error: error.advice),

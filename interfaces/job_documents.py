@@ -115,6 +115,10 @@ class JobDocument(Document):
     tags: list[str]
     key: str | None
     """At most one job of its type that is not at rest has this key."""
+    queue: str
+    """Where it waits for a worker."""
+    priority: int
+    """Jobs with a higher one are taken first."""
     worker: str | None
     waiting: str | None
     """Why nobody works on it, where it should be worked on."""

@@ -41,6 +41,8 @@ def job_document(
         request=json.loads(row["request"]),
         tags=json.loads(row["tags"]),
         key=row["key"],
+        queue=row["queue"],
+        priority=row["priority"],
         worker=row["worker"],
         waiting=waiting,
         error=error_document(error) if error else None,

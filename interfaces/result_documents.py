@@ -77,8 +77,33 @@ class JobTypeDocument(Document):
     """The class that it is."""
     policy: dict[str, Json]
     limits: dict[str, int | None]
+    queue: str
+    """Where its jobs wait, unless one is started in another."""
+    priority: int
     request: dict[str, Json]
     """The JSON schema of its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDocument(Document):
+    """A worker of an event store."""
+
+    name: str
+    host: str | None
+    pid: int | None
+    types: list[str]
+    """The job types that it takes; none where it is there for a single job."""
+    queues: list[str] | None
+    """Those that it takes jobs from; null: all."""
+    slots: int
+    """How many steps it runs at once."""
+    jobs: list[str]
+    """The ids of those that it holds, in all namespaces."""
+    started: str
+    heartbeat: str
+    """When it last gave a sign of life."""
+    lives: bool
+    """Whether its next heartbeat is not overdue by its lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +118,28 @@ class EventStoreDocument(Document):
     in_use: bool
     exists: bool | None
     """Whether its file is there; null where it is no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStoreState(Document):
+    """An event store that answers."""
+
+    name: str
+    url: str
+    """Without a password."""
+    created: bool
+    """Whether this command made it."""
+    database: str
+    """What it is kept in, and of which version: SQLite 3.40.1, PostgreSQL 18.0."""
+    schema_version: int
+    """Of its tables."""
+    answered_in_seconds: float
+    """How long a write transaction took that changes nothing."""
+    jobs: int
+    live: int
+    """Of the jobs, those that are not at rest."""
+    workers: int
+    """That live."""
 
 
 @dataclass(frozen=True, slots=True)

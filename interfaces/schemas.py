@@ -13,11 +13,13 @@ DOCUMENTS: Final[dict[str, type[Document]]] = {
     "context": r.ContextDocument,
     "event": r.EventDocument,
     "event-store": r.EventStoreDocument,
+    "event-store-state": r.EventStoreState,
     "failure": Failure,
     "job": j.JobDocument,
     "job-type": r.JobTypeDocument,
     "namespace": r.NamespaceDocument,
     "wait-result": r.WaitResult,
+    "worker": r.WorkerDocument,
 }
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

@@ -44,8 +44,9 @@ class ClaimOffer:
 
 
 class _Candidate(NamedTuple):
-    """A job that could be claimed, as its row tells it."""
+    """A job that could be claimed, as its row tells it; of several, the least comes first."""
 
+    behind: int
     id: str
     type: str
     request: str
@@ -69,24 +70,34 @@ class Leases:
         only: UUID | None = None,
         skip: Collection[UUID] = (),
         accepts: Accepts = lambda job_type, request: None,
+        queues: Collection[str] | None = None,
+        takeover_after: float | None = 0.0,
+        took_over: Callable[[], None] = lambda: None,
     ) -> Job | None:
-        """Take the oldest job that waits for a worker; None where there is none of these types within its limits.
+        """Take the oldest job of the highest priority that waits; None where there is none within these limits.
+
+        `queues`: only from these. `takeover_after`: for how long a lease must have run out before its job is taken
+        over, after which `took_over` is told; None: no job is taken over.
 
         A job that the worker does not accept, or cannot read, is left to others from then on, and says why.
         """
         for _ in range(CLAIM_TRIES):
             with self._database.read() as connection:
-                waits = self._oldest(connection, worker, offers, only, skip)
+                free = self._free(worker, only, skip, takeover_after)
+                waits = self._first(connection, offers, queues, free)
             if waits is None:
                 return None
             why_not = accepts(waits.type, json.loads(waits.request))
             if why_not is None:
                 try:
                     known = self._streams.load(UUID(waits.id))  # may be long: not under the write lock
-                    claimed = self._take(known, worker, offers, lease_seconds, origin)
+                    free = self._free(worker, known.id, (), takeover_after)
+                    claimed = self._take(known, worker, offers, lease_seconds, origin, queues, free)
                 except (UnreadableEvent, JobError) as error:
                     why_not = str(error)
                 else:
+                    if claimed is not None and known.worker is not None:
+                        took_over()
                     if claimed is not None:
                         return claimed
             if why_not is not None:
@@ -94,11 +105,18 @@ class Leases:
         return None
 
     def _take(
-        self, known: Job, worker: str, offers: Mapping[str, ClaimOffer], lease_seconds: float, origin: Origin
+        self,
+        known: Job,
+        worker: str,
+        offers: Mapping[str, ClaimOffer],
+        lease_seconds: float,
+        origin: Origin,
+        queues: Collection[str] | None,
+        free: sa.ColumnElement[bool],
     ) -> Job | None:
         """Claim it if it is still to be had: another worker may have been faster."""
         with self._database.write() as connection:
-            if self._oldest(connection, worker, offers, known.id, ()) is None:
+            if self._first(connection, offers, queues, free) is None:
                 return None
             fresh = self._streams.tail(connection, known)
             batch = Batch(fresh, origin, self._surroundings)
@@ -113,37 +131,50 @@ class Leases:
             connection.execute(refusals.delete().where(refusals.c.job_id == job_id))
             return job
 
-    def _oldest(
+    def _first(
         self,
         connection: sa.Connection,
-        worker: str,
         offers: Mapping[str, ClaimOffer],
-        only: UUID | None,
-        skip: Collection[UUID],
+        queues: Collection[str] | None,
+        free: sa.ColumnElement[bool],
     ) -> _Candidate | None:
-        """The first job, in the order of starting, that could be claimed now and that the worker has not refused."""
-        now = self._now()
+        """Of the jobs that are `free`, the oldest of the highest priority, over all types and queues."""
         counted = connection.execute(
             sa.select(leases.c.type, leases.c.limit_key, sa.func.count())
-            .where(lease_holds(now))
+            .where(lease_holds(self._now()))
             .group_by(leases.c.type, leases.c.limit_key)
         ).all()
-        # A worker's own lease that ran out unnoticed is prolonged by its next heartbeat, not claimed again.
-        held = sa.exists().where(leases.c.job_id == jobs.c.id, sa.or_(lease_holds(now), leases.c.worker == worker))
-        refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == worker)
-        free = sa.and_(jobs.c.live, ~held, ~refused, UNOPPOSED, jobs.c.id.not_in(_each_of(skip)))
-        if only is not None:
-            free = sa.and_(free, jobs.c.id == str(only))
         found: list[_Candidate] = []
         for job_type, offer in offers.items():
             running = {key: count for of_type, key, count in counted if of_type == job_type}
             if offer.running is None or sum(running.values()) < offer.running:
-                # A query per type: each is one seek in an index, however many jobs wait behind a limit.
-                waiting = sa.select(jobs.c.id, jobs.c.type, jobs.c.request).where(
-                    free, jobs.c.type == job_type, _within(offer, running)
-                )
-                found += [_Candidate(*row) for row in connection.execute(waiting.order_by(jobs.c.id).limit(1))]
+                # A query per type and queue: each is one seek in an index, however many jobs wait behind a limit.
+                of_type = sa.and_(free, jobs.c.type == job_type, _within(offer, running))
+                places = [of_type] if queues is None else [sa.and_(of_type, jobs.c.queue == each) for each in queues]
+                for place in places:
+                    waiting = sa.select(-jobs.c.priority, jobs.c.id, jobs.c.type, jobs.c.request).where(place)
+                    first = waiting.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
+                    found += [_Candidate(*row) for row in connection.execute(first)]
         return min(found, default=None)
+
+    def _free(
+        self, worker: str, only: UUID | None, skip: Collection[UUID], takeover_after: float | None
+    ) -> sa.ColumnElement[bool]:
+        """Whether a job could be claimed now as far as others are concerned, and the worker has not refused it."""
+        refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == worker)
+        held = self._held(worker, takeover_after)
+        free = sa.and_(jobs.c.live, ~held, ~refused, UNOPPOSED, jobs.c.id.not_in(_each_of(skip)))
+        return free if only is None else sa.and_(free, jobs.c.id == str(only))
+
+    def _held(self, worker: str, takeover_after: float | None) -> sa.ColumnElement[bool]:
+        leased = leases.c.job_id == jobs.c.id
+        if takeover_after is None:
+            return sa.exists().where(leased)
+        now = self._now()
+        # A worker's own lease that ran out unnoticed is prolonged by its next heartbeat, not claimed again.
+        return sa.exists().where(
+            leased, sa.or_(lease_holds(now), lease_holds(now - takeover_after), leases.c.worker == worker)
+        )
 
     def _refuse(self, job_id: str, worker: str, why: str) -> None:
         """A job that cannot be run here must not keep the others from being claimed."""

@@ -197,13 +197,26 @@ class JobQueries:
 
     def live_workers(self, now: datetime) -> list[Row]:
         """The workers whose heartbeat is not overdue, and how many jobs each holds."""
+        return [row for row in self.workers(now) if row["lives"]]
+
+    def workers(self, now: datetime) -> list[Row]:
+        """All that are remembered, by name: whether each `lives`, and how many `jobs` it holds."""
         held = (
             sa.select(sa.func.count())
             .where(leases.c.worker == workers.c.name, lease_holds(now.timestamp()))
             .scalar_subquery()
         )
-        chosen = sa.select(workers, held.label("jobs")).where(worker_lives(now.timestamp()))
+        lives = worker_lives(now.timestamp())
+        chosen = sa.select(workers, held.label("jobs"), lives.label("lives"))
         return self._rows(chosen.order_by(workers.c.name))
+
+    def held_jobs(self, now: datetime) -> dict[str, list[str]]:
+        """The ids of the jobs that each worker holds, in all namespaces, oldest first."""
+        held = sa.select(leases.c.worker, leases.c.job_id).where(lease_holds(now.timestamp()))
+        found: dict[str, list[str]] = {}
+        for row in self._rows(held.order_by(leases.c.job_id)):
+            found.setdefault(row["worker"], []).append(row["job_id"])
+        return found
 
     def waiting(self, rows: Collection[Row], now: datetime) -> dict[str, str]:
         """Why each of the jobs that nobody works on waits; the others are not in it."""
@@ -242,10 +255,12 @@ class JobQueries:
         )
         return str(found[0]["id"]) if found else None
 
-    def work_left(self, types: Collection[str], worker: str) -> bool:
-        """Whether a job of these types, in any namespace, is not at rest and was not refused by this worker."""
+    def work_left(self, types: Collection[str], worker: str, queues: Collection[str] | None = None) -> bool:
+        """Whether a job of these types and queues (None: all) is not at rest and was not refused by this worker."""
         refused = sa.select(refusals.c.job_id).where(refusals.c.worker == worker)
         chosen = sa.select(jobs.c.id).where(jobs.c.live, jobs.c.type.in_(types), jobs.c.id.not_in(refused))
+        if queues is not None:
+            chosen = chosen.where(jobs.c.queue.in_(queues))
         return bool(self._rows(chosen.limit(1)))
 
     def _refusals(self, ids: Collection[str], living: Collection[str]) -> dict[str, list[str]]:
@@ -341,11 +356,20 @@ def _why_not_taken(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> s
         return "no worker is running: start one with 'milepost worker'"
     if reasons:
         return "; ".join(reasons)
-    if not any(row["type"] in json.loads(worker["types"]) for worker in living):
+    know = [worker for worker in living if row["type"] in json.loads(worker["types"])]
+    if not know:
         return f"no worker that is running knows the job type '{row['type']}'"
+    if not any(takes_queue(worker, row["queue"]) for worker in know):
+        also = "" if len(know) == len(living) else f" and knows the job type '{row['type']}'"
+        return f"no worker that is running takes the queue '{row['queue']}'{also}"
     if row["status"] != "Pending":
         return TAKEN_OVER
     return BUSY
+
+
+def takes_queue(worker: Row, queue: str) -> bool:
+    """Whether a worker takes jobs of this queue."""
+    return worker["queues"] is None or queue in json.loads(worker["queues"])
 
 
 def _time(at: datetime) -> str:

@@ -50,6 +50,8 @@ def job_row(job: Job) -> Row:
         "ended_before": job.ended_before,
         "advanced_at": _time(job.advanced_at),
         "error": job.error.model_dump_json() if job.error else None,
+        "queue": facts.queue,
+        "priority": facts.priority,
     }
 
 

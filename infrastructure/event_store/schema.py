@@ -57,12 +57,16 @@ jobs = sa.Table(
     sa.Column("ended_before", sa.Integer, nullable=False),
     sa.Column("advanced_at", _string(32)),
     sa.Column("error", _text),
+    sa.Column("queue", _string(100), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
     sa.Index("milepost_jobs_newest", "namespace", "id"),
     sa.Index("milepost_jobs_by_status", "namespace", "status", "id"),
     sa.Index("milepost_jobs_by_type", "namespace", "type", "id"),
     sa.Index("milepost_jobs_by_key", "namespace", "type", "key"),
-    sa.Index("milepost_jobs_to_claim", "live", "type", "id"),
 )
+# The order of claims: of a type in all queues, and in one. See ADR/0014.
+sa.Index("milepost_jobs_to_claim", jobs.c.live, jobs.c.type, jobs.c.priority.desc(), jobs.c.id)
+sa.Index("milepost_jobs_to_claim_by_queue", jobs.c.live, jobs.c.type, jobs.c.queue, jobs.c.priority.desc(), jobs.c.id)
 steps = sa.Table(
     "milepost_steps",
     metadata,
@@ -115,6 +119,9 @@ workers = sa.Table(
     sa.Column("started_at", _string(32), nullable=False),
     sa.Column("beat_at", sa.Float, nullable=False),
     sa.Column("expires_at", sa.Float, nullable=False),
+    sa.Column("queues", _text),  # JSON; none: it takes jobs of all queues
+    sa.Column("host", _string(300)),
+    sa.Column("pid", sa.Integer),
 )
 refusals = sa.Table(
     "milepost_refusals",

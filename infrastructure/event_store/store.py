@@ -190,12 +190,29 @@ class JobStore:
         only: UUID | None = None,
         skip: Collection[UUID] = (),
         accepts: Accepts = lambda job_type, request: None,
+        queues: Collection[str] | None = None,
+        takeover_after: float | None = 0.0,
+        took_over: Callable[[], None] = lambda: None,
     ) -> Job | None:
-        """Take the oldest job that waits for a worker; None where there is none of these types within its limits.
+        """Take the oldest job of the highest priority that waits; None where there is none within these limits.
+
+        `queues`: only from these. `takeover_after`: for how long a lease must have run out before its job is taken
+        over, after which `took_over` is told; None: no job is taken over.
 
         A job that the worker does not accept, or cannot read, is left to others from then on, and says why.
         """
-        return self._leases.claim(worker, offers, lease_seconds, origin, only=only, skip=skip, accepts=accepts)
+        return self._leases.claim(
+            worker,
+            offers,
+            lease_seconds,
+            origin,
+            only=only,
+            skip=skip,
+            accepts=accepts,
+            queues=queues,
+            takeover_after=takeover_after,
+            took_over=took_over,
+        )
 
     def append(self, batch: Batch) -> Job:
         """All its events and rows, or none. Raises StreamMoved, or DatabaseUnavailable."""
@@ -217,9 +234,9 @@ class JobStore:
         """Say that a worker ends."""
         self._workers.deregister(name)
 
-    def note_refusals(self, worker: str, known_types: Collection[str]) -> None:
+    def note_refusals(self, worker: str, known_types: Collection[str], queues: Collection[str] | None = None) -> None:
         """Write why jobs of types that the worker does not know wait; writes nothing when nothing is new."""
-        self._workers.note_refusals(worker, known_types)
+        self._workers.note_refusals(worker, known_types, queues)
 
     def note_refusal(self, job_id: UUID, worker: str, why: str) -> None:
         """Write why a worker does not take a job."""

@@ -21,12 +21,15 @@ NOTED_AT_ONCE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """A worker as it presents itself."""
+    """A worker as it presents itself. `queues`: those that it takes jobs from (None: from all)."""
 
     name: str
     types: tuple[str, ...]
     slots: int
     started_at: datetime
+    queues: tuple[str, ...] | None = None
+    host: str | None = None
+    pid: int | None = None
 
 
 class Workers:
@@ -41,7 +44,9 @@ class Workers:
         now = self._surroundings.now().timestamp()
         started_at = worker.started_at.isoformat(timespec="microseconds")
         types = json.dumps(sorted(worker.types))
-        row = (worker.name, types, worker.slots, started_at, now, now + lease_seconds)
+        queues = None if worker.queues is None else json.dumps(sorted(worker.queues))
+        lives = (now, now + lease_seconds)
+        row = (worker.name, types, worker.slots, started_at, *lives, queues, worker.host, worker.pid)
         with self._database.write() as connection:
             silent = connection.scalars(sa.select(workers.c.name).where(workers.c.expires_at < now - KEPT_SECONDS))
             for name in silent.all():
@@ -53,11 +58,11 @@ class Workers:
         with self._database.write() as connection:
             _forget(connection, name)
 
-    def note_refusals(self, worker: str, known_types: Collection[str]) -> None:
-        """Write why jobs of types that the worker does not know wait; nothing is written when nothing is new."""
+    def note_refusals(self, worker: str, known_types: Collection[str], queues: Collection[str] | None = None) -> None:
+        """Write why jobs of types that the worker does not know wait, in its queues; nothing when nothing is new."""
         with self._database.read() as connection:
             unknown = [name for name in _types_of_live_jobs(connection) if name not in known_types]
-            new = self._not_yet_refused(connection, worker, unknown) if unknown else []
+            new = self._not_yet_refused(connection, worker, unknown, queues) if unknown else []
         if not new:
             return
         at = self._surroundings.now()
@@ -66,7 +71,9 @@ class Workers:
                 why = f"worker {worker} does not know the job type '{job_type}'"
                 note_refusal(connection, UUID(job_id), worker, why, at)
 
-    def _not_yet_refused(self, connection: sa.Connection, worker: str, types: list[str]) -> list[tuple[str, str]]:
+    def _not_yet_refused(
+        self, connection: sa.Connection, worker: str, types: list[str], queues: Collection[str] | None
+    ) -> list[tuple[str, str]]:
         now = self._surroundings.now().timestamp()
         held = sa.exists().where(leases.c.job_id == jobs.c.id, lease_holds(now))
         known = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == worker)
@@ -75,6 +82,8 @@ class Workers:
             .where(jobs.c.live, jobs.c.type.in_(types), ~held, ~known)
             .limit(NOTED_AT_ONCE)
         )
+        if queues is not None:
+            waiting = waiting.where(jobs.c.queue.in_(queues))
         return [(job_id, job_type) for job_id, job_type in connection.execute(waiting)]
 
     def note_refusal(self, job_id: UUID, worker: str, why: str) -> None:

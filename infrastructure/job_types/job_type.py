@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, get_args, get_origin
 from pydantic import BaseModel
 
 from milepost.domain.events import Json, Policy
+from milepost.domain.queues import DEFAULT_QUEUE, PriorityInvalid, QueueInvalid, refuse_bad_priority, refuse_bad_queue
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -49,6 +50,8 @@ class JobType(Generic[Request]):
     policy: ClassVar[Policy] = Policy()
     limits: ClassVar[Limits] = Limits()
     supersedes: ClassVar[bool] = False
+    queue: ClassVar[str] = DEFAULT_QUEUE  # where its jobs wait, unless one is started in another
+    priority: ClassVar[int] = 0  # of its jobs: those with a higher one are taken first
 
     def plan(self, request: Request) -> Iterable[Step]:
         """The steps, in the order in which they start; a generator may yield 100,000.
@@ -134,6 +137,11 @@ def job_type(name: str) -> Callable[[DeclaredType], DeclaredType]:
         given: list[tuple[object, type]] = [(declared.policy, Policy), (declared.limits, Limits)]
         if not all(isinstance(value, wanted) for value, wanted in given):
             raise TypeError(f"{declared.__qualname__}: `policy` takes a Policy, and `limits` takes Limits")
+        try:
+            refuse_bad_queue(declared.queue)
+            refuse_bad_priority(declared.priority)
+        except (QueueInvalid, PriorityInvalid) as error:
+            raise TypeError(f"{declared.__qualname__}: {error}") from error
         declared.request_model()
         declared.name = name
         return declared

@@ -115,9 +115,19 @@ class JobTypes:
         return self.named(name).request_model().model_json_schema()
 
     def start_command(
-        self, name: str, request: Mapping[str, Json], *, namespace: str, tags: tuple[str, ...] = ()
+        self,
+        name: str,
+        request: Mapping[str, Json],
+        *,
+        namespace: str,
+        tags: tuple[str, ...] = (),
+        queue: str | None = None,
+        priority: int | None = None,
     ) -> StartJob:
-        """The command that starts such a job. Raises UnknownJobType, RequestInvalid or JobTypeBroken."""
+        """The command that starts such a job; `queue` and `priority` are the type's own where none is given.
+
+        Raises UnknownJobType, RequestInvalid or JobTypeBroken.
+        """
         parsed = self.parse(name, request)
         job_type = self.get(name)
         return StartJob(
@@ -130,6 +140,8 @@ class JobTypes:
             supersedes=job_type.supersedes,
             tags=tags,
             policy=job_type.policy,
+            queue=job_type.queue if queue is None else queue,
+            priority=job_type.priority if priority is None else priority,
         )
 
     def _stored(self, name: str, parsed: BaseModel) -> dict[str, Json]:

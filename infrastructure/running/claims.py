@@ -1,4 +1,4 @@
-"""Which jobs a worker takes: those of types that it knows, whose requests it can read, and that it has not given up."""
+"""Which jobs a worker takes: of its queues and of types that it knows, whose requests it can read, not given up."""
 
 import logging
 from collections.abc import Collection
@@ -11,6 +11,7 @@ from milepost.domain.events import Json
 from milepost.domain.job import Job
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, UnreadableEvent
 from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid, UnknownJobType
+from milepost.infrastructure.running.takeovers import Takeovers
 
 log = logging.getLogger("milepost.worker")
 
@@ -18,7 +19,10 @@ REFUSALS_SECONDS: Final = 5.0  # how often a worker says which jobs it cannot ta
 
 
 class Claims:
-    """One worker's way to new jobs. `types`: only of these (None: of all that it knows); `only`: this one."""
+    """One worker's way to new jobs. `types`: only of these (None: of all that it knows); `only`: this one.
+
+    `queues`: only from these (None: from all).
+    """
 
     def __init__(
         self,
@@ -27,16 +31,20 @@ class Claims:
         job_types: JobTypes,
         origin: Origin,
         types: frozenset[str] | None,
+        queues: frozenset[str] | None,
         only: UUID | None,
         lease_seconds: float,
+        takeovers: Takeovers,
     ) -> None:
         self._store = store
         self._job_types = job_types
         self._origin = origin
         self._worker = origin.actor
         self._wanted = types
+        self._queues = queues
         self._only = only
         self._lease_seconds = lease_seconds
+        self._takeovers = takeovers
         self._given_up: set[UUID] = set()  # jobs that this worker cannot coordinate
         self._broken: set[str] = set()  # types whose own declarations cannot be read; told once
         self._told_at = float("-inf")
@@ -46,7 +54,7 @@ class Claims:
         return tuple(name for name in self._job_types.names() if self._wanted is None or name in self._wanted)
 
     def next(self, skip: Collection[UUID], tick: float) -> Job | None:
-        """The oldest job that waits and can be had, claimed."""
+        """The first job that waits and can be had, claimed."""
         job = self._store.claim(
             self._worker,
             self._offers(),
@@ -55,10 +63,13 @@ class Claims:
             only=self._only,
             skip={*self._given_up, *skip},
             accepts=self._why_not,
+            queues=self._queues,
+            takeover_after=self._takeovers.after(tick),
+            took_over=self._takeovers.count,
         )
         if self._only is None and tick >= self._told_at + REFUSALS_SECONDS:
             self._told_at = tick
-            self._store.note_refusals(self._worker, self._job_types.names())
+            self._store.note_refusals(self._worker, self._job_types.names(), self._queues)
         return job
 
     def readable(self, job_id: UUID) -> Job | None:

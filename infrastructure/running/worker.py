@@ -17,7 +17,7 @@ from milepost.domain.envelope import Origin
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
-from milepost.infrastructure.event_store.queries import JobQueries
+from milepost.infrastructure.event_store.queries import JobQueries, takes_queue
 from milepost.infrastructure.event_store.store import Batch, JobStore, StreamMoved, WorkerRecord
 from milepost.infrastructure.job_types.registry import JobTypes, UnknownJobType
 from milepost.infrastructure.running.claims import Claims
@@ -25,6 +25,7 @@ from milepost.infrastructure.running.coordinator import Coordinator
 from milepost.infrastructure.running.executors import StepExecutor
 from milepost.infrastructure.running.link import Activity
 from milepost.infrastructure.running.rooms import Patience, shares, taken
+from milepost.infrastructure.running.takeovers import Takeovers
 
 log = logging.getLogger("milepost.worker")
 
@@ -37,7 +38,7 @@ TROUBLE_SECONDS: Final = 0.2  # how long it waits when the database does not ans
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """How a worker behaves. `types`: only jobs of these types (None: of all that it knows).
+    """How a worker behaves. `types`: only jobs of these types (None: of all that it knows); `queues`: and of these.
 
     `grace_seconds`: how long a worker that hands back its jobs waits for steps that do not come to rest (None: for
     ever); then it abandons them.
@@ -48,6 +49,7 @@ class WorkerSettings:
     heartbeat_seconds: float = 3.0
     grace_seconds: float | None = None
     types: frozenset[str] | None = None
+    queues: frozenset[str] | None = None
 
 
 class Worker:
@@ -73,18 +75,27 @@ class Worker:
         self._settings = settings or WorkerSettings()
         self._only = only
         self._origin = Origin(actor=self.name, source="worker")
+        self._takeovers = Takeovers(
+            surroundings,
+            max_jobs=min(self._settings.max_jobs, executor.slots),
+            lease_seconds=self._settings.lease_seconds,
+            heartbeat_seconds=self._settings.heartbeat_seconds,
+        )
         self._claims = Claims(
             store=store,
             job_types=job_types,
             origin=self._origin,
             types=self._settings.types,
+            queues=self._settings.queues,
             only=only,
             lease_seconds=self._settings.lease_seconds,
+            takeovers=self._takeovers,
         )
         self._patience = Patience()
         self._bell = threading.Event()
         self._coordinators: list[Coordinator] = []
         self._strays: list[Activity] = []  # calls of jobs that are over, still in their slots
+        self._began_at = surroundings.now()
         self._leaving = False
         self._leaving_since: float | None = None
         self._abandoning = False
@@ -183,16 +194,22 @@ class Worker:
         if _due(self._registered_at, REGISTER_SECONDS, now):
             # One that is there for a single job is no help to others, and says so by taking no types.
             types = self._claims.types() if self._only is None else ()
-            record = WorkerRecord(self.name, types, self._executor.slots, self._surroundings.now())
-            self._store.register_worker(record, self._settings.lease_seconds)
+            self._store.register_worker(self._record(types), self._settings.lease_seconds)
             self._registered_at = now
         held = self._store.renew(self.name, self._settings.lease_seconds)
         for coordinator in list(self._coordinators):
             if coordinator.job.id not in held:
                 self._guarded(coordinator, coordinator.hear)
         self._beat_at, self._beat_tick = now, tick
+        self._takeovers.beat(tick)
         for job_id in held - {coordinator.job.id for coordinator in self._coordinators}:
             self._adopt(job_id)
+
+    def _record(self, types: tuple[str, ...]) -> WorkerRecord:
+        queues = None if self._settings.queues is None else tuple(self._settings.queues)
+        return WorkerRecord(
+            self.name, types, self._executor.slots, self._began_at, queues, socket.gethostname(), os.getpid()
+        )
 
     def _adopt(self, job_id: UUID) -> None:
         """A claim whose answer was lost: it is ours all the same, and nobody else will take it."""
@@ -269,6 +286,7 @@ class Worker:
             worker["name"] != self.name
             and worker["jobs"] < worker["slots"]
             and job.facts.job_type in json.loads(worker["types"])
+            and takes_queue(worker, job.facts.queue)
             for worker in self._queries.live_workers(self._surroundings.now())
         )
 

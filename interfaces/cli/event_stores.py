@@ -1,5 +1,6 @@
 """`milepost event-stores`: the event stores that have a name here."""
 
+import time
 from typing import Final
 
 from milepost.infrastructure.settings import masked
@@ -7,7 +8,7 @@ from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.command import command, group, new_app
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.result_documents import EventStoreDocument
+from milepost.interfaces.result_documents import EventStoreDocument, EventStoreState
 
 app = new_app(help="The event stores that have a name here.")
 group(app)
@@ -35,3 +36,60 @@ def list_event_stores(session: Session) -> None:
         for name, url in sorted(chosen.event_stores.items())
     ]
     session.out.many(documents, COLUMNS, lambda each: each.name)
+
+
+STATE_COLUMNS: Final[tuple[Column[EventStoreState], ...]] = (
+    Column("Name", lambda each: each.name),
+    Column("Url", lambda each: each.url),
+    Column("Created", lambda each: str(each.created).lower()),
+    Column("Database", lambda each: each.database),
+    Column("Schema", lambda each: each.schema_version),
+    Column("Answered", lambda each: each.answered_in_seconds),
+    Column("Jobs", lambda each: each.jobs),
+    Column("Live", lambda each: each.live),
+    Column("Workers", lambda each: each.workers),
+)
+
+
+@command(app, "create")
+def create_event_store(session: Session) -> None:
+    """Make the event store, or bring it up to date: what its first user would do otherwise."""
+    state = _state(session, created=session.app.create())
+    done = "Made" if state.created else "It was there already:"
+    session.out.said([state], STATE_COLUMNS, lambda each: each.name, lambda each: f"{done} {_told(each)}")
+
+
+@command(app, "check")
+def check_event_store(session: Session) -> None:
+    """Ask whether the event store answers and can be written, which version it has, and what is in it."""
+    state = _state(session, created=False)
+    session.out.said([state], STATE_COLUMNS, lambda each: each.name, _told)
+
+
+def _state(session: Session, *, created: bool) -> EventStoreState:
+    queries = session.app.queries
+    began = time.monotonic()
+    with session.app.reading.write() as connection:
+        database = bootstrap.product_of(connection)
+    seconds = time.monotonic() - began
+    namespaces = queries.namespaces()
+    chosen = session.settings
+    return EventStoreState(
+        name=chosen.event_store.value,
+        url=masked(chosen.url.value),
+        created=created,
+        database=database,
+        schema_version=bootstrap.SCHEMA_VERSION,
+        answered_in_seconds=round(seconds, 4),
+        jobs=sum(row["jobs"] for row in namespaces),
+        live=sum(row["live"] for row in namespaces),
+        workers=len(queries.live_workers(session.app.now())),
+    )
+
+
+def _told(state: EventStoreState) -> str:
+    return (
+        f"event store {state.name} ({state.url}), {state.database}, schema {state.schema_version}. It answers in "
+        f"{1000 * state.answered_in_seconds:.1f} ms. {state.jobs} jobs, {state.live} of them not at rest, "
+        f"{state.workers} workers."
+    )

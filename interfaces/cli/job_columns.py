@@ -91,5 +91,7 @@ JOB_FACTS: Final[tuple[Column[JobDocument], ...]] = (
     Column("Worker", lambda job: job.worker),
     Column("Tags", lambda job: ",".join(job.tags)),
     Column("Key", lambda job: job.key),
+    Column("Queue", lambda job: job.queue),
+    Column("Priority", lambda job: job.priority),
     Column("Request", lambda job: json.dumps(job.request, ensure_ascii=False)),
 )

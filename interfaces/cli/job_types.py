@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from milepost.domain.queues import DEFAULT_QUEUE
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, group, new_app
 from milepost.interfaces.cli.output import Column
@@ -58,6 +59,8 @@ FACTS: Final[tuple[Column[JobTypeDocument], ...]] = (
     Column("Source", lambda each: each.source),
     Column("Policy", lambda each: json.dumps(each.policy)),
     Column("Limits", lambda each: json.dumps(each.limits)),
+    Column("Queue", lambda each: each.queue),
+    Column("Priority", lambda each: each.priority),
     Column("Request", lambda each: json.dumps(each.request)),
 )
 
@@ -73,6 +76,8 @@ def document_of(session: Session, name: str) -> JobTypeDocument:
         source=f"{declared.__module__}:{declared.__qualname__}",
         policy={camel(name): value for name, value in declared.policy.model_dump(mode="json").items()},
         limits={"running": limits.running, "runningPerKey": limits.running_per_key},
+        queue=declared.queue,
+        priority=declared.priority,
         request=types.request_schema(name),
     )
 
@@ -99,6 +104,8 @@ def _view(document: JobTypeDocument) -> "RenderableType":
     head.add_row("Failed steps", "halt the job" if policy["onFailure"] == "halt" else "do not keep back the others")
     if any(document.limits.values()):
         head.add_row("Limits", json.dumps(document.limits))
+    if document.queue != DEFAULT_QUEUE or document.priority:
+        head.add_row("Queue", f"{document.queue}, priority {document.priority}")
     fields = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("Field", "Type", "Default", "Description"):
         fields.add_column(title)

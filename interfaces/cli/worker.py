@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from milepost.domain.queues import refuse_bad_queue
 from milepost.interfaces.bootstrap import Application, DatabaseUnavailable
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
@@ -46,6 +47,10 @@ def work(
             autocompletion=completion.job_types,
         ),
     ] = None,
+    queues: Annotated[
+        list[str] | None,
+        typer.Option("--queues", help="Only jobs of these queues; comma-separated or repeated.", metavar="QUEUES"),
+    ] = None,
     lease_seconds: Annotated[
         float,
         typer.Option(
@@ -64,11 +69,13 @@ def work(
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
     wanted = _known(session, types)
+    from_queues = _queues(queues)
     _log_lines(session)
     worker, pool = session.app.worker(
         slots=slots_or_default(slots),
         kind=executor.kind,
         types=wanted,
+        queues=from_queues,
         lease_seconds=lease_seconds,
         grace_seconds=grace_seconds,
     )
@@ -79,9 +86,11 @@ def work(
     for problem in session.app.job_types.problems:
         session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
     takes = ", ".join(sorted(wanted or session.app.job_types.names()))
-    where = f"event store {session.settings.event_store.value}, all namespaces"
+    where = f"queues {', '.join(sorted(from_queues))}; " if from_queues else ""
+    where += f"event store {session.settings.event_store.value}, all namespaces"
     session.note(f"Worker {worker.name} takes {takes} ({where})")
-    idle = Idle(session.app, worker, wanted or frozenset(session.app.job_types.names())) if exit_when_idle else None
+    types_taken = wanted or frozenset(session.app.job_types.names())
+    idle = Idle(session.app, worker, types_taken, from_queues) if exit_when_idle else None
     worker.run(idle or (lambda: False))
     for activity in worker.left_running:
         session.note(f"Ended without having come to rest: {_of(activity.call)}")
@@ -92,11 +101,22 @@ def work(
 
 
 def _known(session: Session, types: list[str] | None) -> frozenset[str] | None:
-    names = frozenset(name.strip() for given in types or () for name in given.split(",") if name.strip())
+    names = _listed(types)
     known = session.app.job_types.names()
     if unknown := sorted(names.difference(known)):
         raise Told(INVALID, f"Unknown job type {', '.join(unknown)}", f"Known here: {', '.join(known)}")
     return names or None
+
+
+def _queues(queues: list[str] | None) -> frozenset[str] | None:
+    names = _listed(queues)
+    for name in names:
+        refuse_bad_queue(name)
+    return names or None
+
+
+def _listed(given: list[str] | None) -> frozenset[str]:
+    return frozenset(name.strip() for each in given or () for name in each.split(",") if name.strip())
 
 
 class Leaving:
@@ -144,8 +164,10 @@ def _of(call: "Call") -> str:
 class Idle:
     """Whether a worker has nothing to do, nor will have: asked anew only when somebody has written."""
 
-    def __init__(self, app: Application, worker: "Worker", types: frozenset[str]) -> None:
-        self._app, self._worker, self._types = app, worker, types
+    def __init__(
+        self, app: Application, worker: "Worker", types: frozenset[str], queues: frozenset[str] | None
+    ) -> None:
+        self._app, self._worker, self._types, self._queues = app, worker, types, queues
         self._marker: int | None = None
 
     def __call__(self) -> bool:
@@ -155,7 +177,7 @@ class Idle:
             marker = self._app.change_marker()
             if marker == self._marker:
                 return False
-            idle = not self._app.queries.work_left(self._types, self._worker.name)
+            idle = not self._app.queries.work_left(self._types, self._worker.name, self._queues)
         except DatabaseUnavailable:
             return False
         self._marker = marker  # of before the question: what was written meanwhile is asked for again

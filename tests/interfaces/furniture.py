@@ -1,5 +1,6 @@
 """A database with a job in every state that a command line meets, made by the same commands as in real life."""
 
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from milepost.domain.job import Job
 from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.database import open_database
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, WorkerRecord
 
 WORKER: Final = "somewhere:1:abc"
 OPERATOR: Final = Origin("ann@desk", "cli")
@@ -42,6 +43,9 @@ class Furniture:
             "elsewhere": self.start("self-test", namespace="Other"),
             "pending": self.start("self-test"),
         }
+        # Alive, and no help to any of them: it takes no types.
+        alone = WorkerRecord("elsewhere:2:def", (), 1, datetime.now(UTC), host="elsewhere", pid=2)
+        self.store.register_worker(alone, 100 * 3600.0)
         self.database.close()
         return {name: str(job.id) for name, job in made.items()}
 

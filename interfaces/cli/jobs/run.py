@@ -16,7 +16,18 @@ from milepost.interfaces.cli.job_columns import JOB_FACTS
 from milepost.interfaces.cli.jobs.changes import Change, execute
 from milepost.interfaces.cli.jobs.get import STEPS_GIVEN, read_job
 from milepost.interfaces.cli.jobs.live import Show, progress_shown
-from milepost.interfaces.cli.jobs.start import BEFORE, CommandId, Reason, Request, Set, Tag, TypeName, start
+from milepost.interfaces.cli.jobs.start import (
+    BEFORE,
+    CommandId,
+    Priority,
+    Queue,
+    Reason,
+    Request,
+    Set,
+    Tag,
+    TypeName,
+    start,
+)
 from milepost.interfaces.cli.jobs.view import outcome_view
 from milepost.interfaces.cli.jobs.waiting import at_rest, rows_of
 from milepost.interfaces.cli.session import Session
@@ -40,13 +51,15 @@ def run_job(
     request: Request = None,
     set: Set = None,  # noqa: A002 - the option's name
     tag: Tag = None,
+    queue: Queue = None,
+    priority: Priority = None,
     command_id: CommandId = None,
     reason: Reason = "",
     slots: Slots = None,
     executor: Executor = Executor.THREADS,
 ) -> None:
     """Start a job and run it here. Ctrl-C stops it; a second one leaves it to the next worker."""
-    begun = start(session, type, request, set, tag, command_id, reason)
+    begun = start(session, type, request, set, tag, command_id, reason, queue, priority)
     job = begun.job
     if begun.differs:
         message = f"Job {job.id} {BEFORE}, with another request, and has the same key: it is {job.status}"

@@ -35,6 +35,14 @@ CommandId = Annotated[
     str | None,
     typer.Option("--command-id", help="Started at most once under this id, however often it is tried.", metavar="ID"),
 ]
+Queue = Annotated[
+    str | None,
+    typer.Option("--queue", help="Where it waits; else the type's own queue.", metavar="NAME"),
+]
+Priority = Annotated[
+    int | None,
+    typer.Option("--priority", help="-1000 to 1000: higher ones are taken first; else the type's own.", metavar="N"),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why: kept in the history.", metavar="TEXT")]
 
 
@@ -45,6 +53,8 @@ def start_job(
     request: Request = None,
     set: Set = None,  # noqa: A002 - the option's name
     tag: Tag = None,
+    queue: Queue = None,
+    priority: Priority = None,
     command_id: CommandId = None,
     reason: Reason = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it ends; exit as 'jobs wait' does.")] = False,
@@ -53,7 +63,7 @@ def start_job(
     ] = None,
 ) -> None:
     """Start a job. A worker that runs takes it; -q prints its id."""
-    begun = start(session, type, request, set, tag, command_id, reason)
+    begun = start(session, type, request, set, tag, command_id, reason, queue, priority)
     if begun.differs:
         session.note(
             f"Warning: this request is not carried out: its key is that of a live job with another request. "
@@ -82,6 +92,8 @@ def start(
     tags: list[str] | None,
     command_id: str | None,
     reason: str,
+    queue: str | None,
+    priority: int | None,
 ) -> Begun:
     """The job, new or not. Raises what says that the request does not do."""
     asked = request_from(request, settings or ())
@@ -89,7 +101,14 @@ def start(
     for problem in types.problems:
         session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
     try:
-        order = types.start_command(type_name, asked, namespace=session.namespace, tags=tuple(tags or ()))
+        order = types.start_command(
+            type_name,
+            asked,
+            namespace=session.namespace,
+            tags=tuple(tags or ()),
+            queue=queue,
+            priority=priority,
+        )
     except RecursionError:
         raise Told(INVALID, "The request is nested too deeply", "Give it fewer levels") from None
     job, new = session.app.store.start(order, bootstrap.origin(reason), command_id)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from milepost.domain.queues import DEFAULT_QUEUE
 from milepost.interfaces.cli.job_columns import STEP_COLUMNS, error_text
 from milepost.interfaces.cli.output import table
 from milepost.interfaces.cli.text import ITEMS, STATUS_STYLE, clean, duration, local, number, of_total
@@ -69,6 +70,8 @@ def facts(job: JobDocument) -> "RenderableType":
         grid.add_row("Tags", clean(", ".join(job.tags)))
     if job.key:
         grid.add_row("Key", clean(job.key))
+    if job.queue != DEFAULT_QUEUE or job.priority:
+        grid.add_row("Queue", clean(f"{job.queue}, priority {job.priority}"))
     grid.add_row("Request", clean(json.dumps(job.request, ensure_ascii=False)))
     return grid
 

@@ -66,8 +66,19 @@ class Scene:
         key: str | None = None,
         limit_key: str | None = None,
         supersedes: bool = False,
+        queue: str = "default",
+        priority: int = 0,
     ) -> Job:
-        command = StartJob(namespace, job_type, {"months": [1, 2]}, key=key, limit_key=limit_key, supersedes=supersedes)
+        command = StartJob(
+            namespace,
+            job_type,
+            {"months": [1, 2]},
+            key=key,
+            limit_key=limit_key,
+            supersedes=supersedes,
+            queue=queue,
+            priority=priority,
+        )
         return self.store.start(command, OPERATOR)[0]
 
     def claim(self, worker: str = "w1", offers: dict[str, ClaimOffer] = ANY, only: UUID | None = None) -> Job | None:
