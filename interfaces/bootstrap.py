@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 MAKES_ONE: Final = "'milepost event-stores create', 'jobs start', 'jobs run' or 'worker' makes it"
-ExecutorKind = Literal["threads", "processes"]
+ExecutorKind = Literal["threads", "processes", "dask"]
 GARBAGE_THRESHOLD: Final = 50_000  # new objects between two looks of the garbage collector
 
 
@@ -148,26 +148,25 @@ class Application:
         *,
         slots: int,
         kind: ExecutorKind,
+        scheduler: str | None = None,
         only: UUID | None = None,
         types: frozenset[str] | None = None,
         queues: frozenset[str] | None = None,
         lease_seconds: float = 10.0,
         grace_seconds: float = 30.0,
     ) -> "tuple[Worker, StepExecutor]":
-        """A worker on this event store, for one job or for all, and the executor that is to be closed after it."""
-        from milepost.infrastructure.running.executors import ProcessExecutor, thread_executor
-        from milepost.infrastructure.running.perform import Environment
+        """A worker on this event store, for one job or for all, and the executor that is to be closed after it.
+
+        `scheduler`: of the Dask cluster; without one a local cluster of `slots` processes. Raises ClusterUnusable,
+        NotInstalled.
+        """
         from milepost.infrastructure.running.worker import Worker, WorkerSettings
 
         # An engine makes few cycles and many objects that live long: looking through all of them each 700 new ones
         # costs a third of a job of 100,000 steps.
         gc.set_threshold(GARBAGE_THRESHOLD)
 
-        executor: StepExecutor = (
-            thread_executor(slots, Environment(self.job_types, self.database))
-            if kind == "threads"
-            else ProcessExecutor(slots, self.settings.job_types, self.settings.url.value)
-        )
+        executor = self._executor(kind, slots, scheduler)
         settings = WorkerSettings(
             lease_seconds=lease_seconds,
             heartbeat_seconds=min(3.0, lease_seconds / 3),
@@ -184,6 +183,22 @@ class Application:
             only=only,
         )
         return worker, executor
+
+    def _executor(self, kind: ExecutorKind, slots: int, scheduler: str | None) -> "StepExecutor":
+        from milepost.infrastructure.running.executors import NotInstalled, ProcessExecutor, thread_executor
+        from milepost.infrastructure.running.perform import Environment
+
+        modules, url = self.settings.job_types, self.settings.url.value
+        if kind == "threads":
+            return thread_executor(slots, Environment(self.job_types, self.database))
+        if kind == "processes":
+            return ProcessExecutor(slots, modules, url)
+        try:
+            from milepost.infrastructure.running.dask_executor import DaskExecutor
+        except ModuleNotFoundError as error:
+            raise NotInstalled("dask", str(error)) from error
+        _ = self.database  # it is there when the cluster looks
+        return DaskExecutor(scheduler, modules, url, slots)
 
     def close(self) -> None:
         for name in ("_opened", "_empty"):

@@ -82,6 +82,8 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (CANNOT_CONNECT, lambda _: "'milepost event-stores list' shows where its URL is from"),
     "DatabaseUnavailable": (CANNOT_CONNECT, lambda error: error.advice),
+    "ClusterUnusable": (CANNOT_CONNECT, lambda _: "docs/cluster.md says what a cluster needs"),
+    "NotInstalled": (INVALID, lambda error: f"pip install 'milepost[{error.extra}]'"),
     "UnreadableEvent": (SERVER_ERROR, lambda _: "Use the version of Milepost that wrote it, or a newer one"),
 }
 

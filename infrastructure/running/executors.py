@@ -11,9 +11,17 @@ from milepost.infrastructure.running.link import Activity, Mailbox
 from milepost.infrastructure.running.perform import Environment, perform
 from milepost.infrastructure.running.processes import ProcessExecutor
 
-__all__ = ["ProcessExecutor", "StepExecutor", "ThreadExecutor", "thread_executor"]
+__all__ = ["NotInstalled", "ProcessExecutor", "StepExecutor", "ThreadExecutor", "thread_executor"]
 
 AHEAD_PER_THREAD: Final = 128  # quick steps handed over before a thread is free, so that none waits for the coordinator
+
+
+class NotInstalled(Exception):
+    """Something that needs an extra."""
+
+    def __init__(self, extra: str, cause: str) -> None:
+        self.extra = extra
+        super().__init__(f"This needs the extra '{extra}', which is not installed ({cause})")
 
 
 class StepExecutor(Protocol):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection
+from typing import Protocol
 
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.event_store.database import open_database
@@ -31,10 +32,20 @@ class Downward:
     recorded: int = 0
 
 
+class Line(Protocol):
+    """A way up and down: a pipe's end, or what stands for one."""
+
+    def send(self, obj: Upward, /) -> None: ...
+
+    def recv(self) -> Downward: ...
+
+    def poll(self, timeout: float | None = 0.0, /) -> bool: ...
+
+
 class RemoteLink:
     """The line of one call."""
 
-    def __init__(self, connection: "Connection[Upward, Downward]", number: int, timeout_seconds: float | None) -> None:
+    def __init__(self, connection: Line, number: int, timeout_seconds: float | None) -> None:
         self._connection = connection
         self._number = number
         self._timeout_seconds = timeout_seconds
@@ -78,8 +89,8 @@ class RemoteLink:
             self._signal = self._signal if told.signal is None else told.signal
 
 
-class _Process:
-    """What this process was given when it started."""
+class CallProcess:
+    """Runs calls in this process, with what it was given when it started."""
 
     def __init__(self, job_type_modules: tuple[str, ...], database_url: str) -> None:
         self._arguments = (job_type_modules, database_url)
@@ -111,7 +122,7 @@ def serve(connection: "Connection[Upward, Downward]", job_type_modules: tuple[st
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    process = _Process(job_type_modules, database_url)
+    process = CallProcess(job_type_modules, database_url)
     try:
         while True:
             told = connection.recv()

@@ -38,6 +38,12 @@ def work(
     session: Session,
     slots: Slots = None,
     executor: Annotated[Executor, typer.Option("--executor", help="Where steps run.")] = Executor.THREADS,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", help="Of the Dask cluster for --executor dask; else a local one.", metavar="ADDRESS"
+        ),
+    ] = None,
     types: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,12 +74,15 @@ def work(
     ] = False,
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
+    if scheduler and executor is not Executor.DASK:
+        raise Told(INVALID, "--scheduler is for --executor dask", "Leave it out, or add --executor dask")
     wanted = _known(session, types)
     from_queues = _queues(queues)
     _log_lines(session)
     worker, pool = session.app.worker(
         slots=slots_or_default(slots),
         kind=executor.kind,
+        scheduler=scheduler,
         types=wanted,
         queues=from_queues,
         lease_seconds=lease_seconds,
@@ -95,6 +104,7 @@ def work(
     for activity in worker.left_running:
         session.note(f"Ended without having come to rest: {_of(activity.call)}")
     if leaving.at_once or worker.left_running:  # another worker may have the jobs already: nothing may run beside it
+        pool.close()
         leave_now()
     pool.close()
     session.note(f"Worker {worker.name} ended")

@@ -14,10 +14,12 @@ MOST_SLOTS: Final = 1000  # each is a thread or a process
 class Executor(StrEnum):
     THREADS = "threads"
     PROCESSES = "processes"
+    DASK = "dask"
 
     @property
     def kind(self) -> ExecutorKind:
-        return "threads" if self is Executor.THREADS else "processes"
+        kinds: dict[Executor, ExecutorKind] = {Executor.THREADS: "threads", Executor.PROCESSES: "processes"}
+        return kinds.get(self, "dask")
 
 
 Slots = Annotated[

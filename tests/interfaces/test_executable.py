@@ -614,3 +614,24 @@ def test_the_shell_completes_nothing_and_says_nothing_when_there_is_no_database(
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_completion_script_for_each_shell(shell: str, milepost: Milepost) -> None:
     assert "_MILEPOST_COMPLETE" in milepost(_MILEPOST_COMPLETE=f"source_{shell}").out
+
+
+def test_a_worker_runs_steps_on_a_cluster_of_its_own(call: Milepost, milepost: Milepost) -> None:
+    job_id = call("jobs", "start", "self-test", "--set", "steps=2", "-q", "-o", "plain").out.strip()
+
+    done = milepost("worker", "--executor", "dask", "--slots", "1", "--exit-when-idle")
+
+    assert done.code == 0, done.err
+    assert call("jobs", "get", job_id).json["status"] == "CompletedSuccessfully"
+
+
+def test_the_scheduler_of_a_cluster_is_refused_where_steps_run_elsewhere(milepost: Milepost) -> None:
+    done = milepost("worker", "--scheduler", "tcp://somewhere:8786")
+
+    assert (done.code, done.error["error"]) == (5, "validation_error")
+
+
+def test_a_cluster_that_nobody_runs_cannot_be_connected_to(milepost: Milepost) -> None:
+    done = milepost("worker", "--executor", "dask", "--scheduler", "tcp://127.0.0.1:1")
+
+    assert (done.code, done.error["error"]) == (2, "connection_error")

@@ -1,5 +1,7 @@
 """In which order jobs are taken, and from which queues, on every store."""
 
+from uuid import UUID
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def test_jobs_are_taken_by_priority_and_then_by_age_over_all_types_and_queues(
     scene = Scene(JobStore(database, surroundings), surroundings)
     started = [scene.start(of_type, queue=queue, priority=priority) for of_type, queue, priority in waiting]
 
-    taken = []
+    taken: list[UUID] = []
     while (job := scene.store.claim("w1", BOTH, LEASE_SECONDS, WORKER, queues=queues)) is not None:
         taken.append(job.id)
 
