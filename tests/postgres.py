@@ -36,12 +36,20 @@ class Postgres:
 
     def stop(self, mode: str) -> None:
         """`fast` ends its sessions, `immediate` leaves it to recover as from a crash."""
-        pgexec(
-            "pg_ctl",
-            ("-w", "-D", str(self.folder), "-m", mode, "stop"),
-            bin_path=self._server.bin_path,
-            user=self._server.system_user,
-        )
+        self._run("pg_ctl", "-w", "-D", str(self.folder), "-m", mode, "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        pgexec(program, arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+
+    def dumped_and_restored(self, schema: str) -> str:
+        """The URL of another database into which a dump of a schema was restored."""
+        dump, name = str(self.folder / "dump"), f"restored{next(_numbers)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        there = ("-h", str(self.folder), "-U", "postgres")
+        self._run("pg_dump", *there, "--format=custom", f"--schema={schema}", f"--file={dump}", "postgres")
+        self._run("pg_restore", *there, f"--dbname={name}", dump)
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
     def end(self) -> None:
         """For good."""

@@ -73,17 +73,18 @@ class Leases:
         queues: Collection[str] | None = None,
         takeover_after: float | None = 0.0,
         took_over: Callable[[], None] = lambda: None,
+        only_takeovers: bool = False,
     ) -> Job | None:
         """Take the oldest job of the highest priority that waits; None where there is none within these limits.
 
         `queues`: only from these. `takeover_after`: for how long a lease must have run out before its job is taken
-        over, after which `took_over` is told; None: no job is taken over.
+        over, after which `took_over` is told; None: no job is taken over. `only_takeovers`: no other jobs.
 
         A job that the worker does not accept, or cannot read, is left to others from then on, and says why.
         """
         for _ in range(CLAIM_TRIES):
             with self._database.read() as connection:
-                free = self._free(worker, only, skip, takeover_after)
+                free = self._free(worker, only, skip, takeover_after, only_takeovers)
                 waits = self._first(connection, offers, queues, free)
             if waits is None:
                 return None
@@ -91,7 +92,7 @@ class Leases:
             if why_not is None:
                 try:
                     known = self._streams.load(UUID(waits.id))  # may be long: not under the write lock
-                    free = self._free(worker, known.id, (), takeover_after)
+                    free = self._free(worker, known.id, (), takeover_after, only_takeovers)
                     claimed = self._take(known, worker, offers, lease_seconds, origin, queues, free)
                 except (UnreadableEvent, JobError) as error:
                     why_not = str(error)
@@ -158,12 +159,19 @@ class Leases:
         return min(found, default=None)
 
     def _free(
-        self, worker: str, only: UUID | None, skip: Collection[UUID], takeover_after: float | None
+        self,
+        worker: str,
+        only: UUID | None,
+        skip: Collection[UUID],
+        takeover_after: float | None,
+        only_takeovers: bool,
     ) -> sa.ColumnElement[bool]:
         """Whether a job could be claimed now as far as others are concerned, and the worker has not refused it."""
         refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == worker)
         held = self._held(worker, takeover_after)
         free = sa.and_(jobs.c.live, ~held, ~refused, UNOPPOSED, jobs.c.id.not_in(_each_of(skip)))
+        if only_takeovers:
+            free = sa.and_(free, sa.exists().where(leases.c.job_id == jobs.c.id))
         return free if only is None else sa.and_(free, jobs.c.id == str(only))
 
     def _held(self, worker: str, takeover_after: float | None) -> sa.ColumnElement[bool]:

@@ -193,11 +193,12 @@ class JobStore:
         queues: Collection[str] | None = None,
         takeover_after: float | None = 0.0,
         took_over: Callable[[], None] = lambda: None,
+        only_takeovers: bool = False,
     ) -> Job | None:
         """Take the oldest job of the highest priority that waits; None where there is none within these limits.
 
         `queues`: only from these. `takeover_after`: for how long a lease must have run out before its job is taken
-        over, after which `took_over` is told; None: no job is taken over.
+        over, after which `took_over` is told; None: no job is taken over. `only_takeovers`: no other jobs.
 
         A job that the worker does not accept, or cannot read, is left to others from then on, and says why.
         """
@@ -212,6 +213,7 @@ class JobStore:
             queues=queues,
             takeover_after=takeover_after,
             took_over=took_over,
+            only_takeovers=only_takeovers,
         )
 
     def append(self, batch: Batch) -> Job:

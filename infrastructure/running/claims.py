@@ -53,8 +53,8 @@ class Claims:
         """The types of jobs that it takes."""
         return tuple(name for name in self._job_types.names() if self._wanted is None or name in self._wanted)
 
-    def next(self, skip: Collection[UUID], tick: float) -> Job | None:
-        """The first job that waits and can be had, claimed."""
+    def next(self, skip: Collection[UUID], tick: float, *, only_takeovers: bool) -> Job | None:
+        """The first job that waits and can be had, claimed; with `only_takeovers` of those whose worker is gone."""
         job = self._store.claim(
             self._worker,
             self._offers(),
@@ -66,6 +66,7 @@ class Claims:
             queues=self._queues,
             takeover_after=self._takeovers.after(tick),
             took_over=self._takeovers.count,
+            only_takeovers=only_takeovers,
         )
         if self._only is None and tick >= self._told_at + REFUSALS_SECONDS:
             self._told_at = tick

@@ -101,7 +101,7 @@ class Worker:
         self._abandoning = False
         self._marker: int | None = None
         self._heard = True  # somebody has written, and no look for work has followed
-        self._beat_at = self._beat_tick = self._looked_at = self._registered_at = float("-inf")
+        self._beat_at = self._beat_tick = self._looked_at = self._took_more_at = self._registered_at = float("-inf")
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -326,17 +326,28 @@ class Worker:
     # -- new jobs
 
     def _may_look(self, tick: float) -> bool:
-        """Whether to claim another job now.
+        """Whether to claim another job now."""
+        if self._slots_left <= 0 or len(self._coordinators) >= self._settings.max_jobs:
+            return False
+        return self._takes_more(tick) or _due(self._looked_at, LOOK_SECONDS, tick)
 
-        Each job that is held must get a slot in time, so there are never more jobs than slots that can be had. And
-        while all slots are taken, a worker that has a free one comes first: it looks at once.
+    def _takes_more(self, tick: float) -> bool:
+        """Whether to claim a job that is in nobody's way while it waits.
+
+        Each job must get a slot in time, so there are no more of them than slots that can be had. And while all slots
+        are taken, a worker that has a free one comes first: it looks at once. A job whose worker is gone is another
+        matter: it has begun, and waits for nothing else.
         """
-        stuck = len(self._strays) + sum(each.stuck for each in self._coordinators)
-        if len(self._coordinators) >= min(self._settings.max_jobs, self._executor.slots - stuck):
+        if len(self._coordinators) >= min(self._settings.max_jobs, self._slots_left):
             return False
         if self._full:
-            return _due(self._looked_at, BUSY_LOOK_SECONDS, tick)
-        return self._heard or _due(self._looked_at, LOOK_SECONDS, tick)
+            return _due(self._took_more_at, BUSY_LOOK_SECONDS, tick)
+        return self._heard or _due(self._took_more_at, LOOK_SECONDS, tick)
+
+    @property
+    def _slots_left(self) -> int:
+        """Those that do not hang."""
+        return self._executor.slots - len(self._strays) - sum(each.stuck for each in self._coordinators)
 
     @property
     def _full(self) -> bool:
@@ -344,9 +355,12 @@ class Worker:
 
     def _look_for_work(self, tick: float) -> None:
         """Claims one job; the next turn goes on. A long history takes time to read, and there are leases to keep."""
+        takes_more = self._takes_more(tick)
         self._looked_at = tick
-        self._heard = False
-        job = self._claims.next(self._patience.given_away(tick) if self._full else (), tick)
+        if takes_more:
+            self._took_more_at, self._heard = tick, False
+        skip = self._patience.given_away(tick) if self._full else ()
+        job = self._claims.next(skip, tick, only_takeovers=not takes_more)
         if job is not None:
             self._heard = True
             self._take(job)

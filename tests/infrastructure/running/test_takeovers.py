@@ -8,7 +8,7 @@ from milepost.infrastructure.event_store.store import ClaimOffer
 from milepost.infrastructure.running.takeovers import BURST, PER_SECOND, Takeovers
 from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.conftest import MakeStage
-from tests.infrastructure.running.stage import HandClock, Stage
+from tests.infrastructure.running.stage import HandClock, Stage, turn_until
 from tests.infrastructure.running.test_workers import gated
 
 JOBS, RUNNING, DEAD_WORKERS, WORKERS, SLOTS = 300, 60, 5, 4, 8
@@ -95,3 +95,23 @@ def test_after_a_restart_of_everything_the_queue_drains_in_order_and_nobody_stor
 
 def worker_of(stage: Stage, name: str) -> Worker:
     return stage.worker(slots=SLOTS, max_jobs=SLOTS, name=name, lease_seconds=LEASE_SECONDS)
+
+
+def test_a_worker_takes_over_what_a_dead_one_has_begun_although_its_slots_are_taken(stage_of: MakeStage) -> None:
+    """There would else be no takeover until one of its own jobs has ended, which may be hours."""
+    stage = stage_of(gated())
+    begun = stage.start("gated")
+    dead = Origin("dead:1", "worker")
+    stage.store.claim(dead.actor, {"gated": ClaimOffer()}, LEASE_SECONDS, dead)
+    worker = stage.worker(slots=2)
+    busy = stage.start("gated")
+    turn_until(lambda: stage.job(busy).in_flight == 2, worker)
+    waits = [stage.start("gated") for _ in range(3)]
+    for _ in range(12):
+        stage.clock.pass_time(1)
+        worker.turn()
+
+    held = {job.id for job in worker.jobs}
+    assert held >= {busy, begun}
+    assert len(held - {begun}) <= 2, "of what nobody has begun it takes no more than it has slots"
+    assert not set(waits) <= held
