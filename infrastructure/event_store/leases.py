@@ -97,9 +97,9 @@ class Leases:
                 except (UnreadableEvent, JobError) as error:
                     why_not = str(error)
                 else:
-                    if claimed is not None and known.worker is not None:
-                        took_over()
                     if claimed is not None:
+                        if known.worker is not None:
+                            took_over()
                         return claimed
             if why_not is not None:
                 self._refuse(waits.id, worker, why_not)

@@ -62,7 +62,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.schema, self._address = _address(url)
+        self.schema, address = _address(url)
         self.lock = lock_key(self.schema)
         self.channel = channel_of(self.schema)
         self._busy_seconds = BUSY_TIMEOUT_SECONDS
@@ -75,7 +75,7 @@ class PostgresDatabase(Database):
         self._heard_at = float("-inf")
         self._process = os.getpid()
         self.engine = sa.create_engine(
-            self._address.set(drivername="postgresql+psycopg"),
+            address.set(drivername="postgresql+psycopg"),
             pool_size=CONNECTIONS_KEPT,
             max_overflow=CONNECTIONS_MOST - CONNECTIONS_KEPT,
             pool_timeout=self._busy_seconds,
@@ -137,7 +137,8 @@ class PostgresDatabase(Database):
             return self._heard
 
     def _listen(self) -> psycopg.Connection[Any]:
-        listener = psycopg.connect(**_libpq(self._address), **_CONNECTION, autocommit=True)
+        _, address = self.engine.dialect.create_connect_args(self.engine.url)
+        listener = psycopg.connect(**address, **_CONNECTION, autocommit=True)
         listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
         self._listener = listener
         self._heard += 1  # whatever happened before is news
@@ -261,17 +262,6 @@ def _address(url: str) -> tuple[str, sa.URL]:
     if "@" in (given.host or ""):
         raise CannotOpenDatabase(url, "write %40 for an @ in the user's name or password")
     return schema, given.difference_update_query(["schema"])
-
-
-def _libpq(address: sa.URL) -> dict[str, Any]:
-    return {
-        "host": address.host,
-        "port": address.port,
-        "user": address.username,
-        "password": address.password,
-        "dbname": address.database,
-        **address.query,
-    }
 
 
 def _first_line(error: object) -> str:

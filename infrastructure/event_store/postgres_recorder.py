@@ -4,7 +4,7 @@ We make the table ourselves: the library vacuums it hardly ever, and starts with
 once do not survive. See ADR/0015.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from milepost.infrastructure.event_store.database import Database
 
@@ -26,14 +26,13 @@ def library_recorder(database: Database, table: str) -> "PostgresApplicationReco
     """The library's own recorder on a table in the event store's schema, with one connection of its own."""
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
-    url = database.engine.url
-    given: dict[str, Any] = dict(url.query)
+    _, address = database.engine.dialect.create_connect_args(database.engine.url)
     datastore = PostgresDatastore(
-        dbname=url.database or "",
-        host=url.host or given.get("host", ""),
-        port=url.port or given.get("port", ""),
-        user=url.username or "",
-        password=url.password or "",
+        dbname=address.get("dbname", ""),
+        host=address.get("host", ""),
+        port=address.get("port", ""),
+        user=address.get("user", ""),
+        password=address.get("password", ""),
         schema=database.schema or "",
         pool_size=1,
     )
