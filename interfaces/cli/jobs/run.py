@@ -54,12 +54,11 @@ def run_job(
     with Signals() as signals:
         if not begun.new:
             session.note(f"Job {job.id} {BEFORE}: it is {job.status}. Ctrl-C does not stop it")
-        follow = _followed if begun.new else _followed_only
         with (
             WorkerThread(session.app, executor.kind, slots, only=job.id) as worker,
             progress_shown(session, stderr=True) as show,
         ):
-            rows = follow(session, job.id, worker, signals, show)
+            rows = _followed(session, job.id, worker, signals, show, ours=begun.new)
             row = next(row for row in rows if at_rest(row) or not worker.alive)
     if not at_rest(row):
         if row["status"] in ("Pending", "Cancelling"):
@@ -94,36 +93,28 @@ class Signals:
             self.terminated = True
 
 
-def _followed(session: Session, job_id: UUID, worker: WorkerThread, signals: Signals, show: Show) -> "Iterator[Row]":
-    """The job's row again and again. The first Ctrl-C stops the job, a second one leaves it, as SIGTERM does."""
+def _followed(
+    session: Session, job_id: UUID, worker: WorkerThread, signals: Signals, show: Show, *, ours: bool
+) -> "Iterator[Row]":
+    """The job's row again and again. A second Ctrl-C leaves it at once, SIGTERM hands it back.
+
+    The first Ctrl-C stops a job that is `ours`; where somebody else has started it, it ends our part, as SIGTERM does.
+    """
     told = asked_to_stop = False
     for row in rows_of(session, str(job_id), look_seconds=LOOK_SECONDS):
         show(row)
         yield row
         if signals.interrupts >= 2:
             worker.abandon()
-        elif signals.terminated:
+        elif signals.terminated or (signals.interrupts and not ours):
             worker.hand_back()
-        elif signals.interrupts == 1 and not asked_to_stop:
+        elif signals.interrupts and not asked_to_stop:
             if not told:
                 session.note("Stopping at the next checkpoint. Ctrl-C again leaves the job to the next worker.")
             told = True
             with suppress(DatabaseUnavailable):  # then again with the next look
                 _stop(session, job_id)
                 asked_to_stop = True
-
-
-def _followed_only(
-    session: Session, job_id: UUID, worker: WorkerThread, signals: Signals, show: Show
-) -> "Iterator[Row]":
-    """The same of a job that somebody else has started: Ctrl-C ends our part in it, and nothing else."""
-    for row in rows_of(session, str(job_id), look_seconds=LOOK_SECONDS):
-        show(row)
-        yield row
-        if signals.interrupts >= 2:
-            worker.abandon()
-        elif signals.interrupts or signals.terminated:
-            worker.hand_back()
 
 
 def _stop(session: Session, job_id: UUID) -> None:
