@@ -47,7 +47,7 @@ class CannotOpenDatabase(Exception):
     """The database cannot be reached, may not be written, or is not one of Milepost's."""
 
     def __init__(self, url: str, cause: str) -> None:
-        self.url, self.cause = without_password(url), cause
+        self.url, self.cause = masked(url), cause
         super().__init__(f"Cannot open the event store at {self.url}: {cause}")
 
 
@@ -55,7 +55,7 @@ class DatabaseUnavailable(Exception):
     """The database is one of Milepost's and does not answer now. `outcome`: what became of what was being written."""
 
     def __init__(self, url: str, cause: str, advice: str, outcome: str = "") -> None:
-        self.url, self.cause, self.advice, self.outcome = without_password(url), cause, advice, outcome
+        self.url, self.cause, self.advice, self.outcome = masked(url), cause, advice, outcome
         told = (f"The event store at {self.url} cannot be used now: {cause}.", outcome, advice)
         super().__init__(" ".join(part for part in told if part))
 
@@ -64,11 +64,6 @@ def file_of(url: str) -> Path | None:
     """The file that a SQLite URL names; None for one in memory or of another kind. Raises CannotOpenDatabase."""
     path = _path_in(url)
     return None if path in ("", ":memory:") or path.startswith("file:") else Path(path)
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return masked(url)
 
 
 class Database:

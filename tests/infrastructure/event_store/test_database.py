@@ -19,11 +19,11 @@ from milepost.infrastructure.event_store.database import (
     CannotOpenDatabase,
     Database,
     DatabaseUnavailable,
-    without_password,
 )
 from milepost.infrastructure.event_store.schema import prepare
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.event_store.turns import NotItsTurn, Turns
+from milepost.infrastructure.settings import masked
 from tests.infrastructure.event_store.scene import Scene, Surroundings
 
 
@@ -73,7 +73,7 @@ def test_a_url_that_is_not_of_sqlite_is_refused(url: str) -> None:
 
 
 def test_passwords_are_not_shown() -> None:
-    assert without_password("postgresql://ada:hunter2@host/jobs") == "postgresql://ada:***@host/jobs"
+    assert masked("postgresql://ada:hunter2@host/jobs") == "postgresql://ada:***@host/jobs"
 
 
 def test_a_database_that_may_only_be_read_can_be_read_and_says_so_when_written(tmp_path: Path) -> None:
