@@ -7,12 +7,24 @@ import sqlalchemy as sa
 from milepost.infrastructure.event_store.schema import leases, workers
 
 CLOCKS_APART_SECONDS: Final = 5.0
+FOR_EVER: Final = 1e12  # seconds
+
+_GIVEN_AT: Final = leases.c.expires_at - leases.c.seconds
 
 
-def lease_holds(now: float) -> sa.ColumnElement[bool]:
-    """Not run out, and not given in the future: after a clock was set back it would hold for as long as that."""
-    given_at = leases.c.expires_at - leases.c.seconds
-    return sa.and_(leases.c.expires_at > now, given_at <= now + CLOCKS_APART_SECONDS)
+def lease_holds(now: float, without_last: float = 0.0) -> sa.ColumnElement[bool]:
+    """Not run out, and not given in the future: after a clock was set back it would hold for as long as that.
+
+    `without_last`: a share of the lease that is taken as run out already.
+    """
+    ends_at = leases.c.expires_at - leases.c.seconds * without_last
+    return sa.and_(ends_at > now, now + CLOCKS_APART_SECONDS >= _GIVEN_AT)
+
+
+def overdue(now: float) -> sa.ColumnElement[float]:
+    """For how many seconds a lease has run out; below 0 while it holds."""
+    in_the_future = now + CLOCKS_APART_SECONDS < _GIVEN_AT
+    return sa.case((in_the_future, FOR_EVER), else_=now - leases.c.expires_at)
 
 
 def worker_lives(now: float) -> sa.ColumnElement[bool]:

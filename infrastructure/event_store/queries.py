@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.json_texts import json_texts
+from milepost.infrastructure.event_store.keys import rival
 from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, status_changes, steps, workers
 
@@ -237,23 +238,15 @@ class JobQueries:
         there = [worker for worker in self.live_workers(now) if worker["types"] != "[]"]
         reasons = self._refusals(ids, {worker["name"] for worker in there})
         return {
-            row["id"]: _why_superseding(rival)
-            if (rival := self._rival(row))
+            row["id"]: _why_opposed(row, other)
+            if row["key"] is not None and (other := self._rival(row["id"]))
             else _why(row, there, reasons.get(row["id"], []))
             for row in unheld
         }
 
-    def _rival(self, row: Row) -> str | None:
-        """The other job of its key that has not ended yet."""
-        if row["key"] is None or row["status"] != "Pending":
-            return None
-        found = self._rows(
-            sa.select(jobs.c.id)
-            .where(jobs.c.namespace == row["namespace"], jobs.c.type == row["type"], jobs.c.key == row["key"])
-            .where(jobs.c.live, jobs.c.id != row["id"], jobs.c.status != "Pending")
-            .limit(1)
-        )
-        return str(found[0]["id"]) if found else None
+    def _rival(self, job_id: str) -> str | None:
+        with self._database.read() as connection:
+            return rival(connection, job_id)
 
     def work_left(self, types: Collection[str], worker: str, queues: Collection[str] | None = None) -> bool:
         """Whether a job of these types and queues (None: all) is not at rest and was not refused by this worker."""
@@ -340,15 +333,21 @@ def _common(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), len(one))
 
 
-def _why_superseding(rival: str) -> str:
-    return f"job {rival}, whose place it takes, has not ended yet"
+def _why_opposed(row: Row, other: str) -> str:
+    if row["status"] == "Cancelling":
+        return f"its cleanup waits for the end of job {other}, which has the same key; {_skip_cleanup(row)}"
+    return f"job {other}, whose place it takes, has not ended yet"
+
+
+def _skip_cleanup(row: Row) -> str:
+    return f"'milepost jobs cancel {row['id']} --skip-cleanup' ends it without its cleanup"
 
 
 def _why(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:
     why = _why_not_taken(row, living, reasons)
     if row["status"] != "Cancelling" or why == TAKEN_OVER:
         return why
-    return f"{why}; 'milepost jobs cancel {row['id']} --skip-cleanup' ends it without its cleanup"
+    return f"{why}; {_skip_cleanup(row)}"
 
 
 def _why_not_taken(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:

@@ -17,12 +17,13 @@ from milepost.domain.job import Job
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store import snapshots
 from milepost.infrastructure.event_store.batch import Batch
+from milepost.infrastructure.event_store.candidates import ClaimOffer, Wanted
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of, hold_back_steps
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.keys import KeyTaken, live_with_key, refuse_if_taken
-from milepost.infrastructure.event_store.leases import Accepts, ClaimOffer, Leases
+from milepost.infrastructure.event_store.leases import Accepts, Leases
 from milepost.infrastructure.event_store.read_models import insert
 from milepost.infrastructure.event_store.schema import commands, jobs, prepare
 from milepost.infrastructure.event_store.snapshots import snapshot_due
@@ -43,6 +44,7 @@ __all__ = [
     "Situation",
     "StreamMoved",
     "UnreadableEvent",
+    "Wanted",
     "WorkerRecord",
     "snapshot_due",
 ]
@@ -182,39 +184,17 @@ class JobStore:
 
     def claim(
         self,
-        worker: str,
-        offers: Mapping[str, ClaimOffer],
+        wanted: Wanted,
         lease_seconds: float,
         origin: Origin,
-        *,
-        only: UUID | None = None,
-        skip: Collection[UUID] = (),
         accepts: Accepts = lambda job_type, request: None,
-        queues: Collection[str] | None = None,
-        takeover_after: float | None = 0.0,
         took_over: Callable[[], None] = lambda: None,
-        only_takeovers: bool = False,
     ) -> Job | None:
-        """Take the oldest job of the highest priority that waits; None where there is none within these limits.
-
-        `queues`: only from these. `takeover_after`: for how long a lease must have run out before its job is taken
-        over, after which `took_over` is told; None: no job is taken over. `only_takeovers`: no other jobs.
+        """Take the next job that waits, see `candidates`; None where there is none. `took_over` is told of a takeover.
 
         A job that the worker does not accept, or cannot read, is left to others from then on, and says why.
         """
-        return self._leases.claim(
-            worker,
-            offers,
-            lease_seconds,
-            origin,
-            only=only,
-            skip=skip,
-            accepts=accepts,
-            queues=queues,
-            takeover_after=takeover_after,
-            took_over=took_over,
-            only_takeovers=only_takeovers,
-        )
+        return self._leases.claim(wanted, lease_seconds, origin, accepts, took_over)
 
     def append(self, batch: Batch) -> Job:
         """All its events and rows, or none. Raises StreamMoved, or DatabaseUnavailable."""

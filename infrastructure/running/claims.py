@@ -9,7 +9,7 @@ from milepost.domain.envelope import Origin
 from milepost.domain.errors import JobError
 from milepost.domain.events import Json
 from milepost.domain.job import Job
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, UnreadableEvent
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, UnreadableEvent, Wanted
 from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid, UnknownJobType
 from milepost.infrastructure.running.takeovers import Takeovers
 
@@ -53,21 +53,18 @@ class Claims:
         """The types of jobs that it takes."""
         return tuple(name for name in self._job_types.names() if self._wanted is None or name in self._wanted)
 
-    def next(self, skip: Collection[UUID], tick: float, *, only_takeovers: bool) -> Job | None:
-        """The first job that waits and can be had, claimed; with `only_takeovers` of those whose worker is gone."""
-        job = self._store.claim(
+    def next(self, skip: Collection[UUID], tick: float, room: int) -> Job | None:
+        """The next job that can be had, claimed; with no `room` left only one whose worker is gone."""
+        wanted = Wanted(
             self._worker,
             self._offers(),
-            self._lease_seconds,
-            self._origin,
+            queues=self._queues,
             only=self._only,
             skip={*self._given_up, *skip},
-            accepts=self._why_not,
-            queues=self._queues,
-            takeover_after=self._takeovers.after(tick),
-            took_over=self._takeovers.count,
-            only_takeovers=only_takeovers,
+            takeover_after=self._takeovers.after(tick, beyond_room=room == 0),
+            room=room,
         )
+        job = self._store.claim(wanted, self._lease_seconds, self._origin, self._why_not, self._takeovers.count)
         if self._only is None and tick >= self._told_at + REFUSALS_SECONDS:
             self._told_at = tick
             self._store.note_refusals(self._worker, self._job_types.names(), self._queues)

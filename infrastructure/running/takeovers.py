@@ -6,6 +6,7 @@ from milepost.infrastructure.clock import Surroundings
 
 BURST: Final = 4  # so many one after the other,
 PER_SECOND: Final = 2.0  # and then at this rate, or as fast as fills the worker within one lease
+BEYOND_ROOM_SHARE: Final = 0.5  # of a lease: how long a worker with no slot left leaves it to one that has
 DELAY_SHARE: Final = 0.5  # of the time between two heartbeats: how long a worker waits at most before a takeover
 
 
@@ -32,12 +33,15 @@ class Takeovers:
             self._not_before = tick + self._drawn() + (self._heartbeat_seconds * DELAY_SHARE if late else 0.0)
         self._beat_at = tick
 
-    def after(self, tick: float) -> float | None:
-        """For how long a lease must have run out before this worker takes the job over; None: no takeover now."""
+    def after(self, tick: float, *, beyond_room: bool = False) -> float | None:
+        """For how long a lease must have run out before this worker takes the job over; None: no takeover now.
+
+        `beyond_room`: it has no slot for the job.
+        """
         self._refill(tick)
         if self._left < 1 or tick < self._not_before:
             return None
-        return self._delay
+        return self._delay + (self._lease_seconds * BEYOND_ROOM_SHARE if beyond_room else 0.0)
 
     def count(self) -> None:
         """It took one over."""

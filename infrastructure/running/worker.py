@@ -32,7 +32,7 @@ log = logging.getLogger("milepost.worker")
 LISTEN_SECONDS: Final = 0.01  # how often a worker looks whether anybody has written
 REGISTER_SECONDS: Final = 600.0  # how often it says anew that it is there, for others may have forgotten it
 BUSY_LOOK_SECONDS: Final = 5.0  # how often it looks while all its slots are taken
-LOOK_SECONDS: Final = 1.0  # how often it looks for work where nobody has: leases run out in silence
+LOOK_SECONDS: Final = 0.5  # how often it looks for work where nobody has: leases run out in silence
 TROUBLE_SECONDS: Final = 0.2  # how long it waits when the database does not answer
 
 
@@ -329,20 +329,18 @@ class Worker:
         """Whether to claim another job now."""
         if self._slots_left <= 0 or len(self._coordinators) >= self._settings.max_jobs:
             return False
-        return self._takes_more(tick) or _due(self._looked_at, LOOK_SECONDS, tick)
+        return (self._heard and self._room(tick) > 0) or _due(self._looked_at, LOOK_SECONDS, tick)
 
-    def _takes_more(self, tick: float) -> bool:
-        """Whether to claim a job that is in nobody's way while it waits.
+    def _room(self, tick: float) -> int:
+        """How many jobs to claim that no worker has begun.
 
         Each job must get a slot in time, so there are no more of them than slots that can be had. And while all slots
         are taken, a worker that has a free one comes first: it looks at once. A job whose worker is gone is another
         matter: it has begun, and waits for nothing else.
         """
-        if len(self._coordinators) >= min(self._settings.max_jobs, self._slots_left):
-            return False
-        if self._full:
-            return _due(self._took_more_at, BUSY_LOOK_SECONDS, tick)
-        return self._heard or _due(self._took_more_at, LOOK_SECONDS, tick)
+        if self._full and not _due(self._took_more_at, BUSY_LOOK_SECONDS, tick):
+            return 0
+        return max(0, min(self._settings.max_jobs, self._slots_left) - len(self._coordinators))
 
     @property
     def _slots_left(self) -> int:
@@ -355,14 +353,14 @@ class Worker:
 
     def _look_for_work(self, tick: float) -> None:
         """Claims one job; the next turn goes on. A long history takes time to read, and there are leases to keep."""
-        takes_more = self._takes_more(tick)
+        room = self._room(tick)
         self._looked_at = tick
-        if takes_more:
+        if room:
             self._took_more_at, self._heard = tick, False
         skip = self._patience.given_away(tick) if self._full else ()
-        job = self._claims.next(skip, tick, only_takeovers=not takes_more)
+        job = self._claims.next(skip, tick, room)
         if job is not None:
-            self._heard = True
+            self._looked_at, self._heard = float("-inf"), True
             self._take(job)
 
     def _take(self, job: Job) -> None:

@@ -11,7 +11,7 @@ from milepost.domain.job import Job
 from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.database import open_database
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, WorkerRecord
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Wanted, WorkerRecord
 
 WORKER: Final = "somewhere:1:abc"
 OPERATOR: Final = Origin("ann@desk", "cli")
@@ -75,7 +75,7 @@ class Furniture:
 
     def claim(self, job_id: UUID, *, lease_seconds: float = 3600.0, has_cleanup: bool = False) -> Job:
         offers = {"self-test": ClaimOffer(has_cleanup=has_cleanup)}
-        claimed = self.store.claim(WORKER, offers, lease_seconds, Origin(WORKER, "worker"), only=job_id)
+        claimed = self.store.claim(Wanted(WORKER, offers, only=job_id), lease_seconds, Origin(WORKER, "worker"))
         assert claimed is not None
         return claimed
 

@@ -172,7 +172,11 @@ def wrote(hall: Workshop, job_id: UUID, worker: WorkerProcess) -> bool:
 def waits_for_takeover(history: list[RecordedEvent], deaths: dict[str, float]) -> Iterator[float]:
     """Seconds from each death of a worker that held this job to the next claim."""
     holder = ""
-    for recorded in of_kind(history, e.JobClaimed):
+    for recorded in history:
+        if isinstance(recorded.event, e.JobReleased):
+            holder = ""
+        if not isinstance(recorded.event, e.JobClaimed):
+            continue
         died_at = deaths.get(holder)
         if died_at is not None and recorded.recorded_at.timestamp() > died_at:
             yield recorded.recorded_at.timestamp() - died_at

@@ -69,10 +69,11 @@ def _check_that_losses_count(was: Job, job: Job, event: e.JobEvent) -> None:
 
 
 def check_keys(store: JobStore) -> None:
-    """Of the jobs that share a key, at most one is under way."""
+    """Of the jobs that share a key, at most one is under way; a cleanup that no worker has taken up is not."""
     with store.database.read() as connection:
         found = connection.exec_driver_sql(
-            "SELECT type, key, count(*) FROM milepost_jobs WHERE live AND status <> 'Pending' AND key IS NOT NULL"
+            "SELECT type, key, count(*) FROM milepost_jobs WHERE live AND key IS NOT NULL AND status <> 'Pending'"
+            " AND (status <> 'Cancelling' OR worker IS NOT NULL)"
             " GROUP BY namespace, type, key HAVING count(*) > 1"
         ).all()
     assert not found, f"two jobs of one key are under way: {found}"

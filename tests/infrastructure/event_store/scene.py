@@ -20,7 +20,7 @@ from milepost.domain.events import PlannedStep
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import uuid7
 from milepost.infrastructure.event_store.batch import Batch
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Outcome, Situation
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Outcome, Situation, Wanted
 
 OPERATOR = Origin("ada@engine", "cli", "because")
 WORKER = Origin("worker", "worker")
@@ -82,7 +82,7 @@ class Scene:
         return self.store.start(command, OPERATOR)[0]
 
     def claim(self, worker: str = "w1", offers: dict[str, ClaimOffer] = ANY, only: UUID | None = None) -> Job | None:
-        return self.store.claim(worker, offers, LEASE_SECONDS, WORKER, only=only)
+        return self.store.claim(Wanted(worker, offers, only=only), LEASE_SECONDS, WORKER)
 
     def claimed(self, worker: str = "w1", only: UUID | None = None) -> Job:
         job = self.claim(worker, only=only)

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from milepost.domain.commands import Advance, CancelJob, OperatorCommand, ResumeJob
+from milepost.domain.commands import Advance, CancelJob, OperatorCommand, ResumeJob, StopJob
+from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.queries import JobQueries
 from milepost.infrastructure.event_store.store import ClaimOffer, CommandReused, KeyTaken, Situation
@@ -15,6 +16,10 @@ WITH_CLEANUP = {"import": ClaimOffer(has_cleanup=True)}
 
 def resume(situation: Situation) -> OperatorCommand:
     return ResumeJob()
+
+
+def stop(situation: Situation) -> OperatorCommand:
+    return StopJob(situation.worker_alive, situation.reached)
 
 
 def cancel(situation: Situation) -> OperatorCommand:
@@ -116,3 +121,58 @@ def test_a_job_without_a_rival_supersedes_nobody(scene: Scene) -> None:
     scene.start(key="2013", supersedes=True)
 
     assert scene.store.load(other.id).status is JobStatus.PENDING
+
+
+def stopped_with_cleanup(scene: Scene) -> Job:
+    """At rest, and with something to clean up when it is given up."""
+    scene.start(key="2013")
+    job = scene.claim("w1", WITH_CLEANUP)
+    assert job is not None
+    scene.store.execute("Default", job.id, stop, OPERATOR)
+    scene.do(scene.store.catch_up(job), Advance(job.claim))
+    assert scene.store.load(job.id).status is JobStatus.STOPPED
+    return job
+
+
+def test_a_cleanup_waits_for_the_job_that_has_begun_under_its_key_meanwhile_and_says_so(scene: Scene) -> None:
+    """It might tear down what the other one builds."""
+    stopped = stopped_with_cleanup(scene)
+    scene.start(key="2013")
+    running = scene.claimed("w1")
+
+    scene.store.execute("Default", stopped.id, cancel, OPERATOR)
+
+    assert scene.claim("w2", WITH_CLEANUP) is None
+    queries, now = JobQueries(scene.store.database), scene.surroundings.now()
+    row = queries.job("Default", str(stopped.id))
+    assert f"waits for the end of job {running.id}" in queries.waiting([row], now)[str(stopped.id)]
+    scene.store.execute("Default", running.id, stop, OPERATOR)
+    scene.do(scene.store.catch_up(running), Advance(running.claim))
+    assert scene.claimed("w2").id == stopped.id
+
+
+def test_cleanups_under_one_key_are_done_one_after_the_other_the_oldest_first(scene: Scene) -> None:
+    first, second = stopped_with_cleanup(scene), stopped_with_cleanup(scene)
+    for job in (second, first):
+        scene.store.execute("Default", job.id, cancel, OPERATOR)
+
+    held = scene.claim("w1", WITH_CLEANUP)
+
+    assert held is not None
+    assert held.id == first.id
+    assert scene.claim("w2", WITH_CLEANUP) is None
+    scene.do(scene.store.catch_up(held), Advance(held.claim))
+    assert scene.claimed("w2").id == second.id
+
+
+def test_a_cleanup_whose_worker_died_goes_on_although_another_one_waits_for_it(scene: Scene) -> None:
+    first, second = stopped_with_cleanup(scene), stopped_with_cleanup(scene)
+    scene.store.execute("Default", second.id, cancel, OPERATOR)
+    assert scene.claimed("w1").id == second.id
+    scene.store.execute("Default", first.id, cancel, OPERATOR)
+    assert scene.claim("w2", WITH_CLEANUP) is None
+
+    scene.surroundings.wait(LEASE_SECONDS + 1)
+
+    assert scene.claimed("w2").id == second.id
+    assert scene.claim("w3", WITH_CLEANUP) is None

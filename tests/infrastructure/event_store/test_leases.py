@@ -20,7 +20,7 @@ from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of, save_checkpoint
 from milepost.infrastructure.event_store.leases import CLAIM_TRIES
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, checkpoints, jobs, leases, refusals
-from milepost.infrastructure.event_store.store import ClaimOffer, StreamMoved
+from milepost.infrastructure.event_store.store import ClaimOffer, StreamMoved, Wanted
 from tests.infrastructure.event_store.scene import ANY, LEASE_SECONDS, OPERATOR, WORKER, Scene
 
 BOTH = {"import": ClaimOffer(), "export": ClaimOffer()}
@@ -83,7 +83,7 @@ def test_a_job_at_rest_is_not_claimed_even_when_asked_for(scene: Scene) -> None:
 def test_jobs_that_the_worker_skips_do_not_keep_others_waiting(scene: Scene) -> None:
     first, second = scene.start(), scene.start()
 
-    job = scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, skip={first.id})
+    job = scene.store.claim(Wanted("w1", ANY, skip={first.id}), LEASE_SECONDS, WORKER)
 
     assert job is not None
     assert job.id == second.id
@@ -307,7 +307,7 @@ def test_a_job_that_the_worker_does_not_accept_is_left_to_others_and_says_why(sc
     def accepts(job_type: str, request: dict[str, Json]) -> str | None:
         return "months: too many"
 
-    job = scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, only=refused.id, accepts=accepts)
+    job = scene.store.claim(Wanted("w1", ANY, only=refused.id), LEASE_SECONDS, WORKER, accepts=accepts)
 
     assert job is None
     assert why_not(scene, refused.id) == "months: too many"
@@ -325,7 +325,7 @@ def test_a_worker_asks_itself_whether_it_takes_a_job_before_it_reads_the_history
         asked.append((job_type, request))
         return "not here"
 
-    assert scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=accepts) is None
+    assert scene.store.claim(Wanted("w1", ANY), LEASE_SECONDS, WORKER, accepts=accepts) is None
     assert asked == [("import", {"months": [1, 2]})]
     assert why_not(scene, broken.id) == "not here"
 
@@ -340,16 +340,16 @@ def test_a_worker_looks_at_few_jobs_at_once_and_comes_to_the_next_ones_by_and_by
         asked += 1
         return "not here" if asked <= CLAIM_TRIES else None
 
-    assert scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=accepts) is None
+    assert scene.store.claim(Wanted("w1", ANY), LEASE_SECONDS, WORKER, accepts=accepts) is None
     assert asked == CLAIM_TRIES
-    assert scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=accepts) is not None
+    assert scene.store.claim(Wanted("w1", ANY), LEASE_SECONDS, WORKER, accepts=accepts) is not None
 
 
 def test_any_number_of_jobs_can_be_skipped(scene: Scene) -> None:
     job = scene.start()
     others = {UUID(int=n) for n in range(300_000)}  # more than SQLite takes parameters
 
-    claimed = scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, skip=others)
+    claimed = scene.store.claim(Wanted("w1", ANY, skip=others), LEASE_SECONDS, WORKER)
 
     assert claimed is not None
     assert claimed.id == job.id
@@ -361,7 +361,7 @@ def test_who_comes_too_late_for_a_job_gets_none(scene: Scene) -> None:
     def another_is_faster(job_type: str, request: dict[str, Json]) -> None:
         scene.claimed("w2")
 
-    assert scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=another_is_faster) is None
+    assert scene.store.claim(Wanted("w1", ANY), LEASE_SECONDS, WORKER, accepts=another_is_faster) is None
     assert scene.store.load(job.id).worker == "w2"
 
 
@@ -372,7 +372,7 @@ def test_what_happens_between_the_look_and_the_claim_is_not_lost(scene: Scene) -
         scene.stop(job.id)
         scene.store.execute("Default", job.id, lambda situation: ResumeJob(), OPERATOR)
 
-    claimed = scene.store.claim("w1", ANY, LEASE_SECONDS, WORKER, accepts=stopped_and_resumed)
+    claimed = scene.store.claim(Wanted("w1", ANY), LEASE_SECONDS, WORKER, accepts=stopped_and_resumed)
 
     assert claimed is not None
     assert claimed == scene.store.load(job.id)

@@ -23,7 +23,7 @@ from milepost.domain.envelope import Origin
 from milepost.domain.events import PlannedStep, Progress
 from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store.database import open_database
-from milepost.infrastructure.event_store.store import Batch, ClaimOffer, JobStore
+from milepost.infrastructure.event_store.store import Batch, ClaimOffer, JobStore, Wanted
 
 surroundings = RealSurroundings()
 store = JobStore(open_database(sys.argv[1]), surroundings)
@@ -33,12 +33,12 @@ sys.stdin.readline()
 """
 
 CLAIM_ALL = """
-while job := store.claim(me, {"import": ClaimOffer()}, 60, origin):
+while job := store.claim(Wanted(me, {"import": ClaimOffer()}), 60, origin):
     print(job.id, job.claim, flush=True)
 """
 
 RUN_STEPS = """
-job = store.claim(me, {"import": ClaimOffer()}, 60, origin)
+job = store.claim(Wanted(me, {"import": ClaimOffer()}), 60, origin)
 batch = Batch(job, origin, surroundings)
 batch.do(PlanSteps(job.claim, 0, tuple(PlannedStep(name=f"s{n}") for n in range(20_000))))
 batch.do(PrepareJob(job.claim))

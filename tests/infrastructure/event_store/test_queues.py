@@ -1,5 +1,6 @@
 """In which order jobs are taken, and from which queues, on every store."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from milepost.domain.queues import PriorityInvalid, QueueInvalid
 from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.queries import JobQueries
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, WorkerRecord
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Wanted, WorkerRecord
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, WORKER, Scene, Surroundings
 
 BOTH = {"import": ClaimOffer(), "export": ClaimOffer()}
@@ -33,7 +34,7 @@ def test_jobs_are_taken_by_priority_and_then_by_age_over_all_types_and_queues(
     started = [scene.start(of_type, queue=queue, priority=priority) for of_type, queue, priority in waiting]
 
     taken: list[UUID] = []
-    while (job := scene.store.claim("w1", BOTH, LEASE_SECONDS, WORKER, queues=queues)) is not None:
+    while (job := scene.store.claim(Wanted("w1", BOTH, queues=queues), LEASE_SECONDS, WORKER)) is not None:
         taken.append(job.id)
 
     due = [job for job in started if queues is None or job.facts.queue in queues]
@@ -45,7 +46,7 @@ def test_a_higher_priority_is_taken_first_and_a_queue_that_is_not_asked_for_is_l
     older, urgent, elsewhere = scene.start(), scene.start(priority=5), scene.start(queue="night", priority=9)
 
     def take(queues: set[str] | None) -> object:
-        job = scene.store.claim("w1", BOTH, LEASE_SECONDS, WORKER, queues=queues)
+        job = scene.store.claim(Wanted("w1", BOTH, queues=queues), LEASE_SECONDS, WORKER)
         return job and job.id
 
     assert [take({"default"}), take({"default"}), take({"default"}), take(None)] == [
@@ -83,8 +84,63 @@ def test_a_lease_that_has_just_run_out_is_left_alone_for_as_long_as_was_said(sce
     def take(after: float | None) -> object:
         told: list[str] = []
         found = scene.store.claim(
-            "w2", BOTH, LEASE_SECONDS, WORKER, takeover_after=after, took_over=lambda: told.append("took over")
+            Wanted("w2", BOTH, takeover_after=after),
+            LEASE_SECONDS,
+            WORKER,
+            took_over=lambda: told.append("took over"),
         )
         return found and (found.id, told)
 
     assert [take(None), take(2.0), take(0.5)] == [None, None, (job.id, ["took over"])]
+
+
+def silent(scene: Scene, jobs: int) -> list[UUID]:
+    """Jobs of a worker that has given no sign of life for half a lease."""
+    held = [scene.running().id for _ in range(jobs)]
+    scene.surroundings.wait(LEASE_SECONDS / 2)
+    return held
+
+
+def test_a_worker_keeps_place_for_the_jobs_of_one_that_is_silent(scene: Scene) -> None:
+    silent(scene, 2)
+    fresh = scene.start(priority=9)
+
+    def takes(room: int | None, **limits: Any) -> UUID | None:
+        job = scene.store.claim(Wanted("w2", BOTH, room=room, **limits), LEASE_SECONDS, WORKER)
+        return None if job is None else job.id
+
+    assert [takes(0), takes(1), takes(2), takes(3)] == [None, None, None, fresh.id]
+
+
+def test_no_place_is_kept_for_jobs_that_the_worker_could_not_take(scene: Scene) -> None:
+    held = silent(scene, 2)
+    fresh = scene.start(queue="night")
+    scene.store.note_refusal(held[0], "w2", "not here")
+
+    job = scene.store.claim(Wanted("w2", BOTH, queues={"night"}, room=1), LEASE_SECONDS, WORKER)
+    assert job is not None
+    assert job.id == fresh.id
+    fresh = scene.start()
+    job = scene.store.claim(Wanted("w2", BOTH, skip={held[1]}, room=1), LEASE_SECONDS, WORKER)
+    assert job is not None
+    assert job.id == fresh.id
+
+
+def test_what_a_dead_worker_left_comes_before_what_nobody_has_begun_whatever_its_priority(scene: Scene) -> None:
+    [left] = silent(scene, 1)
+    fresh = scene.start(priority=1_000)
+    scene.surroundings.wait(LEASE_SECONDS)
+
+    taken = [scene.store.claim(Wanted("w2", BOTH, room=1), LEASE_SECONDS, WORKER) for _ in range(2)]
+
+    assert [job and job.id for job in taken] == [left, fresh.id]
+
+
+def test_a_worker_with_no_place_takes_over_and_begins_nothing(scene: Scene) -> None:
+    [left] = silent(scene, 1)
+    scene.start()
+    scene.surroundings.wait(LEASE_SECONDS)
+
+    taken = [scene.store.claim(Wanted("w2", BOTH, room=0), LEASE_SECONDS, WORKER) for _ in range(2)]
+
+    assert [job and job.id for job in taken] == [left, None]

@@ -45,7 +45,7 @@ from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.checkpoints import save_checkpoint
 from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.schema import leases
-from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Situation, StreamMoved
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Situation, StreamMoved, Wanted
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, OPERATOR, WORKER, Surroundings
 
@@ -142,7 +142,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(worker=WORKERS)
     def claim(self, worker: str) -> None:
-        job = self.store.claim(worker, OFFERS, LEASE_SECONDS, WORKER)
+        job = self.store.claim(Wanted(worker, OFFERS), LEASE_SECONDS, WORKER)
         if job is not None:
             self.held[worker][job.id] = job
 
@@ -189,7 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.ids.append(job.id)
         meet(job)
         self.rows_are_the_fold_and_so_is_what_is_loaded()
-        claimed = self.store.claim(worker, OFFERS, LEASE_SECONDS, WORKER, only=job.id)
+        claimed = self.store.claim(Wanted(worker, OFFERS, only=job.id), LEASE_SECONDS, WORKER)
         if claimed is not None:  # else the type is at its limit
             self.append(worker, claimed, [next_of] * before)
             if asked is not None:

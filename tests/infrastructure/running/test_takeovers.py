@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 from milepost.domain.envelope import Origin
-from milepost.infrastructure.event_store.store import ClaimOffer
+from milepost.infrastructure.event_store.store import ClaimOffer, Wanted
 from milepost.infrastructure.running.takeovers import BURST, PER_SECOND, Takeovers
 from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.conftest import MakeStage
@@ -68,7 +68,7 @@ def test_after_a_restart_of_everything_the_queue_drains_in_order_and_nobody_stor
     started = [stage.start("gated") for _ in range(JOBS)]
     for number in range(RUNNING):
         dead = Origin(f"dead:{number % DEAD_WORKERS}", "worker")
-        stage.store.claim(dead.actor, {"gated": ClaimOffer()}, LEASE_SECONDS, dead)
+        stage.store.claim(Wanted(dead.actor, {"gated": ClaimOffer()}), LEASE_SECONDS, dead)
     held = {job_id for job_id in started if stage.job(job_id).worker}
     assert len(held) == RUNNING
     stage.clock.pass_time(LEASE_SECONDS + 5)
@@ -102,12 +102,12 @@ def test_a_worker_takes_over_what_a_dead_one_has_begun_although_its_slots_are_ta
     stage = stage_of(gated())
     begun = stage.start("gated")
     dead = Origin("dead:1", "worker")
-    stage.store.claim(dead.actor, {"gated": ClaimOffer()}, LEASE_SECONDS, dead)
+    stage.store.claim(Wanted(dead.actor, {"gated": ClaimOffer()}), LEASE_SECONDS, dead)
     worker = stage.worker(slots=2)
     busy = stage.start("gated")
     turn_until(lambda: stage.job(busy).in_flight == 2, worker)
     waits = [stage.start("gated") for _ in range(3)]
-    for _ in range(12):
+    for _ in range(2 * int(LEASE_SECONDS)):
         stage.clock.pass_time(1)
         worker.turn()
 
