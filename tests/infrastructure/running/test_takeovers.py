@@ -4,14 +4,17 @@ from collections import Counter
 from random import Random
 
 from milepost.domain.envelope import Origin
+from milepost.infrastructure.event_store.queries import JobFilter, JobQueries
 from milepost.infrastructure.event_store.store import ClaimOffer, Wanted
 from milepost.infrastructure.running.takeovers import BURST, PER_SECOND, Takeovers
 from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.conftest import MakeStage
 from tests.infrastructure.running.stage import HandClock, Stage, turn_until
 from tests.infrastructure.running.test_workers import gated
+from tests.scenarios.workshop import FULL
 
-JOBS, RUNNING, DEAD_WORKERS, WORKERS, SLOTS = 300, 60, 5, 4, 8
+JOBS = 10_000 if FULL else 300
+RUNNING, DEAD_WORKERS, WORKERS, SLOTS = 60, 5, 4, 8
 LEASE_SECONDS = 10.0
 
 
@@ -75,7 +78,11 @@ def test_after_a_restart_of_everything_the_queue_drains_in_order_and_nobody_stor
 
     living = [worker_of(stage, f"alive:{number}") for number in range(WORKERS)]
     here.gate.set()
-    for _ in range(60):
+    queries = JobQueries(stage.store.database)
+    turns = 0
+    while queries.counts("Default", JobFilter(live=True)):
+        assert turns < 10 * JOBS, "it does not drain"
+        turns += 1
         stage.clock.pass_time(0.1)
         for worker in living:
             worker.turn()
