@@ -9,8 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.json_texts import json_texts
-from milepost.infrastructure.event_store.keys import UNOPPOSED
 from milepost.infrastructure.event_store.lease_time import lease_holds, overdue
+from milepost.infrastructure.event_store.opposition import UNOPPOSED
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals
 
 SILENT_SHARE: Final = 0.4  # of a lease: a worker that gave no sign of life for so long may be gone
@@ -106,7 +106,7 @@ def _count(connection: sa.Connection, wanted: Wanted, now: float, which: sa.Colu
 def _places(
     connection: sa.Connection, wanted: Wanted, now: float, which: sa.ColumnElement[bool]
 ) -> Iterator[sa.ColumnElement[bool]]:
-    """Where to look, by type and queue: each is one seek in an index, however many jobs wait behind a limit."""
+    """Where to look, by type and queue: each a seek in an index, past what is refused or behind a limit per key."""
     refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == wanted.worker)
     free = sa.and_(jobs.c.live, which, ~refused, UNOPPOSED, ~_among([str(job_id) for job_id in wanted.skip]))
     if wanted.only is not None:

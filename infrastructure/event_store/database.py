@@ -56,6 +56,9 @@ class Database(ABC):
     def user_transaction(self) -> AbstractContextManager[sa.Connection]:
         """A transaction for tables that are not ours; it may take its time where the database allows that."""
 
+    def guard(self, connection: sa.Connection) -> None:  # noqa: B027 - where a writer waits for nobody there is nothing to do
+        """Told before a user's transaction locks what others write, just before its commit."""
+
     @abstractmethod
     def change_marker(self) -> int:
         """A number that differs when anybody has committed since."""

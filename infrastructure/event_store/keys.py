@@ -9,27 +9,6 @@ from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.schema import jobs
 
-_other = jobs.alias()
-_GIVEN_UP = sa.and_(jobs.c.status == JobStatus.CANCELLING.value, jobs.c.worker.is_(None))  # nobody runs its cleanup yet
-# Whether another job must end first. One that takes the place of another waits until that one has ended, its cleanup
-# included; a cleanup waits until whatever began under its key meanwhile has ended, and for older ones like it.
-_OPPOSES = sa.and_(
-    _other.c.namespace == jobs.c.namespace,
-    _other.c.type == jobs.c.type,
-    _other.c.key == jobs.c.key,
-    _other.c.id != jobs.c.id,
-    _other.c.live,
-    _other.c.status != JobStatus.PENDING.value,
-    sa.or_(jobs.c.status == JobStatus.PENDING.value, _GIVEN_UP),
-    sa.or_(
-        jobs.c.status == JobStatus.PENDING.value,
-        _other.c.status != JobStatus.CANCELLING.value,
-        _other.c.worker.is_not(None),
-        _other.c.id < jobs.c.id,
-    ),
-)
-UNOPPOSED = sa.or_(jobs.c.key.is_(None), ~sa.exists().where(_OPPOSES))
-
 
 class KeyTaken(JobError):
     """A job cannot go on while another one that has the same key is live."""
@@ -37,12 +16,6 @@ class KeyTaken(JobError):
     def __init__(self, job_id: UUID, key: str, holder: UUID) -> None:
         self.job_id, self.key, self.holder = job_id, key, holder
         super().__init__(f"Cannot resume job {job_id}: job {holder}, which has the same key '{key}', is live.")
-
-
-def rival(connection: sa.Connection, job_id: str) -> str | None:
-    """The job of the same key for whose end this one waits."""
-    found: str | None = connection.scalar(sa.select(_other.c.id).where(jobs.c.id == job_id, _OPPOSES).limit(1))
-    return found
 
 
 def live_with_key(connection: sa.Connection, namespace: str, job_type: str, key: str | None) -> UUID | None:

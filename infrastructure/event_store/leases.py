@@ -21,7 +21,7 @@ from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.lease_time import lease_holds
 from milepost.infrastructure.event_store.read_models import upsert
 from milepost.infrastructure.event_store.schema import leases, refusals, workers
-from milepost.infrastructure.event_store.streams import Streams
+from milepost.infrastructure.event_store.streams import StreamMoved, Streams
 from milepost.infrastructure.event_store.workers import note_refusal
 
 CLAIM_TRIES: Final = 10  # jobs that a worker looks at in one go: it has a heartbeat to give
@@ -59,6 +59,8 @@ class Leases:
                 try:
                     known = self._streams.load(UUID(waits.id))  # may be long: not under the write lock
                     claimed = self._take(known, replace(wanted, only=known.id), lease_seconds, origin)
+                except StreamMoved:
+                    continue  # another was faster
                 except (UnreadableEvent, JobError) as error:
                     why_not = str(error)
                 else:
@@ -95,9 +97,9 @@ class Leases:
 
     def renew(self, worker: str, lease_seconds: float) -> frozenset[UUID]:
         """Prolong all leases of the worker, and its own life: its heartbeat. The jobs that it still holds."""
-        now = self._now()
         mine = leases.c.worker == worker
         with self._database.write() as connection:
+            now = self._now()  # not before: it may have waited for long
             connection.execute(
                 leases.update().where(mine).values(expires_at=now + lease_seconds, seconds=lease_seconds)
             )

@@ -6,13 +6,14 @@ import threading
 import time
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -29,12 +30,16 @@ from milepost.infrastructure.event_store.database import (
 DEFAULT_SCHEMA: Final = "milepost"
 SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 CONNECTIONS_KEPT: Final = 2
-CONNECTIONS_MOST: Final = 20  # of one process, beside the one that listens
+CONNECTIONS_MOST: Final = 20  # of one process for Milepost itself, beside the one that listens
+STEP_CONNECTIONS_MOST: Final = 100  # and for the transactions of its steps, which must not keep heartbeats waiting
+IDLE_SECONDS: Final = 15.0  # how long others wait for a writer that has fallen silent in the middle
 LISTENED_SECONDS: Final = 2.0  # a notification is lost with its connection: after so long, look all the same
 CLOCK_NOISE_SECONDS: Final = 0.1  # an answer's way here takes time: a smaller difference of clocks is none
 
 _CLOCK: Final = "CAST(extract(epoch FROM clock_timestamp()) AS float8)"
+_IDLE: Final = "set_config('idle_in_transaction_session_timeout', :idle, true)"
 # A database that is gone must be noticed before a lease runs out, not after TCP's own quarter of an hour.
+# What the URL itself says goes before this.
 _CONNECTION: Final[dict[str, Any]] = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -44,16 +49,36 @@ _CONNECTION: Final[dict[str, Any]] = {
     "tcp_user_timeout": 7_000,
     "application_name": "milepost",
 }
+# The server must notice it, too: a machine that lost its power in the middle of a transaction still has its locks.
+_SESSION: Final = {
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "7000",
+}
+# An acknowledged commit survives power loss. What is stricter stays.
+_DURABLE: Final = (
+    "CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END"
+)
+# DISCARD ALL, but for the prepared statements, of which psycopg keeps count.
+_DISCARD: Final = (
+    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all();"
+    "DISCARD TEMP; DISCARD SEQUENCES"
+)
 _CANNOT_OPEN: Final = ("28", "3D", "3F", "42501")  # SQLSTATEs, or their beginnings: authorization, no such database
 _CANNOT_OPEN_SAID: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 _READ_ONLY: Final = "25006"
 _LOCKED: Final = "55P03"
 _FULL: Final = "53100"
+_SILENT: Final = "25P03"
+_NO_CONNECTION_LEFT: Final = ("too many connections", "remaining connection slots")  # said, without a SQLSTATE
+_RAISE_CONNECTIONS: Final = "It has no connection left: raise max_connections, or run fewer processes."
 _ADVICE: Final = {
     _LOCKED: "Another writer has kept its lock; try again, or find and end that session in pg_stat_activity.",
+    _SILENT: "This process was held up for too long in the middle of a transaction; try again.",
     _FULL: "Make room on its disk and try again.",
     _READ_ONLY: "It is a standby, or set to be read only: use the primary.",
-    "53300": "It has no connection left: raise max_connections, or run fewer processes.",
+    "53300": _RAISE_CONNECTIONS,
 }
 
 
@@ -74,19 +99,31 @@ class PostgresDatabase(Database):
         self._writing: set[int] = set()  # our threads that hold the lock
         self._heard_at = float("-inf")
         self._process = os.getpid()
-        self.engine = sa.create_engine(
-            address.set(drivername="postgresql+psycopg"),
-            pool_size=CONNECTIONS_KEPT,
-            max_overflow=CONNECTIONS_MOST - CONNECTIONS_KEPT,
-            pool_timeout=self._busy_seconds,
-            connect_args={**_CONNECTION, "prepare_threshold": 2},
-        )
+        self._ours = {name: value for name, value in _CONNECTION.items() if name not in address.query}
+        # Under the lock each statement must see what its last holder wrote, whatever a role's own default is.
+        self.engine = self._engine(address, CONNECTIONS_MOST, isolation_level="READ COMMITTED")
+        self._of_steps = self._engine(address, STEP_CONNECTIONS_MOST)
         self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._calling = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine, "connect", self._configure)
-        self._take_the_lock = sa.text(
-            f"SELECT pg_advisory_xact_lock(:key), pg_notify(:channel, ''), {_CLOCK}"
-        ).bindparams(key=self.lock, channel=self.channel)
+        event.listen(self._of_steps, "connect", self._configure_for_steps)
+        event.listen(self._of_steps, "reset", self._discard)
+        self._take_the_lock = sa.text(f"SELECT pg_advisory_xact_lock(:key), {_IDLE}, {_CLOCK}").bindparams(
+            key=self.lock, idle=_milliseconds(IDLE_SECONDS)
+        )
+        self._guard = sa.text(f"SELECT {_IDLE}, set_config('lock_timeout', :busy, true)").bindparams(
+            idle=_milliseconds(IDLE_SECONDS), busy=_milliseconds(self._busy_seconds)
+        )
+
+    def _engine(self, address: sa.URL, most: int, **options: Any) -> sa.Engine:
+        return sa.create_engine(
+            address.set(drivername="postgresql+psycopg"),
+            pool_size=CONNECTIONS_KEPT,
+            max_overflow=most - CONNECTIONS_KEPT,
+            pool_timeout=self._busy_seconds,
+            connect_args={**self._ours, "prepare_threshold": 2},
+            **options,
+        )
 
     @property
     def clock_offset(self) -> float:
@@ -96,7 +133,8 @@ class PostgresDatabase(Database):
     def write(self) -> Generator[sa.Connection]:
         """Holds the schema's advisory lock, which leaves its tables to VACUUM and CREATE INDEX CONCURRENTLY."""
         with self._not_inside_another(), self._telling(NOTHING_WRITTEN), self._begun(self.engine) as connection:
-            self._set_clock(connection.execute(self._take_the_lock).one()[2])
+            asked_at = time.time()
+            self._set_clock(connection.execute(self._take_the_lock).one()[2], asked_at)
             yield connection
             self._commit(connection)
 
@@ -107,11 +145,24 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def user_transaction(self) -> Generator[sa.Connection]:
-        """Without the lock: others write meanwhile. Unqualified names are found as without Milepost."""
-        with self._telling(NOTHING_WRITTEN), self._begun(self.engine) as connection:
-            connection.exec_driver_sql("SET LOCAL search_path TO DEFAULT")
-            yield connection
+        """Without the lock: others write meanwhile. The session is as without Milepost, and anew for each.
+
+        What fails between its begin and its commit fails as it is, unless the connection has broken.
+        """
+        with ExitStack() as stack:
+            with self._telling(NOTHING_WRITTEN):
+                connection = stack.enter_context(self._begun(self._of_steps))
+            try:
+                yield connection
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise self._told(error, NOTHING_WRITTEN) or error from error
+                raise
             self._commit(connection)
+
+    def guard(self, connection: sa.Connection) -> None:
+        """Until its commit others wait for this transaction: not for longer than for any writer."""
+        connection.execute(self._guard)
 
     @contextmanager
     def append_transaction(self) -> Generator[sa.Connection]:
@@ -122,8 +173,8 @@ class PostgresDatabase(Database):
 
     def change_marker(self) -> int:
         """How often anything was heard, or committed by ourselves: the server is slower to tell us that."""
+        self._forget_parents_connections()
         with self._telling(), self._watching:
-            self._forget_parents_connections()
             listener = self._listener or self._listen()
             try:
                 heard = {each.pid for each in listener.notifies(timeout=0)} - self._own
@@ -138,8 +189,12 @@ class PostgresDatabase(Database):
 
     def _listen(self) -> psycopg.Connection[Any]:
         _, address = self.engine.dialect.create_connect_args(self.engine.url)
-        listener = psycopg.connect(**address, **_CONNECTION, autocommit=True)
-        listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
+        listener = psycopg.connect(**{**self._ours, **address}, autocommit=True)
+        try:
+            listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
+        except BaseException:
+            listener.close()
+            raise
         self._listener = listener
         self._heard += 1  # whatever happened before is news
         return listener
@@ -181,31 +236,46 @@ class PostgresDatabase(Database):
 
     def _forget_parents_connections(self) -> None:
         """After a fork they belong to the parent: to use, or even to close them here would break its own."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._listener = None
-            self._own.clear()
-            self.engine.dispose(close=False)
+        if self._process == os.getpid():
+            return
+        for engine in (self.engine, self._of_steps):
+            engine.dispose(close=False)
+        self._listener = None
+        self._watching = threading.Lock()  # a thread of the parent's may have held it
+        self._own.clear()
+        self._process = os.getpid()
 
     def _configure(self, connection: Any, _record: Any) -> None:
         connection.autocommit = True
+        asked_at = time.time()
         found = connection.execute(
-            f"SELECT {_CLOCK},"
+            f"SELECT {_CLOCK}, {_settings()},"
             " set_config('search_path', %s || ', ' || current_setting('search_path'), false),"
             " set_config('lock_timeout', %s, false),"
-            # An acknowledged commit survives power loss. What is stricter stays.
-            " CASE current_setting('synchronous_commit')"
-            " WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END",
-            (self.schema, f"{int(self._busy_seconds * 1000)}ms"),
+            f" {_DURABLE}",
+            (self.schema, _milliseconds(self._busy_seconds)),
         )
-        self._set_clock(found.fetchone()[0])
+        self._set_clock(found.fetchone()[0], asked_at)
         connection.autocommit = False
         self._own.add(connection.info.backend_pid)
 
-    def _set_clock(self, shared: float) -> None:
-        offset = shared - time.time()
-        if abs(offset - self._offset) > CLOCK_NOISE_SECONDS:
-            self._offset = offset
+    def _configure_for_steps(self, connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        connection.execute(f"SELECT {_settings()}, {_DURABLE}")
+        connection.autocommit = False
+
+    def _discard(self, connection: Any, record: Any, _state: Any) -> None:
+        """What a step has set in its session, or left there, is not the next one's."""
+        connection.rollback()
+        connection.autocommit = True
+        connection.execute(_DISCARD)
+        self._configure_for_steps(connection, record)
+
+    def _set_clock(self, shared: float, asked_at: float) -> None:
+        """The answer was given at some time between the question and now: perhaps long ago, if we were held up."""
+        latest, earliest = shared - asked_at, shared - time.time()
+        if not earliest - CLOCK_NOISE_SECONDS <= self._offset <= latest + CLOCK_NOISE_SECONDS:
+            self._offset = earliest if self._offset < earliest else latest
 
     @contextmanager
     def _telling(self, outcome: str = "") -> Generator[None]:
@@ -221,24 +291,28 @@ class PostgresDatabase(Database):
     def _told(self, error: Exception, outcome: str) -> Exception | None:
         """What the failure means to the caller; None when it is about a statement, not the database."""
         if isinstance(error, PoolTimeout):
-            advice = f"This process has {CONNECTIONS_MOST} open already: use fewer slots."
+            advice = "This process has all open that it may have: use fewer slots."
             return DatabaseUnavailable(
                 self.url, "no connection became free", advice, NOTHING_WRITTEN if outcome else ""
             )
         cause: object = getattr(error, "orig", error)
         said, state = _first_line(cause), getattr(cause, "sqlstate", None) or ""
+        if any(each in said for each in _NO_CONNECTION_LEFT):
+            return DatabaseUnavailable(self.url, said, _RAISE_CONNECTIONS, NOTHING_WRITTEN if outcome else "")
         if state.startswith(_CANNOT_OPEN) or (not state and any(each in said for each in _CANNOT_OPEN_SAID)):
             return CannotOpenDatabase(self.url, said)
-        if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or state == _READ_ONLY:
-            outcome = NOTHING_WRITTEN if outcome and state in (_LOCKED, _READ_ONLY) else outcome
+        if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or state in (_READ_ONLY, _SILENT):
+            outcome = NOTHING_WRITTEN if outcome and state in (_LOCKED, _READ_ONLY, _SILENT) else outcome
             advice = _ADVICE.get(state, "Try again when its server answers.")
             return DatabaseUnavailable(self.url, said, advice, outcome)
         return None
 
     def close(self) -> None:
+        self._forget_parents_connections()
         with self._watching:
             self._stop_listening()
-        self.engine.dispose()
+        for engine in (self.engine, self._of_steps):
+            engine.dispose()
 
 
 def channel_of(schema: str) -> str:
@@ -255,13 +329,29 @@ def _address(url: str) -> tuple[str, sa.URL]:
     """The schema, and the URL without it. Raises CannotOpenDatabase."""
     given = parsed(url)
     schema = given.query.get("schema", DEFAULT_SCHEMA)
-    if not isinstance(schema, str) or not SCHEMA_NAME.fullmatch(schema):
+    if not isinstance(schema, str) or not SCHEMA_NAME.fullmatch(schema) or _is_reserved(schema):
         raise CannotOpenDatabase(
-            url, f"the schema {schema!r} cannot be used: write ?schema= and up to 40 small letters, digits, underscores"
+            url,
+            f"the schema {schema!r} cannot be used: write ?schema= and up to 40 small letters, digits, underscores,"
+            " no word of SQL and no pg_ in front",
         )
     if "@" in (given.host or ""):
         raise CannotOpenDatabase(url, "write %40 for an @ in the user's name or password")
     return schema, given.difference_update_query(["schema"])
+
+
+def _is_reserved(name: str) -> bool:
+    dialect: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return name.startswith("pg_") or dialect.identifier_preparer.quote(name) != name
+
+
+def _settings() -> str:
+    """What each session is given."""
+    return ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000)}ms"
 
 
 def _first_line(error: object) -> str:

@@ -6,7 +6,7 @@ once do not survive. See ADR/0015.
 
 from typing import TYPE_CHECKING
 
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
 
 if TYPE_CHECKING:
     from eventsourcing.postgres import PostgresApplicationRecorder
@@ -23,10 +23,18 @@ def events_table_statements(schema: str, table: str) -> tuple[str, ...]:
 
 
 def library_recorder(database: Database, table: str) -> "PostgresApplicationRecorder":
-    """The library's own recorder on a table in the event store's schema, with one connection of its own."""
+    """The library's own recorder on a table in the event store's schema, with one connection of its own.
+
+    Raises CannotOpenDatabase where the URL has parameters that the library has no way to take.
+    """
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
     _, address = database.engine.dialect.create_connect_args(database.engine.url)
+    if beyond := sorted(set(address) - {"context", "dbname", "host", "port", "user", "password"}):
+        cause = f"the eventsourcing library's own recorder cannot be given {', '.join(beyond)}"
+        raise CannotOpenDatabase(
+            database.url, f"{cause}: set them in the environment, as PGSSLMODE, or in a service file"
+        )
     datastore = PostgresDatastore(
         dbname=address.get("dbname", ""),
         host=address.get("host", ""),

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.json_texts import json_texts
-from milepost.infrastructure.event_store.keys import rival
 from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
+from milepost.infrastructure.event_store.opposition import rival
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, status_changes, steps, workers
 
 Row = Mapping[str, Any]  # of a table, by column

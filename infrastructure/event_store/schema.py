@@ -7,9 +7,8 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
 
-VERSION: Final = 1
+VERSION: Final = 2
 EVENTS_TABLE: Final = "milepost_events"  # the library's own name would mix our events with an application's
-MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {}  # from version n to n + 1
 
 # PostgreSQL would compare by a language's rules, in which dashes do not count, and cut the lengths.
 _text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -62,11 +61,14 @@ jobs = sa.Table(
     sa.Index("milepost_jobs_newest", "namespace", "id"),
     sa.Index("milepost_jobs_by_status", "namespace", "status", "id"),
     sa.Index("milepost_jobs_by_type", "namespace", "type", "id"),
-    sa.Index("milepost_jobs_by_key", "namespace", "type", "key"),
 )
+# Of those that have ended there may be many with one key.
+BY_KEY: Final = sa.Index("milepost_jobs_by_key", jobs.c.live, jobs.c.namespace, jobs.c.type, jobs.c.key)
 # The order of claims: of a type in all queues, and in one. See ADR/0014.
-sa.Index("milepost_jobs_to_claim", jobs.c.live, jobs.c.type, jobs.c.priority.desc(), jobs.c.id)
-sa.Index("milepost_jobs_to_claim_by_queue", jobs.c.live, jobs.c.type, jobs.c.queue, jobs.c.priority.desc(), jobs.c.id)
+TO_CLAIM: Final = sa.Index("milepost_jobs_to_claim", jobs.c.live, jobs.c.type, jobs.c.priority.desc(), jobs.c.id)
+TO_CLAIM_BY_QUEUE: Final = sa.Index(
+    "milepost_jobs_to_claim_by_queue", jobs.c.live, jobs.c.type, jobs.c.queue, jobs.c.priority.desc(), jobs.c.id
+)
 steps = sa.Table(
     "milepost_steps",
     metadata,
@@ -159,6 +161,24 @@ snapshots = sa.Table(
 )
 
 
+def _queues_and_priorities(connection: sa.Connection) -> None:
+    """Version 1, of SQLite alone, had jobs without a queue and a priority, and workers that did not say where."""
+    for column in (
+        "milepost_jobs ADD COLUMN queue VARCHAR(100) NOT NULL DEFAULT 'default'",
+        "milepost_jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+        "milepost_workers ADD COLUMN queues TEXT",
+        "milepost_workers ADD COLUMN host VARCHAR(300)",
+        "milepost_workers ADD COLUMN pid INTEGER",
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {column}")
+    for index in (BY_KEY, TO_CLAIM, TO_CLAIM_BY_QUEUE):
+        index.drop(connection, checkfirst=True)
+        index.create(connection)
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {1: _queues_and_priorities}  # from n to n + 1
+
+
 def prepare(database: Database) -> None:
     """Create or migrate the tables. Raises CannotOpenDatabase when they are of a newer Milepost."""
     if version_of(database) == VERSION:
@@ -197,7 +217,8 @@ def _migrate(connection: sa.Connection, database: Database) -> None:
 
 
 def _create(connection: sa.Connection, database: Database) -> None:
-    if database.schema is not None:
+    # To make one needs a right that the owner of one that is there may lack.
+    if database.schema is not None and not sa.inspect(connection).has_schema(database.schema):
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {database.schema}")
     there = sa.inspect(connection).get_table_names(schema=database.schema)
     if taken := sorted({*metadata.tables, EVENTS_TABLE} & set(there)):

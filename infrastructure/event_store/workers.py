@@ -41,13 +41,13 @@ class Workers:
 
     def register(self, worker: WorkerRecord, lease_seconds: float) -> None:
         """Say that it lives; forget those that have long been silent."""
-        now = self._surroundings.now().timestamp()
         started_at = worker.started_at.isoformat(timespec="microseconds")
         types = json.dumps(sorted(worker.types))
         queues = None if worker.queues is None else json.dumps(sorted(worker.queues))
-        lives = (now, now + lease_seconds)
-        row = (worker.name, types, worker.slots, started_at, *lives, queues, worker.host, worker.pid)
         with self._database.write() as connection:
+            now = self._surroundings.now().timestamp()
+            lives = (now, now + lease_seconds)
+            row = (worker.name, types, worker.slots, started_at, *lives, queues, worker.host, worker.pid)
             silent = connection.scalars(sa.select(workers.c.name).where(workers.c.expires_at < now - KEPT_SECONDS))
             for name in silent.all():
                 _forget(connection, name)

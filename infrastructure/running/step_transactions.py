@@ -43,8 +43,14 @@ class StepTransactions:
     def _make_sure(self, connection: sa.Connection, context: StepContext[Any], *, until_commit: bool = False) -> None:
         """Raises NotOursAnyMore. `until_commit`: nobody can take the step over before that, for the row is locked.
 
-        On PostgreSQL appends to the job wait for such a lock, so it is not held while the step's own code runs.
+        On PostgreSQL appends to the job wait for such a lock, so it is not held while the step's own code runs. And
+        it is taken before the look: a look that had to wait would see the job as it is, and the step as it was.
         """
+        options = {"schema_translate_map": {None: self.database.schema}}
+        if until_commit:
+            self.database.guard(connection)
+            job = sa.select(jobs.c.id).where(jobs.c.id == str(self._job_id)).with_for_update(read=True)
+            connection.execute(job, execution_options=options)
         ours = (
             sa.select(sa.literal(1))
             .select_from(jobs.join(steps, steps.c.job_id == jobs.c.id))
@@ -57,8 +63,5 @@ class StepTransactions:
                 steps.c.status == StepStatus.RUNNING.value,
             )
         )
-        if until_commit:
-            ours = ours.with_for_update(read=True, of=jobs)
-        options = {"schema_translate_map": {None: self.database.schema}}
         if connection.execute(ours, execution_options=options).first() is None:
             raise NotOursAnyMore

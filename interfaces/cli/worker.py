@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -16,6 +17,7 @@ from milepost.interfaces.bootstrap import Application, DatabaseUnavailable
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.list import is_narrow
+from milepost.interfaces.cli.jobs.waiting import TROUBLE_SECONDS
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.text import clean
 from milepost.interfaces.cli.worker_options import Executor, Slots, slots_or_default
@@ -79,6 +81,7 @@ def work(
     wanted = _known(session, types)
     from_queues = _queues(queues)
     _log_lines(session)
+    _wait_for_database(session)
     worker, pool = session.app.worker(
         slots=slots_or_default(slots),
         kind=executor.kind,
@@ -108,6 +111,21 @@ def work(
         leave_now()
     pool.close()
     session.note(f"Worker {worker.name} ended")
+
+
+def _wait_for_database(session: Session) -> None:
+    """After a power failure a worker may be there before its server is: it waits, as it would in the middle."""
+    told = ""
+    while True:
+        try:
+            _ = session.app.database
+        except DatabaseUnavailable as error:
+            if str(error) != told:  # once, not at every try
+                session.note(f"{error} Waiting until it answers.")
+            told = str(error)
+            time.sleep(TROUBLE_SECONDS)
+        else:
+            return
 
 
 def _known(session: Session, types: list[str] | None) -> frozenset[str] | None:

@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, cast
+from contextlib import ExitStack
+from typing import Any, cast
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 from eventsourcing.postgres import PostgresApplicationRecorder
 from sqlalchemy import make_url
+from sqlalchemy.exc import ProgrammingError
 
 from milepost.domain.commands import PlanSteps, ReportProgress, StartJob, StartStep
 from milepost.domain.events import PlannedStep, Progress
@@ -164,6 +167,7 @@ def test_a_child_of_a_fork_and_its_parent_do_not_use_each_others_connections(dat
         try:
             scene.start()
             scene.store.database.change_marker()
+            scene.store.database.close()
             code = 0
         finally:
             os._exit(code)
@@ -178,28 +182,40 @@ def test_a_child_of_a_fork_and_its_parent_do_not_use_each_others_connections(dat
 
 def test_of_many_first_starts_at_once_all_succeed(url: str) -> None:
     program = (
-        "import sys; from milepost.infrastructure.event_store.database import open_database;"
+        "import sys; print('ready', flush=True); from milepost.infrastructure.event_store.database import open_database;"
         "from milepost.infrastructure.event_store.schema import prepare;"
         "sys.stdin.readline(); prepare(open_database(sys.argv[1]))"
     )
-    started = [
-        subprocess.Popen([sys.executable, "-c", program, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(6)
-    ]
-    told = [process.communicate("go\n", timeout=120)[1] for process in started]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    started = [subprocess.Popen([sys.executable, "-c", program, url], text=True, **pipes) for _ in range(6)]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=120)[1] for process in started]
 
     assert [process.returncode for process in started] == [0] * 6, told
 
 
-def test_two_event_stores_of_one_database_know_nothing_of_each_other(opened: Opened) -> None:
+def test_two_event_stores_of_one_database_know_nothing_of_each_other(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = opened(fresh_url()), opened(fresh_url())
     first, second = (Scene(JobStore(each, Surroundings()), Surroundings()) for each in (one, other))
     job = first.start()
-    before = other.change_marker()
-    first.start()
+    heard = other.change_marker()
+    monkeypatch.setattr(module, "LISTENED_SECONDS", 1e6)
+    for _ in range(3):
+        first.start()
+    with session(make_url(one.url).render_as_string(hide_password=False)) as connection:
+        connection.execute(f"NOTIFY {other.channel}")  # what comes after it has been delivered by then
+    until(lambda: other.change_marker() > heard)
 
     assert second.store.load(job.id).version == 0
-    assert (one.lock != other.lock, other.change_marker()) == (True, before)
+    assert (one.lock != other.lock, other.change_marker()) == (True, heard + 1)
 
 
 def test_our_schema_hides_nothing_from_a_steps_own_transaction(database: PostgresDatabase) -> None:
@@ -209,7 +225,7 @@ def test_our_schema_hides_nothing_from_a_steps_own_transaction(database: Postgre
         assert theirs.scalar(sa.text("SELECT current_schema()")) == "public"
 
 
-@pytest.mark.parametrize("schema", ["Jobs", "a-b", "a" * 41, "1a", 'x"; DROP'])
+@pytest.mark.parametrize("schema", ["order", "user", "pg_jobs", "Jobs", "a-b", "a" * 41, "1a", 'x"; DROP'])
 def test_a_schema_that_would_have_to_be_quoted_is_refused(schema: str) -> None:
     with pytest.raises(CannotOpenDatabase, match="small letters"):
         open_database(str(make_url("postgresql://host/db").update_query_dict({"schema": schema})))
@@ -256,9 +272,137 @@ def test_a_lock_that_another_session_keeps_is_said_and_nothing_is_written(
     assert "pg_stat_activity" in told.value.advice
 
 
-def again_and_again(act: Callable[[], object]) -> NoReturn:
-    while True:
+def again_and_again(act: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         act()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_one_key_has_one_live_job_whatever_isolation_the_database_has_by_default(
+    opened: Opened, isolation: str
+) -> None:
+    url = fresh_database()
+    with session(url) as other:
+        other.execute(f"ALTER DATABASE {make_url(url).database} SET default_transaction_isolation = '{isolation}'")
+    database = opened(url)
+    scene = Scene(JobStore(database, Surroundings()), Surroundings())
+    scene.start()
+    found = list[Any]()
+
+    def start() -> None:
+        found.append(JobStore(database, RealSurroundings()).start(StartJob("Default", "import", {}, key="k"), OPERATOR))
+
+    starting = [threading.Thread(target=start) for _ in range(3)]
+    with database.write():
+        for each in starting:
+            each.start()
+        with session(url) as other:
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            until(lambda: other.execute(waits).fetchone()[0] == 3)
+    for each in starting:
+        each.join()
+
+    assert sorted(new for _, new in found) == [False, False, True]
+
+
+def test_a_writer_that_falls_silent_in_the_middle_loses_its_lock_and_writes_nothing(
+    opened: Opened, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.2)
+    silent = opened(url)
+    prepare(silent)
+    other = Scene(JobStore(opened(url), Surroundings()), Surroundings())
+    started: list[Job] = []
+
+    def write() -> None:
+        with silent.write() as connection:
+            connection.exec_driver_sql("DELETE FROM milepost_schema")
+            started.append(other.start())  # waits for the lock until the server has ended the silent one's session
+
+    with pytest.raises(DatabaseUnavailable, match="Nothing was written"):
+        write()
+
+    assert version_of(silent) is not None
+    assert other.store.load(started[0].id).version == 1
+
+
+def test_what_a_step_sets_in_its_session_is_nobody_elses(database: PostgresDatabase) -> None:
+    scene = Scene(JobStore(database, Surroundings()), Surroundings())
+    for _ in range(3):
+        with database.user_transaction() as connection:
+            assert connection.scalar(sa.text("SHOW search_path")) == '"$user", public'
+            assert connection.scalar(sa.text("SELECT to_regclass('pg_temp.mine')")) is None
+            connection.exec_driver_sql("CREATE TEMPORARY TABLE mine (x int)")
+            connection.exec_driver_sql("SET search_path TO pg_catalog")
+            connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
+        scene.start()
+    with session(database.url) as other:
+        assert other.execute("SELECT pg_try_advisory_lock(7)").fetchone()[0]
+
+
+def test_transactions_of_steps_do_not_keep_a_heartbeat_waiting(database: PostgresDatabase) -> None:
+    prepare(database)
+    with ExitStack() as stack:
+        for _ in range(module.CONNECTIONS_MOST + 1):
+            stack.enter_context(database.user_transaction()).exec_driver_sql("SELECT 1")
+        JobStore(database, RealSurroundings()).renew("w1", 10.0)
+
+
+def test_an_error_in_a_steps_own_sql_is_told_as_it_is(database: PostgresDatabase) -> None:
+    prepare(database)
+    with (
+        pytest.raises(ProgrammingError, match='schema "nope" does not exist'),
+        database.user_transaction() as it,
+    ):
+        it.exec_driver_sql("CREATE TABLE nope.t (x int)")
+
+
+def test_what_the_url_says_of_the_connection_goes_before_what_is_usual(opened: Opened, url: str) -> None:
+    database = opened(f"{url}&connect_timeout=3&application_name=mine&keepalives=0")
+    prepare(database)
+    database.change_marker()
+    with database.read() as connection:
+        assert connection.scalar(sa.text("SHOW application_name")) == "mine"
+
+
+def test_a_server_with_no_connection_left_says_what_to_do(opened: Opened) -> None:
+    url = make_url(fresh_database())
+    with session(url.render_as_string(hide_password=False)) as connection:
+        connection.execute("DROP ROLE IF EXISTS crowd")
+        connection.execute("CREATE ROLE crowd LOGIN CONNECTION LIMIT 0")
+    with pytest.raises(DatabaseUnavailable, match="raise max_connections"):
+        version_of(opened(url.set(username="crowd").render_as_string(hide_password=False)))
+
+
+def test_who_owns_a_schema_needs_no_right_to_make_one(opened: Opened) -> None:
+    url = make_url(fresh_database())
+    with session(url.render_as_string(hide_password=False)) as connection:
+        connection.execute("DROP ROLE IF EXISTS tenant")
+        connection.execute("CREATE ROLE tenant LOGIN")
+        connection.execute("CREATE SCHEMA given AUTHORIZATION tenant")
+    given = url.set(username="tenant").update_query_dict({"schema": "given"})
+    prepare(opened(given.render_as_string(hide_password=False)))
+
+
+def test_a_pause_after_the_servers_answer_is_not_taken_for_a_difference_of_clocks(
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(database)
+    before = database.clock_offset
+    real, asked = time.time, iter([0.0, 8.0])  # held up for so long between the question and the look at our clock
+    monkeypatch.setattr("time.time", lambda: real() + next(asked, 0.0))
+    with database.write():
+        pass
+
+    assert database.clock_offset == before
 
 
 def test_a_session_that_the_server_ended_is_made_anew(scene: Scene, url: str) -> None:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -15,8 +15,11 @@ from sqlalchemy.exc import OperationalError
 from milepost.infrastructure.event_store import schema
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, open_database
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
-from milepost.infrastructure.event_store.store import JobStore
-from tests.infrastructure.event_store.scene import Scene, Surroundings
+from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Wanted
+from tests.infrastructure.event_store.scene import WORKER, Scene, Surroundings
+
+NOW, NEXT = schema.VERSION, schema.VERSION + 1
+OLDEST = Path(__file__).with_name("schema_1.sql")  # as the first version of the tables was, with two jobs
 
 
 @pytest.fixture
@@ -60,41 +63,68 @@ def test_opening_a_prepared_database_writes_nothing(path: Path) -> None:
 
 def test_a_database_of_a_newer_milepost_is_left_alone(path: Path) -> None:
     opened(path)
-    execute(path, "INSERT INTO milepost_schema VALUES (2)")
+    execute(path, f"INSERT INTO milepost_schema VALUES ({NEXT})")
 
-    with pytest.raises(CannotOpenDatabase, match=r"newer Milepost \(schema 2; this one knows 1\). Upgrade Milepost"):
+    with pytest.raises(CannotOpenDatabase, match=rf"newer Milepost \(schema {NEXT}; this one knows {NOW}\). Upgrade"):
         opened(path)
 
 
 def test_a_database_of_an_older_milepost_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = opened(path).start()
-    monkeypatch.setattr(schema, "VERSION", 3)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: add("origin"), 2: add("weight")})
+    monkeypatch.setattr(schema, "VERSION", NEXT + 1)
+    monkeypatch.setattr(schema, "MIGRATIONS", {NOW: add("origin"), NEXT: add("weight")})
 
     scene = opened(path)
 
     assert scene.store.load(job.id) == job
-    assert query(path, "SELECT version FROM milepost_schema") == [(1,), (2,), (3,)]
+    assert query(path, "SELECT version FROM milepost_schema") == [(NOW,), (NEXT,), (NEXT + 1,)]
     assert query(path, "SELECT origin, weight FROM milepost_leases") == []
+
+
+def test_what_the_first_milepost_wrote_is_read_and_gone_on_with(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(OLDEST.read_text())
+    connection.close()
+
+    scene = opened(path)
+
+    waiting = UUID("01a20ed9-903d-71f3-8daf-6d9ac78d511a")
+    assert scene.store.load(waiting).facts.queue == "default"
+    claimed = scene.store.claim(Wanted("w1", {"self-test": ClaimOffer()}), 10, WORKER)
+    assert claimed is not None
+    assert claimed.id == waiting
+    fresh = path.with_name("fresh.sqlite")
+    opened(fresh)
+    assert columns(path) == columns(fresh)
+
+
+def columns(path: Path) -> dict[str, set[str]]:
+    """Of each table and index."""
+    named = "SELECT name FROM sqlite_master WHERE type IN ('table', 'index')"
+    return {
+        name: {str(row[0]) for row in query(path, f"SELECT name FROM pragma_{what}('{name}')")}
+        for (name,) in query(path, named)
+        for what in ["index_info" if "sqlite_autoindex" in name or "_by_" in name or "_to_" in name else "table_info"]
+    }
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(path)
-    monkeypatch.setattr(schema, "VERSION", 3)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: add("origin"), 2: add("origin")})
+    monkeypatch.setattr(schema, "VERSION", NEXT + 1)
+    monkeypatch.setattr(schema, "MIGRATIONS", {NOW: add("origin"), NEXT: add("origin")})
 
     with pytest.raises(OperationalError, match="duplicate column"):
         opened(path)
-    assert query(path, "SELECT version FROM milepost_schema") == [(1,)]
+    assert query(path, "SELECT version FROM milepost_schema") == [(NOW,)]
     with pytest.raises(sqlite3.OperationalError, match="no such column"):
         query(path, "SELECT origin FROM milepost_leases")
 
 
 def test_a_version_that_no_way_leads_from_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(path)
-    monkeypatch.setattr(schema, "VERSION", 2)
+    monkeypatch.setattr(schema, "VERSION", NEXT)
 
-    with pytest.raises(CannotOpenDatabase, match="no way leads from its schema 1 to 2"):
+    with pytest.raises(CannotOpenDatabase, match=f"no way leads from its schema {NOW} to {NEXT}"):
         opened(path)
 
 

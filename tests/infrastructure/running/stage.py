@@ -89,6 +89,9 @@ class FaultyDatabase(Database):
     def user_transaction(self) -> AbstractContextManager[sa.Connection]:
         return self._faulty(self._real.user_transaction, self.step_faults)
 
+    def guard(self, connection: sa.Connection) -> None:
+        self._real.guard(connection)
+
     @contextmanager
     def _faulty(
         self, transaction: Callable[[], AbstractContextManager[sa.Connection]], faults: list[str]
