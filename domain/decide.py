@@ -11,6 +11,7 @@ from milepost.domain.job import Job, Step
 from milepost.domain.policy import retry_in_seconds
 from milepost.domain.queues import refuse_bad_priority, refuse_bad_queue
 from milepost.domain.state_machine import JobStatus, StepStatus
+from milepost.domain.texts import refuse_nul
 
 S = JobStatus
 CLEANUP_SKIPPED = e.ErrorDetail(type="CleanupSkipped", message="the operator did without the job type's cleanup")
@@ -37,6 +38,9 @@ def decide(job: Job, command: c.JobCommand) -> list[e.JobEvent]:
 
 def _start(job: Job, command: c.StartJob) -> list[e.JobEvent]:
     _storable(job, "The request", command.request)
+    refuse_nul("The details of the job", command.details)
+    refuse_nul("The key of the job", command.key)
+    refuse_nul("The limit key of the job", command.limit_key)
     refuse_bad_queue(command.queue)
     refuse_bad_priority(command.priority)
     started = e.JobStarted(
@@ -177,6 +181,8 @@ def _plan(job: Job, command: c.PlanSteps) -> list[e.JobEvent]:
     if command.first != job.total:
         raise PlanOverlaps(job.id, command.first, job.total)
     _storable(job, "The arguments of a step", [step.arguments for step in command.steps])
+    for step in command.steps:
+        refuse_nul("The name of a step", step.name)
     planned = e.StepsPlanned(first=command.first, steps=command.steps)
     return [_permitted(job, "plan steps of", planned)]
 

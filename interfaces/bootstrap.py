@@ -94,17 +94,24 @@ class Application:
         The one in the user's data folder is nobody's to mistype: where it is not there yet, it is empty. Raises
         CannotOpenDatabase.
         """
-        if "database" in self.__dict__:
-            return self.database
-        exists = event_store_exists(self.settings.url.value)
-        if exists is None:
-            exists = version_of(self._opened) is not None
-        if exists:
-            return self.database
-        if self.settings.url.source == "default":
+        if self.settings.url.source == "default" and not self._exists:
             return self._empty
-        cause = f"there is none yet. {MAKES_ONE}; or correct the URL"
-        raise CannotOpenDatabase(self.settings.url.value, cause)
+        return self.existing
+
+    @property
+    def existing(self) -> Database:
+        """The database of an event store that is there. Raises CannotOpenDatabase where there is none."""
+        if not self._exists:
+            cause = f"there is none yet. {MAKES_ONE}; or correct the URL"
+            raise CannotOpenDatabase(self.settings.url.value, cause)
+        return self.database
+
+    @property
+    def _exists(self) -> bool:
+        if "database" in self.__dict__:
+            return True
+        exists = event_store_exists(self.settings.url.value)
+        return version_of(self._opened) is not None if exists is None else exists
 
     @cached_property
     def _empty(self) -> Database:

@@ -79,6 +79,7 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "CommandReused": (REFUSED, lambda _: "Give another --command-id: one id is for one command"),
     "QueueInvalid": (INVALID, lambda _: "Workers take from queues by name: 'milepost worker --queues NAME'"),
     "PriorityInvalid": (INVALID, lambda _: "Higher ones are taken first; 0 is what a job has that is given none"),
+    "TextInvalid": (INVALID, lambda _: "Leave that character out"),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (CANNOT_CONNECT, lambda _: "'milepost event-stores list' shows where its URL is from"),
     "DatabaseUnavailable": (CANNOT_CONNECT, lambda error: error.advice),

@@ -14,6 +14,7 @@ from milepost.domain.envelope import Origin, RecordedEvent
 from milepost.domain.errors import JobError, VersionMismatch
 from milepost.domain.events import JobEvent, Progress
 from milepost.domain.job import Job
+from milepost.domain.texts import refuse_nul
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store import snapshots
 from milepost.infrastructure.event_store.batch import Batch
@@ -127,6 +128,8 @@ class JobStore:
 
     def _correlated(self, origin: Origin, command_id: str | None) -> Origin:
         """All that a command brings about carries its id, or one made for it."""
+        for what, text in (("The reason", origin.reason), ("The command id", command_id), ("The actor", origin.actor)):
+            refuse_nul(what, text)
         return replace(origin, correlation_id=origin.correlation_id or command_id or str(self.surroundings.new_id()))
 
     def _started_by(self, connection: sa.Connection, command: StartJob, command_id: str | None) -> UUID | None:

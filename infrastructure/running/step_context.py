@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from milepost.domain.events import Json, Progress
+from milepost.domain.texts import refuse_nul
 from milepost.infrastructure.running.json_values import as_json
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ class StepContext(Generic[Request]):
     ) -> Progress:
         """What was reached, with what is new."""
         was = self.reached
+        refuse_nul("The unit of a step's progress", unit)
         return Progress(
             done=was.done if done is None else done,
             total=was.total if total is None else total,

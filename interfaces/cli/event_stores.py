@@ -62,6 +62,7 @@ def create_event_store(session: Session) -> None:
 @command(app, "check")
 def check_event_store(session: Session) -> None:
     """Ask whether the event store answers and can be written, which version it has, and what is in it."""
+    _ = session.app.existing
     state = _state(session, created=False)
     session.out.said([state], STATE_COLUMNS, lambda each: each.name, _told)
 

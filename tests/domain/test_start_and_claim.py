@@ -10,6 +10,7 @@ from milepost.domain.decide import decide
 from milepost.domain.errors import ClaimSuperseded, IllegalTransition, NotStorable
 from milepost.domain.job import Job
 from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus
+from milepost.domain.texts import TextInvalid
 from tests.domain.givens import (
     BOOM,
     CANCEL_REQUESTED,
@@ -228,3 +229,21 @@ def test_arguments_of_a_step_that_json_does_not_have_are_refused() -> None:
 
     with pytest.raises(NotStorable, match="The arguments of a step of job"):
         decide(given(*PREPARING), c.PlanSteps(claim=1, first=0, steps=steps))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        c.StartJob("Default", "import", {}, details="a\0b"),
+        c.StartJob("Default", "import", {}, key="a\0b"),
+        c.StartJob("Default", "import", {}, limit_key="a\0b"),
+    ],
+)
+def test_a_text_that_not_every_database_can_keep_is_refused(command: c.StartJob) -> None:
+    with pytest.raises(TextInvalid, match="NUL"):
+        decide(Job(JOB_ID), command)
+
+
+def test_a_step_whose_name_not_every_database_can_keep_is_refused() -> None:
+    with pytest.raises(TextInvalid, match="The name of a step"):
+        decide(given(*PREPARING), c.PlanSteps(claim=1, first=0, steps=(e.PlannedStep(name="a\0b"),)))

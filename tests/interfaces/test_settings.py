@@ -135,6 +135,14 @@ def test_an_event_store_that_nobody_named_is_refused_with_those_there_are(here: 
     assert "[event_stores]" in done.error["suggestion"]
 
 
+def test_a_check_of_an_event_store_that_is_not_there_fails(here: Path, call: Milepost, tmp_path: Path) -> None:
+    done = call("event-stores", "check")
+
+    assert (done.code, done.out) == (2, "")
+    assert "there is none yet" in done.error["message"]
+    assert not (tmp_path / "data").exists()
+
+
 def test_event_stores_are_listed_with_their_source_and_without_passwords(
     here: Path, call: Milepost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,8 @@ def start_job(
     ] = None,
 ) -> None:
     """Start a job. A worker that runs takes it; -q prints its id."""
+    if timeout is not None and not wait:
+        raise Told(INVALID, "--timeout is for --wait", "Add --wait, or leave it out")
     begun = start(session, type, request, set, tag, command_id, reason, queue, priority)
     if begun.differs:
         session.note(

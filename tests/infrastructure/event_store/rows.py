@@ -30,7 +30,7 @@ def folded(store: JobStore) -> tuple[Rows, dict[UUID, Job]]:
     """From the events alone: no snapshot, no row."""
     with store.database.read() as connection:
         ids = connection.exec_driver_sql("SELECT DISTINCT originator_id FROM milepost_events ORDER BY 1").scalars()
-        streams = [UUID(text) for text in ids]
+        streams = [UUID(str(text)) for text in ids]
     rows: Rows = {jobs.name: [], steps.name: [], status_changes.name: []}
     folds: dict[UUID, Job] = {}
     for job_id in streams:

@@ -182,7 +182,8 @@ def test_a_child_of_a_fork_and_its_parent_do_not_use_each_others_connections(dat
 
 def test_of_many_first_starts_at_once_all_succeed(url: str) -> None:
     program = (
-        "import sys; print('ready', flush=True); from milepost.infrastructure.event_store.database import open_database;"
+        "import sys; print('ready', flush=True);"
+        "from milepost.infrastructure.event_store.database import open_database;"
         "from milepost.infrastructure.event_store.schema import prepare;"
         "sys.stdin.readline(); prepare(open_database(sys.argv[1]))"
     )

@@ -1,4 +1,4 @@
-"""Real processes on one file: no job is claimed twice, and what was acknowledged is there after kill -9."""
+"""Real processes on one file or server: no job is claimed twice, and kill -9 takes back nothing acknowledged."""
 
 import signal
 import subprocess
@@ -8,13 +8,22 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from milepost.domain.job import replay
 from milepost.domain.state_machine import StepStatus
 from milepost.infrastructure.clock import RealSurroundings
-from milepost.infrastructure.event_store.database import open_database
+from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import Scene, Surroundings
+from tests.postgres import fresh_url
+
+
+@pytest.fixture(params=["file", "server"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return fresh_url() if request.param == "server" else f"sqlite:///{tmp_path}/jobs.sqlite"
+
 
 PRELUDE = """
 import sys
@@ -71,9 +80,8 @@ def go(running: subprocess.Popen[str]) -> None:
     running.stdin.flush()
 
 
-def test_of_many_jobs_each_is_claimed_once_by_one_of_several_processes(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/jobs.sqlite"
-    scene = Scene(JobStore(open_database(url), Surroundings()), Surroundings())
+def test_of_many_jobs_each_is_claimed_once_by_one_of_several_processes(url: str, database: Database) -> None:
+    scene = Scene(JobStore(database, Surroundings()), Surroundings())
     started = {str(scene.start().id) for _ in range(60)}
 
     with (
@@ -91,9 +99,8 @@ def test_of_many_jobs_each_is_claimed_once_by_one_of_several_processes(tmp_path:
     assert kept(scene.store) == folded(scene.store)[0]
 
 
-def test_everything_acknowledged_is_there_after_a_kill_in_the_middle_of_appends(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/jobs.sqlite"
-    scene = Scene(JobStore(open_database(url), Surroundings()), Surroundings())
+def test_everything_acknowledged_is_there_after_a_kill_in_the_middle_of_appends(url: str, database: Database) -> None:
+    scene = Scene(JobStore(database, Surroundings()), Surroundings())
     job_id = scene.start().id
 
     with process(RUN_STEPS, url, "w1") as running:
@@ -103,7 +110,7 @@ def test_everything_acknowledged_is_there_after_a_kill_in_the_middle_of_appends(
         running.send_signal(signal.SIGKILL)
         acknowledged += [int(line) for line in running.communicate()[0].splitlines()]
 
-    store = JobStore(open_database(url), RealSurroundings())
+    store = JobStore(database, RealSurroundings())
     job = replay(job_id, store.history(job_id))
     assert job.version >= acknowledged[-1]
     assert (job.version - acknowledged[0]) % 14 == 0, "a batch is there whole or not at all"

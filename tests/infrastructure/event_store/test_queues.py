@@ -1,10 +1,11 @@
 """In which order jobs are taken, and from which queues, on every store."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.domain.queues import PriorityInvalid, QueueInvalid
@@ -12,34 +13,41 @@ from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.queries import JobQueries
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Wanted, WorkerRecord
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, WORKER, Scene, Surroundings
+from tests.postgres import fresh_url
 
 BOTH = {"import": ClaimOffer(), "export": ClaimOffer()}
 Waiting = tuple[str, str, int]  # type, queue, priority
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    waiting=st.lists(
-        st.tuples(st.sampled_from(["import", "export"]), st.sampled_from(["a", "b", "c"]), st.integers(-2, 2)),
-        max_size=12,
-    ),
-    queues=st.none() | st.sets(st.sampled_from("abc"), min_size=1),
+WAITING = st.lists(
+    st.tuples(st.sampled_from(["import", "export"]), st.sampled_from(["a", "b", "c"]), st.integers(-2, 2)),
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("make_url", "examples"), [(lambda: "sqlite://", 100), (fresh_url, 15)], ids=["memory", "server"]
 )
 def test_jobs_are_taken_by_priority_and_then_by_age_over_all_types_and_queues(
-    waiting: list[Waiting], queues: set[str] | None
+    make_url: Callable[[], str], examples: int
 ) -> None:
-    surroundings = Surroundings()
-    database = open_database("sqlite://")
-    scene = Scene(JobStore(database, surroundings), surroundings)
-    started = [scene.start(of_type, queue=queue, priority=priority) for of_type, queue, priority in waiting]
+    @settings(deadline=None, max_examples=examples)
+    @given(waiting=WAITING, queues=st.none() | st.sets(st.sampled_from("abc"), min_size=1))
+    def holds(waiting: list[Waiting], queues: set[str] | None) -> None:
+        surroundings = Surroundings()
+        database = open_database(make_url())
+        scene = Scene(JobStore(database, surroundings), surroundings)
+        started = [scene.start(of_type, queue=queue, priority=priority) for of_type, queue, priority in waiting]
 
-    taken: list[UUID] = []
-    while (job := scene.store.claim(Wanted("w1", BOTH, queues=queues), LEASE_SECONDS, WORKER)) is not None:
-        taken.append(job.id)
+        taken: list[UUID] = []
+        while (job := scene.store.claim(Wanted("w1", BOTH, queues=queues), LEASE_SECONDS, WORKER)) is not None:
+            taken.append(job.id)
 
-    due = [job for job in started if queues is None or job.facts.queue in queues]
-    assert taken == [job.id for job in sorted(due, key=lambda job: (-job.facts.priority, job.id))]
-    database.close()
+        due = [job for job in started if queues is None or job.facts.queue in queues]
+        assert taken == [job.id for job in sorted(due, key=lambda job: (-job.facts.priority, job.id))]
+        database.close()
+
+    holds()
 
 
 def test_a_higher_priority_is_taken_first_and_a_queue_that_is_not_asked_for_is_left(scene: Scene) -> None:

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any, Literal
 from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -48,6 +49,7 @@ from milepost.infrastructure.event_store.schema import leases
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Situation, StreamMoved, Wanted
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, OPERATOR, WORKER, Surroundings
+from tests.postgres import fresh_url
 
 OnFailure = Literal["continue", "halt"]
 BOTH_WAYS: tuple[OnFailure, ...] = ("continue", "halt")
@@ -68,10 +70,12 @@ def progress_of(done: int) -> Progress:
 class StoreMachine(RuleBasedStateMachine):
     """Operators and three workers on one store. Each worker keeps the jobs it claimed, also when it lost them."""
 
+    url = staticmethod(lambda: "sqlite://")
+
     @initialize()
     def open(self) -> None:
         self.surroundings = Surroundings()
-        self.store = JobStore(open_database("sqlite://"), self.surroundings)
+        self.store = JobStore(open_database(self.url()), self.surroundings)
         self.ids: list[UUID] = []
         self.held: dict[str, dict[UUID, Job]] = {"w1": {}, "w2": {}, "w3": {}}
 
@@ -340,10 +344,19 @@ def next_of(job: Job) -> JobCommand:
     return CompleteJob(job.claim) if job.status is JobStatus.RUNNING else Advance(job.claim)
 
 
-def test_rows_are_the_fold_whatever_happens() -> None:
+class OnServer(StoreMachine):
+    """The same on PostgreSQL."""
+
+    url = staticmethod(fresh_url)
+
+
+@pytest.mark.parametrize(("machine", "examples"), [(StoreMachine, 50), (OnServer, 10)], ids=["memory", "server"])
+def test_rows_are_the_fold_whatever_happens(machine: type[StoreMachine], examples: int) -> None:
     run_state_machine_as_test(
-        StoreMachine,
-        settings=settings(max_examples=50, stateful_step_count=30, deadline=None, derandomize=True, database=None),
+        machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=30, deadline=None, derandomize=True, database=None
+        ),
     )
 
 

@@ -13,9 +13,16 @@ from tests.postgres import fresh_url
 MakeStage = Callable[..., Stage]
 
 
-@pytest.fixture(params=["file", "server"])
+def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a fresh event store of the kind that the fixture's parameter says."""
+    if request.param == "server":
+        return fresh_url()
+    return "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'events.sqlite'}"
+
+
+@pytest.fixture(params=["memory", "file", "server"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url() if request.param == "server" else f"sqlite:///{tmp_path / 'events.sqlite'}"
+    return url_of(request, tmp_path)
 
 
 @pytest.fixture

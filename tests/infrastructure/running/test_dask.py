@@ -18,11 +18,18 @@ from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.running.dask_executor import ClusterUnusable, DaskExecutor, local_cluster
 from milepost.infrastructure.running.dask_side import unfit
 from milepost.infrastructure.running.worker import Worker
+from tests.infrastructure.running.conftest import url_of
 from tests.infrastructure.running.importable import Ordered
 from tests.infrastructure.running.stage import Stage, turn_until
 
 StageOf = Callable[..., Stage]
 S = JobStatus
+
+
+@pytest.fixture(params=["file", "server"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """One that other processes can open."""
+    return url_of(request, tmp_path)
 
 
 @pytest.fixture(scope="module")
