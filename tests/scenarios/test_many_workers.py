@@ -91,6 +91,17 @@ def test_a_server_that_is_stopped_and_started_loses_nothing_and_nobody_need_be_r
     assert "Traceback" not in hall.said
 
 
+def test_a_worker_that_is_there_before_its_server_waits_for_it(hall: Workshop, server: Postgres) -> None:
+    job_id = enqueue(hall, 2)
+    server.stop("fast")
+    worker = start(hall)
+    eventually(lambda: "Waiting until it answers" in worker.says, "it says that it waits")
+    server.start()
+
+    hall.until_status(job_id, "CompletedSuccessfully")
+    assert worker.runs
+
+
 def test_a_worker_that_was_cut_off_for_longer_than_a_lease_writes_nothing_says_so_and_takes_new_work(
     hall: Workshop, server: Postgres
 ) -> None:
