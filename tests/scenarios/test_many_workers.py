@@ -98,7 +98,7 @@ def test_a_worker_that_is_there_before_its_server_waits_for_it(hall: Workshop, s
     eventually(lambda: "Waiting until it answers" in worker.says, "it says that it waits")
     server.start()
 
-    hall.until_status(job_id, "CompletedSuccessfully")
+    eventually(lambda: all_rest(hall, [job_id]), "the job is done")
     assert worker.runs
 
 
