@@ -153,7 +153,7 @@ class Application:
     def worker(
         self,
         *,
-        slots: int,
+        slots: int | None,
         kind: ExecutorKind,
         scheduler: str | None = None,
         only: UUID | None = None,
@@ -164,8 +164,8 @@ class Application:
     ) -> "tuple[Worker, StepExecutor]":
         """A worker on this event store, for one job or for all, and the executor that is to be closed after it.
 
-        `scheduler`: of the Dask cluster; without one a local cluster of `slots` processes. Raises ClusterUnusable,
-        NotInstalled.
+        `scheduler`: of the Dask cluster, of which it takes `slots` threads at most (None: all); without one a local
+        cluster of `slots` processes. Raises ClusterUnusable, NotInstalled.
         """
         from milepost.infrastructure.running.worker import Worker, WorkerSettings
 
@@ -191,14 +191,16 @@ class Application:
         )
         return worker, executor
 
-    def _executor(self, kind: ExecutorKind, slots: int, scheduler: str | None) -> "StepExecutor":
+    def _executor(self, kind: ExecutorKind, slots: int | None, scheduler: str | None) -> "StepExecutor":
         from milepost.infrastructure.running.executors import NotInstalled, ProcessExecutor, thread_executor
         from milepost.infrastructure.running.perform import Environment
 
         modules, url = self.settings.job_types, self.settings.url.value
         if kind == "threads":
+            assert slots is not None
             return thread_executor(slots, Environment(self.job_types, self.database))
         if kind == "processes":
+            assert slots is not None
             return ProcessExecutor(slots, modules, url)
         try:
             from milepost.infrastructure.running.dask_executor import DaskExecutor

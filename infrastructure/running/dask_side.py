@@ -8,13 +8,13 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from distributed import get_worker
+from distributed import WorkerPlugin, get_worker
 
 from milepost.infrastructure.event_store.database import file_of
 from milepost.infrastructure.job_types.registry import JobTypes
-from milepost.infrastructure.running.call import Begun, Ended, Progressed
+from milepost.infrastructure.running.call import Begun, Call, Progressed
 from milepost.infrastructure.running.link import Signal
-from milepost.infrastructure.running.remote_link import CallProcess, Downward, RemoteLink, Upward
+from milepost.infrastructure.running.remote_link import CallProcess, Downward, Upward
 
 PROGRESS_SECONDS: Final = 0.2  # all reports pass the scheduler: no more of one call than are recorded anyway
 LOOK_SECONDS: Final = 1.0  # how often a call looks whether the cluster still wants it
@@ -34,18 +34,43 @@ class _Line:
         self._told: SimpleQueue[Downward] = SimpleQueue()
         self._heard: list[Downward] = []
         self._progressed_at = self._looked_at = float("-inf")
+        self._turn = threading.Lock()  # of the code that reports and the loop that sends what had to wait
+        self._late: Upward | None = None  # the newest progress, where it had to wait
 
     def put(self, told: Downward) -> None:
         self._told.put(told)
 
     def send(self, obj: Upward, /) -> None:
         report = obj[2]
-        if isinstance(report, Progressed) and not report.durable:
-            now = time.monotonic()
-            if now < self._progressed_at + PROGRESS_SECONDS:
-                return  # the newest one comes with the end
-            self._progressed_at = now
+        with self._turn:
+            if not isinstance(report, Progressed) or report.durable:
+                self._late = None  # this one knows more
+                self._send(obj)
+                return
+            waits, self._late = self._late is not None, obj
+        if not waits:
+            wait = max(0.0, self._progressed_at + PROGRESS_SECONDS - time.monotonic())
+            self._worker.loop.add_callback(self._worker.loop.call_later, wait, self._send_late)
+
+    def _send_late(self) -> None:
+        with self._turn:
+            late, self._late = self._late, None
+            if late is not None:
+                self._progressed_at = time.monotonic()
+                self._send(late)
+
+    def _send(self, obj: Upward) -> None:
         self._worker.log_event(self._topic, pickle.dumps((self._worker.address, obj)))
+
+    def asked(self) -> Call | None:
+        """The call that this is the line of; None where nobody wants it any more."""
+        early: list[Downward] = []  # a stop may be sooner here than the call
+        while (told := self.recv()).asked is None:
+            if told.signal is Signal.LOST:
+                return None
+            early.append(told)
+        self._heard[:0] = early
+        return told.asked
 
     def recv(self) -> Downward:
         while not self.poll(LOOK_SECONDS):
@@ -53,11 +78,17 @@ class _Line:
         return self._heard.pop(0)
 
     def poll(self, timeout: float | None = 0.0, /) -> bool:
-        if not self._heard:
+        until = time.monotonic() + (timeout or 0.0)
+        while not self._heard:
+            left = until - time.monotonic()
             try:
-                self._heard.append(self._told.get(timeout=timeout) if timeout else self._told.get_nowait())
+                self._heard.append(
+                    self._told.get(timeout=min(left, LOOK_SECONDS)) if left > 0 else self._told.get_nowait()
+                )
             except Empty:
                 self._look()
+                if left <= 0:
+                    break
         return bool(self._heard)
 
     def _look(self) -> None:
@@ -94,12 +125,9 @@ def run_call(topic: str, number: int, modules: tuple[str, ...], database_url: st
             process = _processes.setdefault((modules, database_url), CallProcess(modules, database_url))
             process.prepare()
         line.send((number, 0, Begun()))
-        asked = line.recv().asked
-        if asked is None:
-            return
-        timeout_seconds = asked.step.timeout_seconds if asked.step else None
-        ended: Ended = process.perform(asked, RemoteLink(line, number, timeout_seconds))
-        line.send((number, 0, ended))
+        asked = line.asked()
+        if asked is not None:
+            line.send((number, 0, process.perform(asked, line, number)))
     finally:
         _lines.pop((topic, number), None)
 
@@ -117,6 +145,8 @@ def unfit(version: str, modules: tuple[str, ...], database_url: str) -> str | No
     return None
 
 
-def ignore_interrupts() -> None:
+class IgnoreInterrupts(WorkerPlugin):
     """A Ctrl-C meant for the worker that has this cluster reaches all its processes; it is the worker that acts."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def setup(self, worker: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

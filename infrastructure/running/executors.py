@@ -50,7 +50,7 @@ class StepExecutor(Protocol):
         ...
 
     def close(self) -> None:
-        """Take nothing more. Returns at once; what runs ends by itself or with this process, and is not waited for."""
+        """Take nothing more. Returns within seconds; what runs ends by itself or with this process."""
         ...
 
 

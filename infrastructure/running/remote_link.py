@@ -105,7 +105,9 @@ class CallProcess:
         with suppress(Exception):  # then the call fails with it, too, and says so
             _ = self.environment
 
-    def perform(self, call: Call, link: RemoteLink) -> Ended:
+    def perform(self, call: Call, line: Line, number: int) -> Ended:
+        """Runs it, and reports by that line under that number while it runs."""
+        link = RemoteLink(line, number, call.step.timeout_seconds if call.step else None)
         try:
             return perform(call, link, self.environment)
         except Exception as error:  # noqa: BLE001 - the environment cannot be had here; the step's history says why
@@ -129,9 +131,7 @@ def serve(connection: "Connection[Upward, Downward]", job_type_modules: tuple[st
             if told.asked is not None:  # else it was meant for the call before
                 process.prepare()
                 connection.send((told.call, 0, Begun()))
-                timeout_seconds = told.asked.step.timeout_seconds if told.asked.step else None
-                ended = process.perform(told.asked, RemoteLink(connection, told.call, timeout_seconds))
-                connection.send((told.call, 0, ended))
+                connection.send((told.call, 0, process.perform(told.asked, connection, told.call)))
     except (EOFError, OSError):
         return  # nobody is there any more
 

@@ -100,6 +100,7 @@ class Worker:
         self._leaving_since: float | None = None
         self._abandoning = False
         self._marker: int | None = None
+        self._registered_slots: int | None = None
         self._heard = True  # somebody has written, and no look for work has followed
         self._beat_at = self._beat_tick = self._looked_at = self._took_more_at = self._registered_at = float("-inf")
 
@@ -191,11 +192,12 @@ class Worker:
         every, now = self._settings.heartbeat_seconds, self._surroundings.now().timestamp()
         if not (_due(self._beat_tick, every, tick) or _due(self._beat_at, every, now)):
             return
-        if _due(self._registered_at, REGISTER_SECONDS, now):
+        if _due(self._registered_at, REGISTER_SECONDS, now) or self._registered_slots != self._executor.slots:
             # One that is there for a single job is no help to others, and says so by taking no types.
             types = self._claims.types() if self._only is None else ()
-            self._store.register_worker(self._record(types), self._settings.lease_seconds)
-            self._registered_at = now
+            record = self._record(types)
+            self._store.register_worker(record, self._settings.lease_seconds)
+            self._registered_at, self._registered_slots = now, record.slots
         held = self._store.renew(self.name, self._settings.lease_seconds)
         for coordinator in list(self._coordinators):
             if coordinator.job.id not in held:

@@ -76,14 +76,16 @@ def work(
     ] = False,
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
-    if scheduler and executor is not Executor.DASK:
+    if scheduler == "":
+        raise Told(INVALID, "--scheduler is empty", "Write --scheduler tcp://HOST:8786, or leave it out")
+    if scheduler is not None and executor is not Executor.DASK:
         raise Told(INVALID, "--scheduler is for --executor dask", "Leave it out, or add --executor dask")
     wanted = _known(session, types)
     from_queues = _queues(queues)
     _log_lines(session)
     _wait_for_database(session)
     worker, pool = session.app.worker(
-        slots=slots_or_default(slots),
+        slots=slots_or_default(slots) if scheduler is None else slots,
         kind=executor.kind,
         scheduler=scheduler,
         types=wanted,

@@ -45,6 +45,11 @@ class Ordered(JobType[Order]):
             step.progress(checkpoint="begun")
             step.sleep(60)
 
+    def report_and_wait(self, step: StepContext[Order]) -> None:
+        for item in range(3):
+            step.progress(checkpoint=f"item {item}")
+        step.sleep(60)
+
     def fail(self, step: StepContext[Order]) -> None:
         raise ValueError("as ordered")
 

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator
 from importlib.metadata import version
 from pathlib import Path
@@ -92,6 +93,56 @@ def test_progress_is_seen_while_the_step_still_runs(stage_of: StageOf, tmp_path:
     assert stage.job(job_id).in_flight == 1
     stage.stop(job_id)
     assert stage.finish(job_id, worker) is S.STOPPED
+
+
+def test_the_newest_of_many_reports_arrives_while_the_step_runs_on(
+    stage_of: StageOf, tmp_path: Path, cluster: str
+) -> None:
+    """Not only the first, with nothing of the others until the end: it may be killed before that."""
+    stage = stage_of(Ordered)
+    job_id = stage.start("ordered", {"do": "report_and_wait", "folder": str(tmp_path)})
+    worker = worker_on(stage, cluster)
+    turn_until(lambda: checkpoint(stage, job_id) == "item 2", worker)
+    stage.stop(job_id)
+    assert stage.finish(job_id, worker) is S.STOPPED
+
+
+def test_a_connection_that_breaks_costs_an_attempt_and_the_next_one_is_heard_and_stopped(
+    stage_of: StageOf, tmp_path: Path, cluster: str
+) -> None:
+    stage = stage_of(Ordered)
+    job_id = stage.start("ordered", {"do": "report_and_wait", "folder": str(tmp_path)})
+    executor = DaskExecutor(cluster, stage.types.modules, stage.url)
+    worker = stage.worker_on(executor, None, 16)
+    turn_until(lambda: checkpoint(stage, job_id) == "item 2", worker)
+
+    executor._client.scheduler_comm.comm.abort()  # pyright: ignore[reportPrivateUsage]  # the client makes another at once
+
+    turn_until(lambda: stage.happened(job_id).count("StepStarted") == 2, worker)
+    stage.clock.pass_time(1)
+    turn_until((tmp_path / "0.2").exists, worker)
+    stage.stop(job_id)
+    assert stage.finish(job_id, worker) is S.STOPPED
+
+
+def test_no_more_slots_of_a_cluster_are_taken_than_was_said(stage_of: StageOf, cluster: str) -> None:
+    stage = stage_of()
+    some, all_of_them = (DaskExecutor(cluster, (), stage.url, most) for most in (1, None))
+    assert (some.slots, all_of_them.slots) == (1, 2)
+    for executor in (some, all_of_them):
+        executor.close()
+
+
+def test_tries_to_reach_a_scheduler_leave_nothing_behind(stage_of: StageOf) -> None:
+    """A cluster that is away for an hour is tried hundreds of times."""
+    url = stage_of().url
+    with pytest.raises(ClusterUnusable):
+        DaskExecutor("tls://127.0.0.1:1", (), url)
+    before = threading.active_count()
+    for _ in range(3):
+        with pytest.raises(ClusterUnusable, match="ssl_context"):
+            DaskExecutor("tls://127.0.0.1:1", (), url)
+    assert threading.active_count() <= before
 
 
 class RealCluster:
