@@ -97,9 +97,7 @@ class DaskExecutor:
     ) -> None:
         self._arguments = (job_type_modules, database_url)
         self._most = slots
-        self._loop_runner: Any = (
-            LoopRunner()
-        )  # of our own: a client that does not come to be would leave its loop behind
+        self._loop_runner: Any = LoopRunner()  # of our own: clients come and go
         self._loop_runner.start()  # type: ignore[no-untyped-call]
         self._cluster: Any = None
         if scheduler is None:
@@ -191,8 +189,8 @@ class DaskExecutor:
     async def _reach(self) -> None:
         """Tried without a client first: one that does not come to be leaves its threads behind."""
         arguments = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
-        comm: Any = await connect(self._scheduler, timeout=ANSWER_SECONDS, **arguments)  # type: ignore[no-untyped-call]
-        await comm.close()
+        comm = await connect(self._scheduler, timeout=ANSWER_SECONDS, **arguments)  # type: ignore[no-untyped-call]
+        await comm.close()  # pyright: ignore[reportUnknownMemberType]
 
     def _check(self) -> None:
         """Raises ClusterUnusable where a worker of the cluster could not run our calls."""
