@@ -18,6 +18,7 @@ from milepost.domain.events import Policy
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
 from tests.postgres import Postgres
+from tests.scenarios.hosts import FarHost, why_no_far_host
 from tests.scenarios.tunnel import Tunnel
 from tests.scenarios.workshop import FULL, WorkerProcess, Workshop, dice, eventually, of_kind, tell
 
@@ -102,21 +103,24 @@ def test_a_worker_that_is_there_before_its_server_waits_for_it(hall: Workshop, s
     assert worker.runs
 
 
+@pytest.mark.parametrize("place", [Tunnel, FarHost])
 def test_a_worker_that_was_cut_off_for_longer_than_a_lease_writes_nothing_says_so_and_takes_new_work(
-    hall: Workshop, server: Postgres
+    hall: Workshop, server: Postgres, place: type[Tunnel] | type[FarHost]
 ) -> None:
+    if place is FarHost and (why := why_no_far_host()):
+        pytest.skip(why)
     with ExitStack() as stack:
-        tunnel = stack.enter_context(Tunnel(server.folder))
-        far = Workshop(hall.folder, "far", url=tunnel.url_of(server.url))
+        way: Tunnel | FarHost = stack.enter_context(place(server.folder))
+        far = Workshop(hall.folder, "far", url=way.url_of(server.url), inside=way.inside)
         stack.callback(far.close)
-        job_id = enqueue(hall, 400)
+        job_id = enqueue(hall, 120)
         cut_off = far.worker("--slots", "2", lease_seconds=LEASE_SECONDS)
         hall.until(job_id, lambda row: row.succeeded > 5, "some steps have succeeded")
-        tunnel.cut()
+        way.cut()
         successor = start(hall)
         eventually(lambda: wrote(hall, job_id, successor), "another worker has taken the job over")
         assert hall.row(job_id).status != "CompletedSuccessfully"
-        tunnel.mend()
+        way.mend()
         eventually(lambda: "lost" in cut_off.says, "it says that it has lost its job")
         successor.send(signal.SIGSTOP)
         new = enqueue(hall, 3)

@@ -12,12 +12,12 @@ from sqlalchemy import make_url
 class Tunnel:
     """Passes on what comes over TCP to a PostgreSQL's own socket."""
 
-    def __init__(self, server: Path) -> None:
+    def __init__(self, server: Path, host: str = "127.0.0.1") -> None:
         self._server = server
         self._open = threading.Event()
         self._open.set()
         self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> "Tunnel":
@@ -32,11 +32,16 @@ class Tunnel:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
 
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """Whoever uses it is on this host."""
+        return ()
+
     def url_of(self, url: str) -> str:
         known = make_url(url)
         query = {name: value for name, value in known.query.items() if name != "host"}
-        port: int = self._listener.getsockname()[1]
-        return known.set(host="127.0.0.1", port=port, query=query).render_as_string(hide_password=False)
+        host, port = self._listener.getsockname()
+        return known.set(host=host, port=port, query=query).render_as_string(hide_password=False)
 
     def cut(self) -> None:
         """Nothing passes any more, in neither direction, and no connection is closed."""

@@ -149,8 +149,10 @@ class WorkerProcess:
 class Workshop:
     """One event store. Everything in it is done through the executable; only looks are taken in this process."""
 
-    def __init__(self, folder: Path, name: str = "jobs", url: str | None = None) -> None:
-        """`url`: of an event store on a server; in a file of the folder where it is not given."""
+    def __init__(self, folder: Path, name: str = "jobs", url: str | None = None, inside: tuple[str, ...] = ()) -> None:
+        """`url`: of an event store on a server; in a file of the folder where it is not given. `inside`: what stands
+        before the commands of its workers."""
+        self._inside = inside
         self.folder = folder
         self.file = folder / f"{name}.sqlite"
         self.url = url or f"sqlite:///{self.file}"
@@ -220,7 +222,7 @@ class Workshop:
         lease = () if lease_seconds is None else ("--lease-seconds", str(lease_seconds))
         with log.open("a") as says:
             process = subprocess.Popen(
-                [EXECUTABLE, "worker", *lease, *options],
+                [*self._inside, EXECUTABLE, "worker", *lease, *options],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
