@@ -6,11 +6,12 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
-from tests.scenarios.tunnel import Tunnel
+from tests.scenarios.tunnel import Tunnel, Way
 
 
-class FarHost:
+class FarHost(Way):
     """Programs in it reach a PostgreSQL of the first host over a network of their own. Needs root, and `ip`."""
 
     def __init__(self, server: Path) -> None:
@@ -20,7 +21,7 @@ class FarHost:
         self._server = server
         self._stack = ExitStack()
 
-    def __enter__(self) -> "FarHost":
+    def __enter__(self) -> Self:
         ip("netns", "add", self._name)
         self._stack.callback(ip, "netns", "del", self._name)
         ip("link", "add", self._link, "type", "veth", "peer", "name", self._far_link, "netns", self._name)
@@ -38,7 +39,6 @@ class FarHost:
 
     @property
     def inside(self) -> tuple[str, ...]:
-        """What stands before a command that is to run on it."""
         return ("ip", "netns", "exec", self._name)
 
     def url_of(self, url: str) -> str:

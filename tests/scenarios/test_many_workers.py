@@ -19,7 +19,7 @@ from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
 from tests.postgres import Postgres
 from tests.scenarios.hosts import FarHost, why_no_far_host
-from tests.scenarios.tunnel import Tunnel
+from tests.scenarios.tunnel import Tunnel, Way
 from tests.scenarios.workshop import FULL, WorkerProcess, Workshop, dice, eventually, of_kind, tell
 
 WORKERS = 4
@@ -105,12 +105,12 @@ def test_a_worker_that_is_there_before_its_server_waits_for_it(hall: Workshop, s
 
 @pytest.mark.parametrize("place", [Tunnel, FarHost])
 def test_a_worker_that_was_cut_off_for_longer_than_a_lease_writes_nothing_says_so_and_takes_new_work(
-    hall: Workshop, server: Postgres, place: type[Tunnel] | type[FarHost]
+    hall: Workshop, server: Postgres, place: Callable[[Path], Way]
 ) -> None:
     if place is FarHost and (why := why_no_far_host()):
         pytest.skip(why)
     with ExitStack() as stack:
-        way: Tunnel | FarHost = stack.enter_context(place(server.folder))
+        way = stack.enter_context(place(server.folder))
         far = Workshop(hall.folder, "far", url=way.url_of(server.url), inside=way.inside)
         stack.callback(far.close)
         job_id = enqueue(hall, 120)

@@ -2,14 +2,44 @@
 
 import socket
 import threading
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from sqlalchemy import make_url
 
 
-class Tunnel:
+class Way(ABC):
+    """To a server, for somebody who may be elsewhere."""
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What stands before a command that is to run where this way begins."""
+        return ()
+
+    @abstractmethod
+    def url_of(self, url: str) -> str: ...
+
+    @abstractmethod
+    def cut(self) -> None:
+        """Nothing passes any more, in neither direction, and no connection is closed."""
+
+    @abstractmethod
+    def mend(self) -> None:
+        """What was on its way arrives late, as it may on a real network."""
+
+
+class Tunnel(Way):
     """Passes on what comes over TCP to a PostgreSQL's own socket."""
 
     def __init__(self, server: Path, host: str = "127.0.0.1") -> None:
@@ -20,7 +50,7 @@ class Tunnel:
         self._listener = socket.create_server((host, 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def __enter__(self) -> "Tunnel":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -32,11 +62,6 @@ class Tunnel:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
 
-    @property
-    def inside(self) -> tuple[str, ...]:
-        """Whoever uses it is on this host."""
-        return ()
-
     def url_of(self, url: str) -> str:
         known = make_url(url)
         query = {name: value for name, value in known.query.items() if name != "host"}
@@ -44,11 +69,9 @@ class Tunnel:
         return known.set(host=host, port=port, query=query).render_as_string(hide_password=False)
 
     def cut(self) -> None:
-        """Nothing passes any more, in neither direction, and no connection is closed."""
         self._open.clear()
 
     def mend(self) -> None:
-        """What was on its way arrives late, as it may on a real network."""
         self._open.set()
 
     def _accept(self) -> None:
