@@ -173,6 +173,7 @@ class Application:
         # costs a third of a job of 100,000 steps.
         gc.set_threshold(GARBAGE_THRESHOLD)
 
+        store = self.store  # first: an executor that nobody closes would outlive a database that does not answer
         executor = self._executor(kind, slots, scheduler)
         settings = WorkerSettings(
             lease_seconds=lease_seconds,
@@ -182,10 +183,10 @@ class Application:
             queues=queues,
         )
         worker = Worker(
-            store=self.store,
+            store=store,
             job_types=self.job_types,
             executor=executor,
-            surroundings=self.store.surroundings,
+            surroundings=store.surroundings,
             settings=settings,
             only=only,
         )

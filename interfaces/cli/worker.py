@@ -120,7 +120,7 @@ def _wait_for_database(session: Session) -> None:
     told = ""
     while True:
         try:
-            _ = session.app.database
+            _ = session.app.store
         except DatabaseUnavailable as error:
             if str(error) != told:  # once, not at every try
                 session.note(f"{error} Waiting until it answers.")
