@@ -1,0 +1,306 @@
+"""The service of an event store that this process opens itself."""
+
+import inspect
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from milepost.infrastructure.settings import masked
+from milepost.interfaces import bootstrap
+from milepost.interfaces.bootstrap import Application, JobFilter, Row
+from milepost.interfaces.command_results import resting_places, would_be
+from milepost.interfaces.documents import Json, camel
+from milepost.interfaces.error_mapping import INVALID, Told
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.read_documents import job_document, step_document
+from milepost.interfaces.result_documents import (
+    CommandResult,
+    EventDocument,
+    EventStoreState,
+    JobTypeDocument,
+    NamespaceDocument,
+    StartResult,
+    WorkerDocument,
+)
+from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobList, StartAsked, StepsAsked, TypeList
+
+if TYPE_CHECKING:
+    from milepost.domain.commands import OperatorCommand
+    from milepost.domain.envelope import Origin, RecordedEvent
+    from milepost.interfaces.bootstrap import Outcome, Situation
+
+STEPS_TOLD: Final = 20
+
+
+class LocalService:
+    """See `Service`. `origin_of` says who acts, from where, for a reason."""
+
+    def __init__(self, app: Application, namespace: str, origin_of: "_OriginOf" = bootstrap.origin) -> None:
+        self._app = app
+        self._namespace = namespace
+        self._origin_of = origin_of
+
+    def marker(self) -> int:
+        return self._app.change_marker()
+
+    # -- jobs
+
+    def jobs(self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False) -> JobList:
+        page = self._app.queries.page(self._namespace, meant, limit=limit, after=after, oldest_first=oldest_first)
+        return JobList(tuple(self._documents(page.rows)), page.more)
+
+    def matching(self, meant: JobFilter) -> list[str]:
+        return self._app.queries.ids(self._namespace, meant)
+
+    def counts(self, meant: JobFilter) -> dict[str, int]:
+        return self._app.queries.counts(self._namespace, meant)
+
+    def resolve(self, text: str) -> str:
+        return self._app.queries.resolve(self._namespace, text)
+
+    def shortened(self, ids: Sequence[str]) -> dict[str, str]:
+        return self._app.queries.shortened(ids)
+
+    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
+        queries, now = self._app.queries, self._app.now()
+        row = queries.job(self._namespace, job_id)
+        rows = self._steps(row, steps)
+        more = len(rows) > steps.limit
+        rows = rows[: steps.limit]
+        changes = queries.status_changes([job_id])[job_id]
+        return job_document(
+            row,
+            now,
+            changes=changes,
+            waiting=queries.waiting([row], now).get(job_id),
+            held_by=self._held_by(row, changes),
+            steps=[step_document(step, row["type"]) for step in rows] if steps.limit else None,
+            next_steps_after=rows[-1]["step"] if more and rows else None,
+        )
+
+    def _documents(self, rows: Sequence[Row]) -> list[JobDocument]:
+        queries, now = self._app.queries, self._app.now()
+        changes = queries.status_changes([row["id"] for row in rows])
+        waiting = queries.waiting(rows, now)
+        return [
+            job_document(row, now, changes=changes.get(row["id"], ()), waiting=waiting.get(row["id"])) for row in rows
+        ]
+
+    def _steps(self, row: Row, asked: StepsAsked) -> list[Row]:
+        queries = self._app.queries
+        if not asked.limit:
+            return []
+        if asked.begun:
+            return queries.begun_steps(row["id"], asked.limit)
+        if asked.noteworthy and asked.after < 0 and not asked.statuses and row["total"] > asked.limit:
+            return queries.noteworthy_steps(row["id"], asked.limit)
+        return queries.steps(row["id"], after=asked.after, limit=asked.limit + 1, statuses=asked.statuses)
+
+    def _held_by(self, row: Row, changes: Sequence[Row]) -> str | None:
+        """What a stop or a cancel waits for: steps that run, or code of the job type that cannot be stopped."""
+        if row["status"] not in UNDER_WAY.values():
+            return None
+        running = self._app.queries.steps(row["id"], limit=STEPS_SAID, statuses=("Running",))
+        if running:
+            steps = [step_document(step, row["type"]) for step in running]
+            return "held by " + ", ".join(place_text(place) for place in resting_places(steps))
+        before = next((each["status"] for each in reversed(changes) if each["status"] not in UNDER_WAY.values()), "")
+        if before == "Preparing":
+            method = "before_resume()" if row["planned"] else "plan() or before_start()"
+        elif row["status"] == UNDER_WAY["cancel"] and self._app.store.load(UUID(row["id"])).has_cleanup:
+            method = "cancelled()"
+        elif row["status"] == UNDER_WAY["stop"] and row["total"] and row["succeeded"] + row["failed"] == row["total"]:
+            method = "completed()"
+        else:
+            return None
+        return f"no step runs: its worker is in {method}"
+
+    def history(
+        self, job_id: str, *, after: int = 0, limit: int | None = None, names: Sequence[str] = ()
+    ) -> Iterator[EventDocument]:
+        _ = self._app.queries.job(self._namespace, job_id)
+        recorded = self._app.store.history(UUID(job_id), after)
+        wanted = (each for each in recorded if not names or type(each.event).__name__ in names)
+        steps = self._app.queries.step_names(job_id)
+        return (event_document(each, steps) for each in islice(wanted, limit))
+
+    # -- commands
+
+    def start(self, asked: StartAsked) -> StartResult:
+        try:
+            order = self._app.job_types.start_command(
+                asked.job_type,
+                asked.request,
+                namespace=self._namespace,
+                tags=asked.tags,
+                queue=asked.queue,
+                priority=asked.priority,
+            )
+        except RecursionError:
+            raise Told(INVALID, "The request is nested too deeply", "Give it fewer levels") from None
+        job, new = self._app.store.start(order, self._origin_of(asked.reason), asked.command_id)
+        differs = job.facts.request != order.request
+        row = self._app.queries.job(self._namespace, str(job.id))
+        waiting = self._why_waiting(row)
+        what = f"{job.id} ({row['type']})"
+        other = ", with another request" if differs else ""
+        message = f"Started {what}" if new else f"{what} {BEFORE}{other}: it is {row['status']}"
+        return StartResult(
+            id=str(job.id),
+            command="start",
+            changed=new,
+            status_before=None if new else row["status"],
+            status=row["status"],
+            version=row["version"],
+            message=message + (f"; it waits: {waiting}" if waiting else ""),
+            successful_steps=row["succeeded"],
+            total_steps=row["total"],
+            differs=differs,
+        )
+
+    def _why_waiting(self, row: Row) -> str | None:
+        """Why nobody will work on a job that was just given to the workers; that they have yet to look is no reason."""
+        reason = self._app.queries.waiting([row], self._app.now()).get(row["id"])
+        return None if reason == bootstrap.BUSY else reason
+
+    def change(self, job_id: str, asked: Change) -> CommandResult:
+        began = time.monotonic()
+        outcome = self._app.store.execute(
+            self._namespace,
+            UUID(job_id),
+            partial(_command, asked),
+            self._origin_of(asked.reason),
+            expected_version=asked.if_version,
+            command_id=asked.command_id,
+            dry_run=asked.dry_run,
+        )
+        if asked.dry_run:
+            return would_be(asked.command, outcome)
+        alone = outcome.changed and outcome.before.worker is not None and outcome.job.worker is None
+        done = CommandResult(
+            id=job_id,
+            command=asked.command,
+            changed=outcome.changed,
+            status_before=str(outcome.before.status),
+            status=str(outcome.job.status),
+            version=outcome.job.version,
+            message="",
+        )
+        job = self.job(job_id, StepsAsked(STEPS_TOLD, begun=True))
+        return result_of(done, job, seconds=time.monotonic() - began, alone=alone)
+
+    # -- what there is
+
+    def job_types(self) -> TypeList:
+        types = self._app.job_types
+        problems = [f"job types of {each.source} could not be loaded: {each.error}" for each in types.problems]
+        return TypeList(tuple(self.job_type(name) for name in types.names()), tuple(problems))
+
+    def job_type(self, name: str) -> JobTypeDocument:
+        types = self._app.job_types
+        declared = type(types.get(name))
+        limits = declared.limits
+        return JobTypeDocument(
+            name=name,
+            description=inspect.cleandoc(declared.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
+            source=f"{declared.__module__}:{declared.__qualname__}",
+            policy={camel(key): value for key, value in declared.policy.model_dump(mode="json").items()},
+            limits={"running": limits.running, "runningPerKey": limits.running_per_key},
+            queue=declared.queue,
+            priority=declared.priority,
+            request=types.request_schema(name),
+        )
+
+    def workers(self, *, everyone: bool) -> list[WorkerDocument]:
+        now, queries = self._app.now(), self._app.queries
+        held = queries.held_jobs(now)
+        rows = queries.workers(now) if everyone else queries.live_workers(now)
+        return [_worker_document(row, held.get(row["name"], [])) for row in rows]
+
+    def namespaces(self) -> list[NamespaceDocument]:
+        return [NamespaceDocument(row["name"], row["jobs"], row["live"]) for row in self._app.queries.namespaces()]
+
+    def check(self) -> EventStoreState:
+        _ = self._app.existing
+        return self._state(created=False)
+
+    def create(self) -> EventStoreState:
+        """Make the event store, or bring it up to date."""
+        return self._state(created=self._app.create())
+
+    def _state(self, *, created: bool) -> EventStoreState:
+        began = time.monotonic()
+        with self._app.reading.write() as connection:
+            database = bootstrap.product_of(connection)
+        seconds = time.monotonic() - began
+        queries, chosen = self._app.queries, self._app.settings
+        namespaces = queries.namespaces()
+        return EventStoreState(
+            name=chosen.event_store.value,
+            url=masked(chosen.url.value),
+            created=created,
+            database=database,
+            schema_version=bootstrap.SCHEMA_VERSION,
+            answered_in_seconds=round(seconds, 4),
+            jobs=sum(row["jobs"] for row in namespaces),
+            live=sum(row["live"] for row in namespaces),
+            workers=len(queries.live_workers(self._app.now())),
+        )
+
+
+def _command(asked: Change, situation: "Situation") -> "OperatorCommand":
+    from milepost.domain.commands import CancelJob, RemoveJob, ResumeJob, StopJob
+
+    match asked.command:
+        case "stop":
+            return StopJob(worker_alive=situation.worker_alive, reached=situation.reached)
+        case "resume":
+            return ResumeJob()
+        case "cancel":
+            return CancelJob(situation.worker_alive, situation.reached, asked.skip_cleanup)
+        case "remove":
+            return RemoveJob()
+
+
+def event_document(recorded: "RecordedEvent", steps: Mapping[int, str]) -> EventDocument:
+    """One event; `steps`: their names by index."""
+    origin = recorded.origin
+    step: int | None = getattr(recorded.event, "step", None)
+    return EventDocument(
+        job_id=str(recorded.job_id),
+        version=recorded.version,
+        id=str(recorded.event_id),
+        event=type(recorded.event).__name__,
+        occurred=recorded.recorded_at.isoformat(timespec="microseconds"),
+        actor=origin.actor,
+        source=origin.source,
+        reason=origin.reason,
+        correlation_id=origin.correlation_id,
+        step=None if step is None else steps.get(step),
+        data=_camel(recorded.event.model_dump(mode="json")),
+    )
+
+
+def _camel(data: dict[str, Json]) -> dict[str, Json]:
+    """Our own names as in all documents; what users have put in keeps its own."""
+    return {camel(name): _camel(value) if name == "policy" else value for name, value in data.items()}
+
+
+def _worker_document(row: Row, held: list[str]) -> WorkerDocument:
+    return WorkerDocument(
+        name=row["name"],
+        host=row["host"],
+        pid=row["pid"],
+        types=json.loads(row["types"]),
+        queues=None if row["queues"] is None else json.loads(row["queues"]),
+        slots=row["slots"],
+        jobs=held,
+        started=row["started_at"],
+        heartbeat=datetime.fromtimestamp(row["beat_at"], UTC).isoformat(timespec="microseconds"),
+        lives=bool(row["lives"]),
+    )

@@ -1,0 +1,141 @@
+"""What can be asked of one namespace of an event store: documents in, documents out, here or over HTTP."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from milepost.infrastructure.event_store.queries import JobFilter
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.result_documents import (
+    CommandResult,
+    EventDocument,
+    EventStoreState,
+    JobTypeDocument,
+    NamespaceDocument,
+    StartResult,
+    WorkerDocument,
+)
+
+CommandName = Literal["stop", "resume", "cancel", "remove"]
+UNDER_WAY: Final = {"stop": "Stopping", "cancel": "Cancelling"}
+REACHED: Final = {"stop": "Stopped", "cancel": "Cancelled", "remove": "Removed"}
+AT_REST: Final = frozenset(
+    {"CompletedSuccessfully", "CompletedWithFailures", "Failed", "Stopped", "Cancelled", "Removed"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StepsAsked:
+    """Which steps a job is wanted with: those behind `after`, or with `noteworthy` those that people look at first."""
+
+    limit: int = 0
+    after: int = -1
+    statuses: tuple[str, ...] = ()
+    noteworthy: bool = False
+    begun: bool = False  # those that run, wait or have just come to rest
+
+
+NO_STEPS: Final = StepsAsked()
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """A page of jobs, and whether there are more behind the last."""
+
+    jobs: tuple[JobDocument, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartAsked:
+    """A job that is wanted. `command_id`: started at most once under it."""
+
+    job_type: str
+    request: dict[str, Any] = field(default_factory=dict[str, Any])
+    tags: tuple[str, ...] = ()
+    queue: str | None = None
+    priority: int | None = None
+    command_id: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is wanted of a job that is there. `if_version`: only while it is at that version."""
+
+    command: CommandName
+    reason: str = ""
+    dry_run: bool = False
+    if_version: int | None = None
+    command_id: str | None = None
+    skip_cleanup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TypeList:
+    """The job types that are known, and what could not be loaded."""
+
+    types: tuple[JobTypeDocument, ...]
+    problems: tuple[str, ...]
+
+
+class Service(Protocol):
+    """All raise CannotOpenDatabase and DatabaseUnavailable, or what stands for them; ids are whole ones."""
+
+    def marker(self) -> int:
+        """A number that differs when anybody has written since."""
+        ...
+
+    def jobs(
+        self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False
+    ) -> JobList:
+        """The jobs behind `after`, newest first."""
+        ...
+
+    def matching(self, meant: JobFilter) -> list[str]:
+        """The ids of all that is meant, oldest first."""
+        ...
+
+    def counts(self, meant: JobFilter) -> dict[str, int]:
+        """How many jobs there are of each status."""
+        ...
+
+    def resolve(self, text: str) -> str:
+        """The id that begins with `text`. Raises InvalidJobId, JobNotFound, AmbiguousJobId."""
+        ...
+
+    def shortened(self, ids: Sequence[str]) -> dict[str, str]:
+        """Each id as short as it may be given."""
+        ...
+
+    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
+        """Everything of one job. Raises JobNotFound."""
+        ...
+
+    def history(
+        self, job_id: str, *, after: int = 0, limit: int | None = None, names: Sequence[str] = ()
+    ) -> Iterable[EventDocument]:
+        """Its events behind version `after`, of these names (none: of all)."""
+        ...
+
+    def start(self, asked: StartAsked) -> StartResult:
+        """Accept a job. Raises UnknownJobType, RequestInvalid, CommandReused."""
+        ...
+
+    def change(self, job_id: str, asked: Change) -> CommandResult:
+        """One command on one job, decided on what is so at this moment. Raises what refuses it."""
+        ...
+
+    def job_types(self) -> TypeList: ...
+
+    def job_type(self, name: str) -> JobTypeDocument:
+        """Raises UnknownJobType."""
+        ...
+
+    def workers(self, *, everyone: bool) -> list[WorkerDocument]: ...
+
+    def namespaces(self) -> list[NamespaceDocument]: ...
+
+    def check(self) -> EventStoreState:
+        """Raises CannotOpenDatabase where there is no event store."""
+        ...
