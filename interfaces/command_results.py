@@ -1,7 +1,7 @@
 """What a command did to a job, in words that say no more than what is so."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from milepost.interfaces.error_mapping import REFUSED, TIMED_OUT, Told
 from milepost.interfaces.job_documents import JobDocument, StepDocument
@@ -9,8 +9,12 @@ from milepost.interfaces.quantities import duration, of_total
 from milepost.interfaces.result_documents import CommandResult, StepPlace
 from milepost.interfaces.service import REACHED, UNDER_WAY
 
+if TYPE_CHECKING:
+    from milepost.interfaces.bootstrap import Outcome
+
 STILL_GOING: Final = ". Its worker did not answer: what its steps do outside of transactions may still go on"
 STEPS_SAID: Final = 3
+STEPS_TOLD: Final = 20
 
 
 def result_of(asked: CommandResult, job: JobDocument, *, seconds: float, alone: bool) -> CommandResult:
@@ -34,6 +38,25 @@ def result_of(asked: CommandResult, job: JobDocument, *, seconds: float, alone: 
         total_steps=job.progress.total_steps,
         steps=places,
         unanswered=alone,
+    )
+
+
+def would_be(command: str, outcome: "Outcome") -> CommandResult:
+    """The result of a dry run."""
+    before, after = outcome.before, outcome.job
+    if outcome.changed:
+        message = f"Would {command} {after.id}: {before.status} → {after.status}"
+    else:
+        message = f"{after.id} is {before.status} already: nothing would change"
+    return CommandResult(
+        id=str(after.id),
+        command=command,
+        changed=False,
+        status_before=str(before.status),
+        status=str(before.status),
+        version=before.version,
+        message=message,
+        dry_run=True,
     )
 
 

@@ -122,6 +122,8 @@ class JobDocument(Document):
     worker: str | None
     waiting: str | None
     """Why nobody works on it, where it should be worked on."""
+    held_by: str | None
+    """What a stop or a cancel waits for: steps, or a method of the job type."""
     error: ErrorDocument | None
     """What failed the job itself; the steps have their own."""
     progress: JobProgress

@@ -3,7 +3,7 @@
 import inspect
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -13,7 +13,7 @@ from uuid import UUID
 from milepost.infrastructure.settings import masked
 from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import Application, JobFilter, Row
-from milepost.interfaces.command_results import resting_places, would_be
+from milepost.interfaces.command_results import STEPS_SAID, STEPS_TOLD, place_text, resting_places, result_of, would_be
 from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.job_documents import JobDocument
@@ -27,20 +27,21 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobList, StartAsked, StepsAsked, TypeList
+from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobList, StartAsked, StepsAsked
 
 if TYPE_CHECKING:
     from milepost.domain.commands import OperatorCommand
     from milepost.domain.envelope import Origin, RecordedEvent
-    from milepost.interfaces.bootstrap import Outcome, Situation
+    from milepost.interfaces.bootstrap import Situation
 
-STEPS_TOLD: Final = 20
+BEFORE: Final = "was started before"  # by the same command id, or for the same key
+_OriginOf = Callable[[str], "Origin"]  # for a reason
 
 
 class LocalService:
     """See `Service`. `origin_of` says who acts, from where, for a reason."""
 
-    def __init__(self, app: Application, namespace: str, origin_of: "_OriginOf" = bootstrap.origin) -> None:
+    def __init__(self, app: Application, namespace: str, origin_of: _OriginOf = bootstrap.origin) -> None:
         self._app = app
         self._namespace = namespace
         self._origin_of = origin_of
@@ -196,10 +197,14 @@ class LocalService:
 
     # -- what there is
 
-    def job_types(self) -> TypeList:
+    def job_types(self) -> list[JobTypeDocument]:
         types = self._app.job_types
-        problems = [f"job types of {each.source} could not be loaded: {each.error}" for each in types.problems]
-        return TypeList(tuple(self.job_type(name) for name in types.names()), tuple(problems))
+        return [self.job_type(name) for name in types.names()]
+
+    def type_problems(self) -> Sequence[str]:
+        return [
+            f"job types of {each.source} could not be loaded: {each.error}" for each in self._app.job_types.problems
+        ]
 
     def job_type(self, name: str) -> JobTypeDocument:
         types = self._app.job_types

@@ -24,6 +24,7 @@ def job_document(
     *,
     changes: Sequence[Row] = (),
     waiting: str | None = None,
+    held_by: str | None = None,
     steps: list[StepDocument] | None = None,
     next_steps_after: int | None = None,
 ) -> JobDocument:
@@ -45,6 +46,7 @@ def job_document(
         priority=row["priority"],
         worker=row["worker"],
         waiting=waiting,
+        held_by=held_by,
         error=error_document(error) if error else None,
         progress=job_progress(row, now, waiting),
         status_changes=[status_change(change) for change in changes],

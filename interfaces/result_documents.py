@@ -54,6 +54,16 @@ class CommandResult(Document):
     total_steps: int = 0
     steps: list[StepPlace] = field(default_factory=list[StepPlace])
     """Of a stop: the steps that are not at their end, and how far each came."""
+    unanswered: bool = False
+    """Whether the job was brought to rest without its worker, whose lease had run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartResult(CommandResult):
+    """What a start did: it accepted a job, or found one that answers it."""
+
+    differs: bool = False
+    """Whether the job that was found has another request than the one that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ DOCUMENTS: Final[dict[str, type[Document]]] = {
     "job": j.JobDocument,
     "job-type": r.JobTypeDocument,
     "namespace": r.NamespaceDocument,
+    "start-result": r.StartResult,
     "wait-result": r.WaitResult,
     "worker": r.WorkerDocument,
 }

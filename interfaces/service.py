@@ -71,14 +71,6 @@ class Change:
     skip_cleanup: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TypeList:
-    """The job types that are known, and what could not be loaded."""
-
-    types: tuple[JobTypeDocument, ...]
-    problems: tuple[str, ...]
-
-
 class Service(Protocol):
     """All raise CannotOpenDatabase and DatabaseUnavailable, or what stands for them; ids are whole ones."""
 
@@ -86,9 +78,7 @@ class Service(Protocol):
         """A number that differs when anybody has written since."""
         ...
 
-    def jobs(
-        self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False
-    ) -> JobList:
+    def jobs(self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False) -> JobList:
         """The jobs behind `after`, newest first."""
         ...
 
@@ -126,7 +116,11 @@ class Service(Protocol):
         """One command on one job, decided on what is so at this moment. Raises what refuses it."""
         ...
 
-    def job_types(self) -> TypeList: ...
+    def job_types(self) -> list[JobTypeDocument]: ...
+
+    def type_problems(self) -> Sequence[str]:
+        """Which job types could not be loaded, and why."""
+        ...
 
     def job_type(self, name: str) -> JobTypeDocument:
         """Raises UnknownJobType."""

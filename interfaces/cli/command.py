@@ -14,8 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.session import Globals, Session
-from milepost.interfaces.cli.text import clean
 from milepost.interfaces.error_mapping import INTERRUPTED, OK, SERVER_ERROR, Problem, problem_of
+from milepost.interfaces.quantities import clean
 
 P = ParamSpec("P")
 _PANEL: Final = "Global options"

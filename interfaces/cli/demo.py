@@ -15,12 +15,13 @@ import typer
 
 from milepost.infrastructure.flights.dataset import FlightsDataMissing, locate_flights
 from milepost.infrastructure.settings import DEFAULT_EVENT_STORE, DEFAULT_NAMESPACE
+from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli.command import command, new_app
-from milepost.interfaces.cli.jobs.changes import Change, execute
 from milepost.interfaces.cli.output import console
 from milepost.interfaces.cli.session import Globals, Session
 from milepost.interfaces.cli.worker_thread import WorkerThread
 from milepost.interfaces.error_mapping import INVALID, OK, OUTCOMES, SERVER_ERROR, Told
+from milepost.interfaces.service import Change
 
 app = new_app()
 
@@ -103,13 +104,12 @@ def stop_half_way() -> None:
     """The other terminal: say that it is ready, wait for a job that is half done, stop it, say which."""
     session = Session(Globals())
     _ = session.app.store  # made before the job begins
-    queries = session.app.queries
     print("ready", flush=True)  # noqa: T201
     while True:
-        for row in queries.page(session.namespace, limit=1).rows:
-            if row["total"] and 2 * row["succeeded"] >= row["total"]:
-                execute(session, Change("stop", REASON), row["id"])
-                print(row["id"], flush=True)  # noqa: T201
+        for job in session.service.jobs(JobFilter(), limit=1).jobs:
+            if job.progress.total_steps and 2 * job.progress.successful_steps >= job.progress.total_steps:
+                session.service.change(job.id, Change("stop", REASON))
+                print(job.id, flush=True)  # noqa: T201
                 return
         time.sleep(LOOK_SECONDS)
 
@@ -119,8 +119,8 @@ def _imported(session: Session) -> str:
 
     recorder = flights_recorder(session.app.database, session.namespace)
     events = recorder.max_notification_id() or 0
-    page = session.app.queries.page(session.namespace, limit=1)
-    return f"{page.rows[0]['items']:,.0f} flights are now {events:,} events of their aircraft, each exactly once."
+    [job] = session.service.jobs(JobFilter(), limit=1).jobs
+    return f"{job.progress.items_done:,.0f} flights are now {events:,} events of their aircraft, each exactly once."
 
 
 def _say_what_next(url: str, job_id: str) -> None:

@@ -1,6 +1,5 @@
 """`milepost event-stores`: the event stores that have a name here."""
 
-import time
 from typing import Final
 
 from milepost.infrastructure.settings import masked
@@ -54,7 +53,7 @@ STATE_COLUMNS: Final[tuple[Column[EventStoreState], ...]] = (
 @command(app, "create")
 def create_event_store(session: Session) -> None:
     """Make the event store, or bring it up to date: what its first user would do otherwise."""
-    state = _state(session, created=session.app.create())
+    state = session.service.create()
     done = "Made" if state.created else "It was there already:"
     session.out.said([state], STATE_COLUMNS, lambda each: each.name, lambda each: f"{done} {_told(each)}")
 
@@ -62,30 +61,8 @@ def create_event_store(session: Session) -> None:
 @command(app, "check")
 def check_event_store(session: Session) -> None:
     """Ask whether the event store answers and can be written, which version it has, and what is in it."""
-    _ = session.app.existing
-    state = _state(session, created=False)
+    state = session.service.check()
     session.out.said([state], STATE_COLUMNS, lambda each: each.name, _told)
-
-
-def _state(session: Session, *, created: bool) -> EventStoreState:
-    queries = session.app.queries
-    began = time.monotonic()
-    with session.app.reading.write() as connection:
-        database = bootstrap.product_of(connection)
-    seconds = time.monotonic() - began
-    namespaces = queries.namespaces()
-    chosen = session.settings
-    return EventStoreState(
-        name=chosen.event_store.value,
-        url=masked(chosen.url.value),
-        created=created,
-        database=database,
-        schema_version=bootstrap.SCHEMA_VERSION,
-        answered_in_seconds=round(seconds, 4),
-        jobs=sum(row["jobs"] for row in namespaces),
-        live=sum(row["live"] for row in namespaces),
-        workers=len(queries.live_workers(session.app.now())),
-    )
 
 
 def _told(state: EventStoreState) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from milepost.interfaces.cli.output import Column
-from milepost.interfaces.cli.text import STATUS_STYLE, local_short, of_total
+from milepost.interfaces.cli.text import STATUS_STYLE, local_short
 from milepost.interfaces.job_documents import ErrorDocument, JobDocument, StepDocument
+from milepost.interfaces.quantities import of_total
 
 
 def job_columns(short: Mapping[str, str]) -> tuple[Column[JobDocument], ...]:

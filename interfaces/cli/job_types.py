@@ -1,6 +1,5 @@
 """`milepost types`: the job types that are known here, and what each takes."""
 
-import inspect
 import json
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,8 +10,8 @@ from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, group, new_app
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.cli.text import clean
-from milepost.interfaces.documents import Json, camel
+from milepost.interfaces.documents import Json
+from milepost.interfaces.quantities import clean
 from milepost.interfaces.result_documents import JobTypeDocument
 
 if TYPE_CHECKING:
@@ -37,9 +36,8 @@ COLUMNS: Final[tuple[Column[JobTypeDocument], ...]] = (
 @command(app, "list")
 def list_types(session: Session) -> None:
     """List the job types: shipped, of installed packages, and those that milepost.toml names."""
-    types = session.app.job_types
     _warn(session)
-    session.out.many([document_of(session, name) for name in types.names()], COLUMNS, lambda each: each.name)
+    session.out.many(session.service.job_types(), COLUMNS, lambda each: each.name)
 
 
 @command(app, "show")
@@ -49,7 +47,7 @@ def show_type(
 ) -> None:
     """Show a job type: what its request takes, how its steps are retried and limited."""
     _warn(session)
-    document = document_of(session, name)
+    document = session.service.job_type(name)
     session.out.one(document, FACTS, lambda each: each.name, lambda: _view(document))
 
 
@@ -65,26 +63,9 @@ FACTS: Final[tuple[Column[JobTypeDocument], ...]] = (
 )
 
 
-def document_of(session: Session, name: str) -> JobTypeDocument:
-    """Raises UnknownJobType."""
-    types = session.app.job_types
-    declared = type(types.get(name))
-    limits = declared.limits
-    return JobTypeDocument(
-        name=name,
-        description=inspect.cleandoc(declared.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
-        source=f"{declared.__module__}:{declared.__qualname__}",
-        policy={camel(name): value for name, value in declared.policy.model_dump(mode="json").items()},
-        limits={"running": limits.running, "runningPerKey": limits.running_per_key},
-        queue=declared.queue,
-        priority=declared.priority,
-        request=types.request_schema(name),
-    )
-
-
 def _warn(session: Session) -> None:
-    for problem in session.app.job_types.problems:
-        session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
+    for problem in session.service.type_problems():
+        session.note(f"Warning: {problem}")
 
 
 def _view(document: JobTypeDocument) -> "RenderableType":

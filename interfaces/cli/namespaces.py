@@ -20,5 +20,4 @@ COLUMNS: Final[tuple[Column[NamespaceDocument], ...]] = (
 @command(app, "list")
 def list_namespaces(session: Session) -> None:
     """List the namespaces: how many jobs each has, and how many of them are not at rest."""
-    documents = [NamespaceDocument(row["name"], row["jobs"], row["live"]) for row in session.app.queries.namespaces()]
-    session.out.many(documents, COLUMNS, lambda each: each.name)
+    session.out.many(session.service.namespaces(), COLUMNS, lambda each: each.name)

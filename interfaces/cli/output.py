@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from milepost.interfaces.cli.formats import Format
-from milepost.interfaces.cli.text import clean, escaped, fitted
+from milepost.interfaces.cli.text import escaped, fitted
 from milepost.interfaces.documents import Document, Failure, to_json
 from milepost.interfaces.error_mapping import Problem
+from milepost.interfaces.quantities import clean
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -3,7 +3,8 @@
 from typing import Final
 
 from milepost.interfaces.cli.output import Column
-from milepost.interfaces.cli.text import local_short, of_total
+from milepost.interfaces.cli.text import local_short
+from milepost.interfaces.quantities import of_total
 from milepost.interfaces.result_documents import CommandResult, EventDocument
 
 RESULT_COLUMNS: Final[tuple[Column[CommandResult], ...]] = (

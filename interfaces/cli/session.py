@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from milepost.infrastructure.settings import Settings, masked, resolve
 from milepost.interfaces.cli import formats
 from milepost.interfaces.cli.output import Output, tell_problem
-from milepost.interfaces.cli.text import clean, fitted
+from milepost.interfaces.cli.text import fitted
 from milepost.interfaces.error_mapping import INVALID, OK, Problem, Told, problem_of
+from milepost.interfaces.quantities import clean
 
 if TYPE_CHECKING:
     from milepost.interfaces.bootstrap import Application
+    from milepost.interfaces.local_service import LocalService
 
 T = TypeVar("T")
 
@@ -70,6 +72,13 @@ class Session:
         from milepost.interfaces.bootstrap import Application
 
         return Application(self.settings, self.note)
+
+    @cached_property
+    def service(self) -> "LocalService":
+        """The namespace's jobs."""
+        from milepost.interfaces.local_service import LocalService
+
+        return LocalService(self.app, self.namespace)
 
     @property
     def namespace(self) -> str:

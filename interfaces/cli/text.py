@@ -1,4 +1,4 @@
-"""Times, durations, numbers and statuses as people read them."""
+"""Times and statuses as people read them, and texts that do a terminal no harm."""
 
 import re
 import shutil
@@ -29,11 +29,6 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-def clean(text: str) -> str:
-    """Without control characters: a job's text must not steer the terminal nor break a line in two."""
-    return _CONTROL.sub(" ", text)
-
-
 def escaped(text: str) -> str:
     """The same with each control character to be seen, where its place matters."""
     return _CONTROL.sub(lambda found: "".join(f"\\x{ord(each):02x}" for each in found[0]), text)
@@ -61,34 +56,6 @@ def local_short(moment: str) -> str:
     if at.date() == today.date():
         return at.strftime("%H:%M:%S")
     return at.strftime("%d %b %H:%M" if at.year == today.year else "%Y-%m-%d")
-
-
-def duration(seconds: float) -> str:
-    """0.3 s, 42 s, 3 min 20 s, 2 h 05 min, 3 d 4 h."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def number(value: float) -> str:
-    """12,345 or 0.25: no more digits than mean something."""
-    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.2f}".rstrip("0")
-
-
-ITEMS: Final = "items"  # what steps count where they do not say what
-
-
-def of_total(done: float, total: float | None, unit: str) -> str:
-    """4/10 items, or 4 items where nobody knows of how many."""
-    amount = number(done) if total is None else f"{number(done)}/{number(total)}"
-    return f"{amount} {clean(unit)}".rstrip()
 
 
 def moment(text: str, now: datetime) -> datetime:

@@ -19,9 +19,9 @@ from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.list import is_narrow
 from milepost.interfaces.cli.jobs.waiting import TROUBLE_SECONDS
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.cli.text import clean
 from milepost.interfaces.cli.worker_options import Executor, Slots, slots_or_default
 from milepost.interfaces.error_mapping import INVALID, OK, Told
+from milepost.interfaces.quantities import clean
 
 if TYPE_CHECKING:
     from milepost.infrastructure.running.call import Call

@@ -1,7 +1,5 @@
 """`milepost workers`: who works on an event store, on what, and since when."""
 
-import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,7 +11,7 @@ from milepost.interfaces.cli.text import local_short
 from milepost.interfaces.result_documents import WorkerDocument
 
 if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Row
+    pass
 
 app = new_app(help="The workers of an event store.")
 group(app)
@@ -40,24 +38,4 @@ def list_workers(
     ] = False,
 ) -> None:
     """List the workers that live: where each runs, what it takes, how many jobs it holds, since when it is there."""
-    now = session.app.now()
-    queries = session.app.queries
-    held = queries.held_jobs(now)
-    rows = queries.workers(now) if everyone else queries.live_workers(now)
-    documents = [worker_document(row, held.get(row["name"], [])) for row in rows]
-    session.out.many(documents, COLUMNS, lambda each: each.name)
-
-
-def worker_document(row: "Row", held: list[str]) -> WorkerDocument:
-    return WorkerDocument(
-        name=row["name"],
-        host=row["host"],
-        pid=row["pid"],
-        types=json.loads(row["types"]),
-        queues=None if row["queues"] is None else json.loads(row["queues"]),
-        slots=row["slots"],
-        jobs=held,
-        started=row["started_at"],
-        heartbeat=datetime.fromtimestamp(row["beat_at"], UTC).isoformat(timespec="microseconds"),
-        lives=bool(row["lives"]),
-    )
+    session.out.many(session.service.workers(everyone=everyone), COLUMNS, lambda each: each.name)

@@ -31,7 +31,7 @@ LISTS: Final[dict[tuple[str, ...], str]] = {
     ("jobs", "resume", "STOPPED"): "command-result",
     ("jobs", "cancel", "PENDING", "--yes"): "command-result",
     ("jobs", "remove", "COMPLETED", "--yes"): "command-result",
-    ("jobs", "start", "self-test"): "command-result",
+    ("jobs", "start", "self-test"): "start-result",
     ("jobs", "wait", "COMPLETED"): "wait-result",
 }
 SINGLES: Final[dict[tuple[str, ...], str]] = {

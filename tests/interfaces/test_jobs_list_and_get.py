@@ -329,7 +329,8 @@ def test_namespaces_are_listed_with_their_jobs(jobs: Furniture, call: Milepost) 
 
 
 def test_times_are_read_as_people_write_them() -> None:
-    from milepost.interfaces.cli.text import duration, local_short, moment
+    from milepost.interfaces.cli.text import local_short, moment
+    from milepost.interfaces.quantities import duration
 
     now = datetime(2026, 1, 2, tzinfo=UTC)
     assert moment("90m", now) == now - timedelta(minutes=90)

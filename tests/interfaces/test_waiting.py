@@ -10,7 +10,7 @@ from milepost.infrastructure.event_store.database import DatabaseUnavailable
 from milepost.infrastructure.event_store.sqlite import SqliteDatabase
 from milepost.infrastructure.settings import resolve
 from milepost.interfaces.bootstrap import Application
-from milepost.interfaces.cli.jobs.waiting import rows_of
+from milepost.interfaces.cli.jobs.waiting import looks_at
 from milepost.interfaces.cli.session import Globals, Session
 from tests.interfaces.furniture import Furniture
 
@@ -43,9 +43,9 @@ def test_a_database_that_does_not_answer_is_waited_for_and_told_once(
     session, database = faltering
     database.failures = 3
 
-    row = next(rows_of(session, ids["stopped"]))
+    job = next(looks_at(session, ids["stopped"]))
 
-    assert row["status"] == "Stopped"
+    assert job.status == "Stopped"
     assert capsys.readouterr().err.count("disk I/O error") == 1
 
 
@@ -56,7 +56,7 @@ def test_when_time_is_up_the_database_that_does_not_answer_is_the_error(
     database.failures = 1_000_000
 
     with pytest.raises(DatabaseUnavailable):
-        list(rows_of(session, ids["stopped"], 0.0))
+        list(looks_at(session, ids["stopped"], 0.0))
 
 
 def test_an_application_that_only_reads_has_the_database_that_it_was_given(jobs: Furniture) -> None:

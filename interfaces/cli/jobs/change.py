@@ -7,10 +7,10 @@ from typing import Annotated, Final
 import typer
 
 from milepost.interfaces.cli.command import command, new_app
-from milepost.interfaces.cli.jobs.changes import Change, Wanted, act
+from milepost.interfaces.cli.jobs.changes import act
 from milepost.interfaces.cli.jobs.filters import JobIds, Since, Statuses, Tags, Types, Until, job_filter
-from milepost.interfaces.cli.jobs.results import UNDER_WAY
 from milepost.interfaces.cli.session import Session
+from milepost.interfaces.service import UNDER_WAY, Change, CommandName
 
 app = new_app()
 
@@ -36,7 +36,7 @@ Timeout = Annotated[
 ]
 
 
-def _change(name: Wanted, sentence: str) -> Callable[..., None]:
+def _change(name: CommandName, sentence: str) -> Callable[..., None]:
     def change(
         session: Session,
         jobs: JobIds = None,
@@ -56,8 +56,8 @@ def _change(name: Wanted, sentence: str) -> Callable[..., None]:
     ) -> None:
         meant = job_filter(status, type, tag, since, until)
         wait_seconds = None if no_wait or name not in UNDER_WAY else timeout
-        wanted = Change(name, reason, dry_run, if_version, wait_seconds, command_id, skip_cleanup)
-        act(session, wanted, jobs, meant, everything=all)
+        wanted = Change(name, reason, dry_run, if_version, command_id, skip_cleanup)
+        act(session, wanted, jobs, meant, everything=all, wait_seconds=wait_seconds)
 
     change.__doc__ = sentence
     absent = set[str]() if name == "cancel" else {"skip_cleanup"}

@@ -1,6 +1,7 @@
 """`milepost jobs get`: everything of one job."""
 
-from typing import TYPE_CHECKING, Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
 
@@ -11,11 +12,7 @@ from milepost.interfaces.cli.jobs.filters import JobId
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.text import LARGEST
 from milepost.interfaces.error_mapping import INVALID, Told
-from milepost.interfaces.job_documents import JobDocument
-from milepost.interfaces.read_documents import job_document, step_document
-
-if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Row
+from milepost.interfaces.service import StepsAsked
 
 app = new_app()
 
@@ -47,37 +44,18 @@ def get_job(
     from milepost.interfaces.cli.job_columns import JOB_FACTS
     from milepost.interfaces.cli.jobs.view import job_view
 
-    job_id = session.app.queries.resolve(session.namespace, job)
+    job_id = session.service.resolve(job)
     limit = steps if steps is not None else STEPS_SHOWN if session.format is Format.TABLE else STEPS_GIVEN
     statuses = [_step_status(name) for name in step_status or ()]
-    document = read_job(session, job_id, limit=limit, after=steps_after, statuses=statuses)
+    document = session.service.job(job_id, steps_asked(session, limit, steps_after, statuses))
     session.out.one(document, JOB_FACTS, lambda each: each.id, lambda: job_view(document))
     if document.next_steps_after is not None:
         session.note(f"More steps follow: give --steps-after {document.next_steps_after}, or a higher --steps")
 
 
-def read_job(
-    session: Session, job_id: str, *, limit: int, after: int = -1, statuses: list[str] | None = None
-) -> JobDocument:
-    """The job with a page of its steps. For a screen, the steps that need a look come first."""
-    queries, now = session.app.queries, session.app.now()
-    row = queries.job(session.namespace, job_id)
-    people = session.format is Format.TABLE and after < 0 and not statuses and row["total"] > limit
-    rows: list[Row] = (
-        queries.noteworthy_steps(job_id, limit)
-        if people
-        else queries.steps(job_id, after=after, limit=limit + 1, statuses=statuses or ())
-    )
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return job_document(
-        row,
-        now,
-        changes=queries.status_changes([job_id])[job_id],
-        waiting=queries.waiting([row], now).get(job_id),
-        steps=[step_document(step, row["type"]) for step in rows],
-        next_steps_after=rows[-1]["step"] if more and rows else None,
-    )
+def steps_asked(session: Session, limit: int, after: int = -1, statuses: Sequence[str] = ()) -> StepsAsked:
+    """A page of steps. For a screen, the steps that need a look come first."""
+    return StepsAsked(limit, after, tuple(statuses), noteworthy=session.format is Format.TABLE)
 
 
 def _step_status(name: str) -> str:

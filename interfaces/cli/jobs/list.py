@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 import typer
 
-from milepost.interfaces.bootstrap import JobPage
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
@@ -15,7 +14,6 @@ from milepost.interfaces.cli.job_columns import job_columns
 from milepost.interfaces.cli.jobs.filters import Since, Statuses, Tags, Types, Until, job_filter
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.job_documents import JobDocument
-from milepost.interfaces.read_documents import job_document
 
 app = new_app()
 
@@ -51,30 +49,19 @@ def list_jobs(
 ) -> None:
     """List jobs: id, type, status, progress, when created."""
     meant = job_filter(status, type, tag, since, until)
-    queries, namespace = session.app.queries, session.namespace
-    page = queries.page(
-        namespace,
+    service = session.service
+    page = service.jobs(
         meant,
         limit=limit or LIMIT,
-        after=queries.resolve(namespace, after) if after else None,
+        after=service.resolve(after) if after else None,
         oldest_first=sort is Sort.OLDEST,
     )
-    jobs = job_documents(session, page)
+    jobs = page.jobs
     short = short_ids(session, jobs)
     session.out.many(jobs, job_columns(short), lambda job: job.id)
     if page.more:
         last = short.get(jobs[-1].id, jobs[-1].id)
         session.note(f"There are more than these {len(jobs)}: see them with --after {last}, or give a higher --limit")
-
-
-def job_documents(session: Session, page: JobPage) -> list[JobDocument]:
-    """The jobs of a page, with what was their status when, and why they wait."""
-    queries, now = session.app.queries, session.app.now()
-    changes = queries.status_changes([row["id"] for row in page.rows]) if session.format.is_json else {}
-    waiting = queries.waiting(page.rows, now)
-    return [
-        job_document(row, now, changes=changes.get(row["id"], ()), waiting=waiting.get(row["id"])) for row in page.rows
-    ]
 
 
 def is_narrow() -> bool:
@@ -86,4 +73,4 @@ def short_ids(session: Session, jobs: Sequence[JobDocument]) -> dict[str, str]:
     """Ids as short as they may be given, for a terminal too narrow for whole ones."""
     if session.format is not Format.TABLE or not is_narrow():
         return {}
-    return session.app.queries.shortened([job.id for job in jobs])
+    return session.service.shortened([job.id for job in jobs])

@@ -10,52 +10,51 @@ from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.jobs.view import progress_line
 from milepost.interfaces.cli.output import console
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.cli.text import ITEMS, STATUS_STYLE, clean, of_total
+from milepost.interfaces.cli.text import STATUS_STYLE
 from milepost.interfaces.job_documents import JobDocument, StepDocument
-from milepost.interfaces.read_documents import job_document, step_document
+from milepost.interfaces.quantities import ITEMS, clean, of_total
+from milepost.interfaces.service import StepsAsked
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from milepost.interfaces.bootstrap import Row
 
 REDRAW_SECONDS: Final = 0.15
 LINE_SECONDS: Final = 2.0
 STEPS_SHOWN: Final = 8
 STEP_BAR_WIDTH: Final = 20
 
-Show = Callable[["Row"], None]
+Show = Callable[[JobDocument], None]
 
 
 @contextmanager
 def progress_shown(session: Session, *, stderr: bool) -> "Generator[Show]":
-    """A function to be called with the job's row again and again; what it shows fits where it goes."""
+    """A function to be called with the job again and again; what it shows fits where it goes."""
     stream = sys.stderr if stderr else sys.stdout
     if session.quiet:
-        yield lambda row: None
+        yield lambda job: None
     elif stream.isatty() and console(stderr=stderr).is_terminal:
         with _drawn(session, stderr=stderr) as show:
             yield show
     else:
-        yield Lines(session, lambda line: print(line, file=stream, flush=True)).show
+        yield Lines(lambda line: print(line, file=stream, flush=True)).show
 
 
 class Lines:
     """A line for each new status, and one every two seconds where there is progress."""
 
-    def __init__(self, session: Session, say: Callable[[str], None]) -> None:
-        self._session, self._say = session, say
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._status: str = ""
         self._version: int = 0
         self._at = 0.0
 
-    def show(self, row: "Row") -> None:
-        if row["version"] == self._version:
+    def show(self, job: JobDocument) -> None:
+        if job.version == self._version:
             return
-        if row["status"] == self._status and time.monotonic() < self._at + LINE_SECONDS:
+        if job.status == self._status and time.monotonic() < self._at + LINE_SECONDS:
             return
-        self._status, self._version, self._at = row["status"], row["version"], time.monotonic()
-        self._say(progress_text(job_document(row, bootstrap.now())))
+        self._status, self._version, self._at = job.status, job.version, time.monotonic()
+        self._say(progress_text(job))
 
 
 def progress_text(job: JobDocument) -> str:
@@ -76,23 +75,22 @@ def _drawn(session: Session, *, stderr: bool) -> "Generator[Show]":
     with Live(console=console(stderr=stderr), auto_refresh=False, transient=True) as live:
         seen = ("", 0.0)
 
-        def show(row: "Row") -> None:
+        def show(job: JobDocument) -> None:
             nonlocal seen
-            if row["status"] != seen[0] or time.monotonic() > seen[1] + REDRAW_SECONDS:
+            if job.status != seen[0] or time.monotonic() > seen[1] + REDRAW_SECONDS:
                 with suppress(bootstrap.DatabaseUnavailable):  # then the last picture stays
-                    live.update(_picture(session, row), refresh=True)
-                seen = (row["status"], time.monotonic())
+                    live.update(_picture(session, job.id), refresh=True)
+                seen = (job.status, time.monotonic())
 
         yield show
 
 
-def _picture(session: Session, row: "Row") -> "RenderableType":
+def _picture(session: Session, job_id: str) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    queries, now = session.app.queries, session.app.now()
-    job = job_document(row, now, waiting=queries.waiting([row], now).get(row["id"]))
-    steps = [step_document(step, job.type) for step in queries.begun_steps(job.id, STEPS_SHOWN)]
+    job = session.service.job(job_id, StepsAsked(STEPS_SHOWN, begun=True))
+    steps = job.steps or []
     head = Text(f"{clean(job.type)}  {job.id}  ", no_wrap=True, overflow="ellipsis")
     lines: list[RenderableType] = [head.append(job.status, style=STATUS_STYLE[job.status]), progress_line(job.progress)]
     if job.waiting:

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import typer
@@ -13,11 +12,9 @@ from milepost.domain.errors import JobError
 from milepost.interfaces.bootstrap import DatabaseUnavailable
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.job_columns import JOB_FACTS
-from milepost.interfaces.cli.jobs.changes import Change, execute
-from milepost.interfaces.cli.jobs.get import STEPS_GIVEN, read_job
+from milepost.interfaces.cli.jobs.get import STEPS_GIVEN, steps_asked
 from milepost.interfaces.cli.jobs.live import Show, progress_shown
 from milepost.interfaces.cli.jobs.start import (
-    BEFORE,
     CommandId,
     Priority,
     Queue,
@@ -29,15 +26,15 @@ from milepost.interfaces.cli.jobs.start import (
     start,
 )
 from milepost.interfaces.cli.jobs.view import outcome_view
-from milepost.interfaces.cli.jobs.waiting import at_rest, rows_of
+from milepost.interfaces.cli.jobs.waiting import at_rest, looks_at
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.worker import END_SIGNALS
 from milepost.interfaces.cli.worker_options import Executor, Slots
 from milepost.interfaces.cli.worker_thread import WorkerThread
 from milepost.interfaces.error_mapping import INTERRUPTED, OUTCOMES, REFUSED, Told
-
-if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Row
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.local_service import BEFORE
+from milepost.interfaces.service import Change
 
 app = new_app()
 
@@ -60,26 +57,25 @@ def run_job(
 ) -> None:
     """Start a job and run it here. Ctrl-C stops it; a second one leaves it to the next worker."""
     begun = start(session, type, request, set, tag, command_id, reason, queue, priority)
-    job = begun.job
     if begun.differs:
-        message = f"Job {job.id} {BEFORE}, with another request, and has the same key: it is {job.status}"
-        raise Told(REFUSED, message, f"Wait for it, or end it: 'milepost jobs stop {job.id}'")
+        message = f"Job {begun.id} {BEFORE}, with another request, and has the same key: it is {begun.status}"
+        raise Told(REFUSED, message, f"Wait for it, or end it: 'milepost jobs stop {begun.id}'")
     with Signals() as signals:
-        if not begun.new:
-            session.note(f"Job {job.id} {BEFORE}: it is {job.status}. Ctrl-C does not stop it")
+        if not begun.changed:
+            session.note(f"Job {begun.id} {BEFORE}: it is {begun.status}. Ctrl-C does not stop it")
         with (
-            WorkerThread(session.app, executor.kind, slots, only=job.id) as worker,
+            WorkerThread(session.app, executor.kind, slots, only=UUID(begun.id)) as worker,
             progress_shown(session, stderr=True) as show,
         ):
-            rows = _followed(session, job.id, worker, signals, show, ours=begun.new)
-            row = next(row for row in rows if at_rest(row) or not worker.alive)
-    if not at_rest(row):
-        if row["status"] in ("Pending", "Cancelling"):
+            looks = _followed(session, begun.id, worker, signals, show, ours=begun.changed)
+            job = next(job for job in looks if at_rest(job) or not worker.alive)
+    if not at_rest(job):
+        if job.status in ("Pending", "Cancelling"):
             message, advice = "it is left to the next worker", "Start one with 'milepost worker'"
         else:
             message, advice = "it goes on without this process", f"See it with 'milepost jobs watch {job.id}'"
-        raise Told(INTERRUPTED, f"Job {job.id} is {row['status']}: {message}", advice)
-    document = read_job(session, str(job.id), limit=STEPS_GIVEN)
+        raise Told(INTERRUPTED, f"Job {job.id} is {job.status}: {message}", advice)
+    document = session.service.job(job.id, steps_asked(session, STEPS_GIVEN))
     session.out.one(document, JOB_FACTS, lambda each: each.id, lambda: outcome_view(document))
     raise typer.Exit(OUTCOMES[document.status])
 
@@ -107,16 +103,16 @@ class Signals:
 
 
 def _followed(
-    session: Session, job_id: UUID, worker: WorkerThread, signals: Signals, show: Show, *, ours: bool
-) -> "Iterator[Row]":
-    """The job's row again and again. A second Ctrl-C leaves it at once, SIGTERM hands it back.
+    session: Session, job_id: str, worker: WorkerThread, signals: Signals, show: Show, *, ours: bool
+) -> Iterator[JobDocument]:
+    """The job again and again. A second Ctrl-C leaves it at once, SIGTERM hands it back.
 
     The first Ctrl-C stops a job that is `ours`; where somebody else has started it, it ends our part, as SIGTERM does.
     """
     told = asked_to_stop = False
-    for row in rows_of(session, str(job_id), look_seconds=LOOK_SECONDS):
-        show(row)
-        yield row
+    for job in looks_at(session, job_id, look_seconds=LOOK_SECONDS):
+        show(job)
+        yield job
         if signals.interrupts >= 2:
             worker.abandon()
         elif signals.terminated or (signals.interrupts and not ours):
@@ -130,6 +126,6 @@ def _followed(
                 asked_to_stop = True
 
 
-def _stop(session: Session, job_id: UUID) -> None:
+def _stop(session: Session, job_id: str) -> None:
     with suppress(JobError):  # it may come to its end first
-        execute(session, Change("stop", "Ctrl-C"), str(job_id))
+        session.service.change(job_id, Change("stop", "Ctrl-C"))

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from milepost.interfaces.bootstrap import JobFilter, JobPage
+from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli.job_columns import job_columns
-from milepost.interfaces.cli.jobs.list import job_documents
 from milepost.interfaces.cli.output import console, table
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.error_mapping import INVALID, Told
@@ -32,22 +31,20 @@ def select(
     if ids and filtered:
         raise Told(INVALID, "Give ids or a filter, not both", "Leave out one of them")
     if ids:
-        whole = [session.app.queries.resolve(session.namespace, given) for given in ids]
+        whole = [session.service.resolve(given) for given in ids]
         return Selection(tuple(dict.fromkeys(whole)), named=True)
     if not filtered:
         message = f"Which jobs? There is no id and no filter to {command} by"
         raise Told(INVALID, message, "Give ids, or --status, --type, --tag, --since, --until or --all")
-    return Selection(tuple(session.app.queries.ids(session.namespace, _able(command, meant))), named=False)
+    return Selection(tuple(session.service.matching(_able(command, meant))), named=False)
 
 
 def show(session: Session, chosen: Selection) -> None:
     """What a command is about to touch, on standard error: standard output is for what it did."""
-    queries = session.app.queries
-    rows = tuple(queries.job(session.namespace, job_id) for job_id in chosen.ids[:SHOWN_BEFORE_ASKING])
-    jobs = job_documents(session, JobPage(rows, more=False))
+    jobs = [session.service.job(job_id) for job_id in chosen.ids[:SHOWN_BEFORE_ASKING]]
     console(stderr=True).print(table(jobs, job_columns({})))
-    if len(chosen.ids) > len(rows):
-        session.note(f"and {len(chosen.ids) - len(rows)} more")
+    if len(chosen.ids) > len(jobs):
+        session.note(f"and {len(chosen.ids) - len(jobs)} more")
 
 
 def _able(command: str, meant: JobFilter) -> JobFilter:

@@ -1,25 +1,19 @@
 """`milepost jobs start`: accept a job; a worker does it."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
 import typer
 
-from milepost.interfaces import bootstrap
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.requests import request_from
-from milepost.interfaces.cli.jobs.results import why_waiting
 from milepost.interfaces.cli.jobs.wait import wait_for
 from milepost.interfaces.cli.result_columns import RESULT_COLUMNS
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.error_mapping import INVALID, Told
-from milepost.interfaces.result_documents import CommandResult
+from milepost.interfaces.result_documents import StartResult
+from milepost.interfaces.service import StartAsked
 
-if TYPE_CHECKING:
-    from milepost.domain.job import Job
-
-BEFORE: Final = "was started before"  # by the same command id, or for the same key
 app = new_app()
 
 TypeName = Annotated[str, typer.Argument(help="A job type.", metavar="TYPE", autocompletion=completion.job_types)]
@@ -65,25 +59,15 @@ def start_job(
     """Start a job. A worker that runs takes it; -q prints its id."""
     if timeout is not None and not wait:
         raise Told(INVALID, "--timeout is for --wait", "Add --wait, or leave it out")
-    begun = start(session, type, request, set, tag, command_id, reason, queue, priority)
-    if begun.differs:
+    result = start(session, type, request, set, tag, command_id, reason, queue, priority)
+    if result.differs:
         session.note(
             f"Warning: this request is not carried out: its key is that of a live job with another request. "
-            f"See 'milepost jobs get {begun.job.id}'"
+            f"See 'milepost jobs get {result.id}'"
         )
-    result = _result(session, begun)
     session.out.said([result], RESULT_COLUMNS, lambda each: each.id, lambda each: each.message)
     if wait:
-        raise typer.Exit(wait_for(session, [str(begun.job.id)], timeout)[0].exit_code)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The job that answers a request, whether it is new, and whether it was started with another request."""
-
-    job: "Job"
-    new: bool
-    differs: bool
+        raise typer.Exit(wait_for(session, [result.id], timeout)[0].exit_code)
 
 
 def start(
@@ -96,42 +80,9 @@ def start(
     reason: str,
     queue: str | None,
     priority: int | None,
-) -> Begun:
+) -> StartResult:
     """The job, new or not. Raises what says that the request does not do."""
     asked = request_from(request, settings or ())
-    types = session.app.job_types
-    for problem in types.problems:
-        session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
-    try:
-        order = types.start_command(
-            type_name,
-            asked,
-            namespace=session.namespace,
-            tags=tuple(tags or ()),
-            queue=queue,
-            priority=priority,
-        )
-    except RecursionError:
-        raise Told(INVALID, "The request is nested too deeply", "Give it fewer levels") from None
-    job, new = session.app.store.start(order, bootstrap.origin(reason), command_id)
-    return Begun(job, new, differs=job.facts.request != order.request)
-
-
-def _result(session: Session, begun: Begun) -> CommandResult:
-    job, new = begun.job, begun.new
-    row = session.app.queries.job(session.namespace, str(job.id))
-    waiting = why_waiting(session, row)
-    what = f"{job.id} ({row['type']})"
-    other = ", with another request" if begun.differs else ""
-    message = f"Started {what}" if new else f"{what} {BEFORE}{other}: it is {row['status']}"
-    return CommandResult(
-        id=str(job.id),
-        command="start",
-        changed=new,
-        status_before=None if new else row["status"],
-        status=row["status"],
-        version=row["version"],
-        message=message + (f"; it waits: {waiting}" if waiting else ""),
-        successful_steps=row["succeeded"],
-        total_steps=row["total"],
-    )
+    for problem in session.service.type_problems():
+        session.note(f"Warning: {problem}")
+    return session.service.start(StartAsked(type_name, asked, tuple(tags or ()), queue, priority, command_id, reason))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from milepost.domain.queues import DEFAULT_QUEUE
 from milepost.interfaces.cli.job_columns import STEP_COLUMNS, error_text
 from milepost.interfaces.cli.output import table
-from milepost.interfaces.cli.text import ITEMS, STATUS_STYLE, clean, duration, local, number, of_total
+from milepost.interfaces.cli.text import STATUS_STYLE, local
 from milepost.interfaces.job_documents import ErrorDocument, JobDocument, JobProgress
+from milepost.interfaces.quantities import ITEMS, clean, duration, number, of_total
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

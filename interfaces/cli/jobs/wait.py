@@ -2,21 +2,19 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
-from milepost.interfaces.cli.jobs.waiting import at_rest, rows_of
+from milepost.interfaces.cli.jobs.waiting import at_rest, looks_at
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.cli.text import duration
 from milepost.interfaces.error_mapping import OUTCOMES, TIMED_OUT, Told
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.quantities import duration
 from milepost.interfaces.result_documents import WaitResult
-
-if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Row
 
 app = new_app()
 
@@ -42,7 +40,7 @@ def wait_jobs(
     ] = None,
 ) -> None:
     """Wait until jobs are at rest. Exit code: 0 completed, 10 with failures, 11 failed, 12 stopped, 13 cancelled."""
-    ids = [session.app.queries.resolve(session.namespace, given) for given in jobs]
+    ids = [session.service.resolve(given) for given in jobs]
     results = wait_for(session, list(dict.fromkeys(ids)), timeout)
     session.out.said(results, COLUMNS, lambda result: result.id, lambda result: result.message)
     raise typer.Exit(max(result.exit_code for result in results))
@@ -54,27 +52,27 @@ def wait_for(session: Session, ids: Sequence[str], timeout: float | None) -> lis
     return [wait_result(_rested(session, job_id, deadline, timeout or 0)) for job_id in ids]
 
 
-def wait_result(row: "Row") -> WaitResult:
-    failed = f", {row['failed']} failed" if row["failed"] else ""
-    steps = f" at {row['succeeded']}/{row['total']} steps{failed}" if row["total"] else ""
+def wait_result(job: JobDocument) -> WaitResult:
+    told = job.progress
+    failed = f", {told.failed_steps} failed" if told.failed_steps else ""
+    steps = f" at {told.successful_steps}/{told.total_steps} steps{failed}" if told.total_steps else ""
     return WaitResult(
-        id=row["id"],
-        status=row["status"],
-        version=row["version"],
-        exit_code=OUTCOMES[row["status"]],
-        message=f"{row['id']} is {row['status']}{steps}",
+        id=job.id,
+        status=job.status,
+        version=job.version,
+        exit_code=OUTCOMES[job.status],
+        message=f"{job.id} is {job.status}{steps}",
     )
 
 
-def _rested(session: Session, job_id: str, deadline: float | None, timeout: float) -> "Row":
+def _rested(session: Session, job_id: str, deadline: float | None, timeout: float) -> JobDocument:
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
-    last: Row | None = None
-    for row in rows_of(session, job_id, left):
-        if at_rest(row):
-            return row
-        last = row
+    last: JobDocument | None = None
+    for job in looks_at(session, job_id, left):
+        if at_rest(job):
+            return job
+        last = job
     assert last is not None, "it looks at least once"
-    waiting = session.app.queries.waiting([last], session.app.now()).get(job_id)
-    message = f"Job {job_id} is still {last['status']} after {duration(timeout)}"
-    why = f"; it waits: {waiting}" if waiting else ""
+    message = f"Job {job_id} is still {last.status} after {duration(timeout)}"
+    why = f"; it waits: {last.waiting}" if last.waiting else ""
     raise Told(TIMED_OUT, message + why, f"Look at it with 'milepost jobs get {job_id}'")

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from milepost.interfaces.bootstrap import DatabaseUnavailable
 from milepost.interfaces.cli.session import Session
-
-if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Row
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.service import AT_REST
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ def looks(
     while True:
         looked = time.monotonic()
         try:
-            marker = session.app.change_marker()
+            marker = session.service.marker()
             found = read()
         except DatabaseUnavailable as error:
             if time.monotonic() >= deadline:
@@ -54,23 +53,21 @@ def looks(
             return
 
 
-def rows_of(
+def looks_at(
     session: Session, job_id: str, seconds: float | None = None, *, look_seconds: float = LOOK_SECONDS
-) -> "Iterator[Row]":
+) -> Iterator[JobDocument]:
     """The job as it is now, and again after each change; see `looks`."""
-    return looks(
-        session, lambda: session.app.queries.job(session.namespace, job_id), seconds, look_seconds=look_seconds
-    )
+    return looks(session, lambda: session.service.job(job_id), seconds, look_seconds=look_seconds)
 
 
-def at_rest(row: "Row") -> bool:
+def at_rest(job: JobDocument) -> bool:
     """Whether nothing happens to it any more unless somebody asks."""
-    return not row["live"]
+    return job.status in AT_REST
 
 
 def _changed(session: Session, marker: int) -> bool:
     """Whether to look again: also where only a look can tell what is the matter."""
     try:
-        return session.app.change_marker() != marker
+        return session.service.marker() != marker
     except DatabaseUnavailable:
         return True

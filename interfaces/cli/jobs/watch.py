@@ -1,28 +1,25 @@
 """`milepost jobs watch`: see a job, or all that are not at rest, as they go on."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
 
-from milepost.interfaces.bootstrap import JobFilter, JobPage
+from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
 from milepost.interfaces.cli.job_columns import job_columns
-from milepost.interfaces.cli.jobs.list import job_documents, short_ids
+from milepost.interfaces.cli.jobs.list import short_ids
 from milepost.interfaces.cli.jobs.live import Show, progress_shown, progress_text
 from milepost.interfaces.cli.jobs.wait import wait_result
-from milepost.interfaces.cli.jobs.waiting import at_rest, looks, rows_of
+from milepost.interfaces.cli.jobs.waiting import at_rest, looks, looks_at
 from milepost.interfaces.cli.output import console, json_text, table
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.documents import to_json
 from milepost.interfaces.error_mapping import OUTCOMES
 from milepost.interfaces.job_documents import JobDocument
-from milepost.interfaces.read_documents import job_document
-
-if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Row
 
 app = new_app()
 
@@ -52,32 +49,32 @@ def watch_jobs(
     if job is None:
         _watch_all(session)
         return
-    job_id = session.app.queries.resolve(session.namespace, job)
-    row = _watch(session, job_id)
+    job_id = session.service.resolve(job)
+    watched = _watch(session, job_id)
     if not session.format.is_json and not session.quiet:
-        session.out.line(wait_result(row).message)
+        session.out.line(wait_result(watched).message)
     if exit_status:
-        raise typer.Exit(OUTCOMES[row["status"]])
+        raise typer.Exit(OUTCOMES[watched.status])
 
 
-def _watch(session: Session, job_id: str) -> "Row":
+def _watch(session: Session, job_id: str) -> JobDocument:
     if session.format.is_json:
-        return _until_rest(session, job_id, lambda row: _document_line(session, job_document(row, session.app.now())))
+        return _until_rest(session, job_id, lambda job: _document_line(session, job))
     with progress_shown(session, stderr=False) as show:
         return _until_rest(session, job_id, show)
 
 
-def _until_rest(session: Session, job_id: str, show: Show) -> "Row":
+def _until_rest(session: Session, job_id: str, show: Show) -> JobDocument:
     version = 0
 
-    def shown(row: "Row") -> "Row":
+    def shown(job: JobDocument) -> JobDocument:
         nonlocal version
-        if row["version"] != version or session.format is Format.TABLE:
-            show(row)
-        version = row["version"]
-        return row
+        if job.version != version or session.format is Format.TABLE:
+            show(job)
+        version = job.version
+        return job
 
-    return next(row for row in map(shown, rows_of(session, job_id)) if at_rest(row))
+    return next(job for job in map(shown, looks_at(session, job_id)) if at_rest(job))
 
 
 def _document_line(session: Session, job: JobDocument) -> None:
@@ -91,22 +88,22 @@ def _watch_all(session: Session) -> None:
         _draw_all(session)
     seen: dict[str, int] = {}
 
-    def present() -> "list[Row]":
+    def present() -> list[JobDocument]:
         """What is under way, and what was when it was last looked."""
-        rows = {row["id"]: row for row in _under_way(session).rows}
-        for job_id in seen.keys() - rows.keys():
-            rows[job_id] = session.app.queries.job(session.namespace, job_id)
-        return sorted(rows.values(), key=lambda row: str(row["id"]))
+        jobs = {job.id: job for job in _under_way(session)}
+        for job_id in seen.keys() - jobs.keys():
+            jobs[job_id] = session.service.job(job_id)
+        return sorted(jobs.values(), key=lambda job: job.id)
 
-    for rows in looks(session, present, pause_seconds=PAUSE_SECONDS):
-        for row in rows:
-            if seen.get(row["id"]) != row["version"]:
-                _line(session, job_document(row, session.app.now()))
-        seen = {row["id"]: row["version"] for row in rows if not at_rest(row)}
+    for jobs in looks(session, present, pause_seconds=PAUSE_SECONDS):
+        for job in jobs:
+            if seen.get(job.id) != job.version:
+                _line(session, job)
+        seen = {job.id: job.version for job in jobs if not at_rest(job)}
 
 
-def _under_way(session: Session) -> JobPage:
-    return session.app.queries.page(session.namespace, UNDER_WAY, limit=SHOWN)
+def _under_way(session: Session) -> Sequence[JobDocument]:
+    return session.service.jobs(UNDER_WAY, limit=SHOWN).jobs
 
 
 def _line(session: Session, job: JobDocument) -> None:
@@ -123,8 +120,8 @@ def _draw_all(session: Session) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    def present() -> "tuple[list[JobDocument], dict[str, str]]":
-        jobs = job_documents(session, _under_way(session))
+    def present() -> tuple[Sequence[JobDocument], dict[str, str]]:
+        jobs = _under_way(session)
         return jobs, short_ids(session, jobs)
 
     with Live(console=console(), auto_refresh=False) as live:
