@@ -53,11 +53,11 @@ class ClusterWorkerGone(Exception):
 
 
 class SchedulerGone(Exception):
-    """Nothing is heard of the cluster any more."""
+    """The connection to the cluster broke, or nobody answers by it."""
 
     def __init__(self, scheduler: str) -> None:
         self.scheduler = scheduler
-        super().__init__(f"the cluster's scheduler {scheduler} does not answer: see that it runs")
+        super().__init__(f"the connection to the cluster's scheduler {scheduler} is lost: see that it runs")
 
 
 class CallLost(Exception):
@@ -102,7 +102,7 @@ class DaskExecutor:
         self._cluster: Any = None
         if scheduler is None:
             self._cluster = local_cluster(slots or 1, self._loop_runner.loop)
-        self._scheduler: str = scheduler or self._cluster.scheduler_address
+        self._scheduler: str = self._cluster.scheduler_address if scheduler is None else scheduler
         self._topic = f"milepost-{uuid4().hex}"
         self._numbers = itertools.count(1)
         self._turn = threading.RLock()
@@ -175,7 +175,6 @@ class DaskExecutor:
             raise ClusterUnusable(self._scheduler, f"nobody answers there ({error})") from error
         except Exception as error:  # such as TLS that was not configured
             raise ClusterUnusable(self._scheduler, f"{type(error).__name__}: {error}") from error
-        self._senders = {}
         self._comm = client.scheduler_comm
         try:
             client.subscribe_topic(self._topic, self._heard)
@@ -270,10 +269,11 @@ class DaskExecutor:
             try:
                 self._client = self._connected()
             except ClusterUnusable as error:
-                if error.cause != told:  # once, not at every try
+                if error.cause != told and not self._closed.is_set():  # once, not at every try
                     log.warning("%s", error)
                 told = error.cause
             else:
+                self._senders = {}  # theirs is the old client
                 log.info("the cluster's scheduler %s answers again", self._scheduler)
                 return
 

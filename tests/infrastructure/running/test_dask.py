@@ -191,7 +191,7 @@ def test_a_cluster_that_dies_costs_an_attempt_and_its_jobs_go_on_when_it_is_back
     real_cluster.kill()
     turn_until(lambda: "StepFailed" in stage.happened(job_id), worker)
     turn_until(lambda: executor.slots == 0, worker)
-    assert re.search("does not answer|is gone", stage.job(job_id).steps[0].errors[0][1].message)
+    assert re.search("is lost|is gone", stage.job(job_id).steps[0].errors[0][1].message)
     real_cluster.start()
 
     assert stage.finish(job_id, worker) is S.COMPLETED_SUCCESSFULLY
