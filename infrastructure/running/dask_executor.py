@@ -71,8 +71,9 @@ class CallLost(Exception):
 class _Running:
     activity: Activity
     future: Any
-    may_run_on: frozenset[str] | None  # None: on all of the cluster's workers
+    may_run_on: frozenset[str]
     worker: str | None = None  # who was given the call
+    told_to_end: bool = False
     over_for: int = 0  # looks since the cluster has it for ended
 
 
@@ -128,8 +129,8 @@ class DaskExecutor:
         number = next(self._numbers)
         try:
             with self._turn:
-                key, where = key_of(self._topic, number), self._fit if self._unfit else None
-                options = {"key": key, "pure": False, "workers": where and sorted(where)}
+                where = self._fit  # one that joins now was not looked at, and has all its threads free
+                options = {"key": key_of(self._topic, number), "pure": False, "workers": sorted(where)}
                 future = self._client.submit(run_call, self._topic, number, *self._arguments, **options)
                 self._running[number] = _Running(activity, future, where)
         except Exception as error:  # noqa: BLE001 - a lost end would keep the job waiting for ever
@@ -264,6 +265,7 @@ class DaskExecutor:
             self._end(number, Ended(How.FAILED, error=error_detail(SchedulerGone(self._scheduler))))
         with suppress(Exception):
             self._client.close(timeout=1)
+        self._fit = self._unfit = frozenset()  # the same address may be another process then
         told = ""
         while not self._closed.wait(LOOK_SECONDS):
             try:
@@ -284,6 +286,7 @@ class DaskExecutor:
             running = self._running.get(number)
             if running is None:
                 return
+            running.told_to_end |= wanted is not Signal.GO_ON
             if running.worker is not None:
                 self._tell(running.worker, Downward(number, signal=wanted))
                 return
@@ -332,7 +335,8 @@ class DaskExecutor:
         if running is None or running.worker != worker:
             return  # its call is over
         if isinstance(report, Ended):
-            if report.how is How.STOPPED and running.activity.signal is Signal.GO_ON:  # it was told so by its cluster
+            asked = running.told_to_end or running.activity.signal is not Signal.GO_ON  # a stop may be taken back
+            if report.how is How.STOPPED and not asked:  # it was told so by its cluster
                 report = Ended(How.FAILED, error=error_detail(CallLost("dropped")))
             self._end(number, report)
             return
@@ -371,7 +375,7 @@ def _why_lost(running: _Running, workers: Mapping[str, int]) -> Exception | None
     """Why a call will not end by itself. What ends at the cluster is given time for its report to arrive here."""
     if running.worker is not None and running.worker not in workers:
         return ClusterWorkerGone(running.worker)
-    if running.worker is None and running.may_run_on is not None and not running.may_run_on & workers.keys():
+    if running.worker is None and not running.may_run_on & workers.keys():
         return CallLost("no worker is left that could run it")
     status: str = running.future.status
     running.over_for = running.over_for + 1 if status in ("finished", "error", "lost", "cancelled") else 0
