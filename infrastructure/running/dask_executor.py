@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import pickle
+import signal
 import sys
 import threading
 from collections import deque
@@ -21,7 +22,7 @@ from distributed.comm.core import connect  # pyright: ignore[reportUnknownVariab
 from distributed.security import Security
 from distributed.utils import LoopRunner, sync
 
-from milepost.infrastructure.running.call import Begun, Ended, How, Progressed
+from milepost.infrastructure.running.call import Begun, Ended, How
 from milepost.infrastructure.running.dask_side import IgnoreInterrupts, deliver, key_of, run_call, unfit
 from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.link import Activity, Mailbox, Signal
@@ -145,16 +146,23 @@ class DaskExecutor:
         """Nothing can end a thread of the cluster: its slot stays taken until it ends by itself."""
 
     def close(self) -> None:
-        """What still runs is told that it is lost; nobody waits for it."""
+        """What still runs is told that it is lost; nobody waits for it. In a cluster of our own it is ended."""
         if self._closed.is_set():
             return
         self._closed.set()
+        if self._cluster is not None and self._running:
+            self._kill_processes()  # first: another worker may have the jobs already, and closing takes its time
         for number in list(self._running):
             self._signal(number, Signal.LOST)
             self._end(number, Ended(How.STOPPED))
         with suppress(Exception):
             self._client.close(timeout=2)
         self._close_cluster()
+
+    def _kill_processes(self) -> None:
+        for nanny in self._cluster.workers.values():
+            with suppress(OSError, TypeError):  # it has none, or not any more
+                os.kill(nanny.pid, signal.SIGKILL)
 
     def _close_cluster(self) -> None:
         if self._cluster is not None:
@@ -340,11 +348,7 @@ class DaskExecutor:
                 report = Ended(How.FAILED, error=error_detail(CallLost("dropped")))
             self._end(number, report)
             return
-        if isinstance(report, Progressed):
-            running.activity.progressed(report.progress, durable=False)
-        if not isinstance(report, Progressed) or report.durable:
-            recorded = partial(self._tell, worker, Downward(number, recorded=report_number))
-            running.activity.mailbox.put(running.activity, report, recorded)
+        running.activity.reported(report, partial(self._tell, worker, Downward(number, recorded=report_number)))
 
     def _give_out(self, number: int, worker: str) -> None:
         """A call is given out once: Dask starts it again where its first worker is gone, and does not say so."""

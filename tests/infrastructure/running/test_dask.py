@@ -19,6 +19,7 @@ from distributed import Client
 
 from milepost.domain import events as e
 from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.queries import JobQueries
 from milepost.infrastructure.running.call import Call, CallKind
 from milepost.infrastructure.running.dask_executor import ClusterUnusable, DaskExecutor, local_cluster
 from milepost.infrastructure.running.dask_side import _Line, _lines, unfit  # pyright: ignore[reportPrivateUsage]
@@ -232,6 +233,19 @@ def test_a_cluster_of_its_own_is_reached_from_its_machine_only_and_survives_a_ct
     executor.close()
 
 
+def test_a_step_that_does_not_react_ends_with_the_cluster_that_its_worker_had_for_itself(
+    stage_of: StageOf, tmp_path: Path
+) -> None:
+    stage = stage_of(Ordered)
+    stage.start("ordered", {"do": "ignore_once", "folder": str(tmp_path)})
+    executor, told = DaskExecutor(None, stage.types.modules, stage.url, 1), tmp_path / "0.1"
+    turn_until(lambda: told.exists() and told.read_text() != "", stage.worker_on(executor, None, 16))
+
+    executor.close()
+
+    assert not psutil.pid_exists(int(told.read_text()))
+
+
 def test_no_more_slots_of_a_cluster_are_taken_than_was_said(stage_of: StageOf, cluster: str) -> None:
     stage = stage_of()
     some, all_of_them = (DaskExecutor(cluster, (), stage.url, most) for most in (1, None))
@@ -298,6 +312,9 @@ def test_a_cluster_that_dies_costs_an_attempt_and_its_jobs_go_on_when_it_is_back
     real_cluster.kill()
     turn_until(lambda: "StepFailed" in stage.happened(job_id), worker)
     turn_until(lambda: executor.slots == 0, worker)
+    stage.clock.pass_time(3)
+    worker.turn()
+    assert [row["slots"] for row in JobQueries(stage.database).workers(stage.clock.now())] == [0]  # all can see it
     assert re.search("is lost|is gone", stage.job(job_id).steps[0].errors[0][1].message)
     real_cluster.start()
 
