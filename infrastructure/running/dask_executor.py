@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import pickle
+import signal
 import sys
 import threading
 from collections import deque
@@ -21,7 +22,7 @@ from distributed.comm.core import connect  # pyright: ignore[reportUnknownVariab
 from distributed.security import Security
 from distributed.utils import LoopRunner, sync
 
-from milepost.infrastructure.running.call import Begun, Ended, How, Progressed
+from milepost.infrastructure.running.call import Begun, Ended, How
 from milepost.infrastructure.running.dask_side import IgnoreInterrupts, deliver, key_of, run_call, unfit
 from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.link import Activity, Mailbox, Signal
@@ -53,11 +54,11 @@ class ClusterWorkerGone(Exception):
 
 
 class SchedulerGone(Exception):
-    """Nothing is heard of the cluster any more."""
+    """The connection to the cluster broke, or nobody answers by it."""
 
     def __init__(self, scheduler: str) -> None:
         self.scheduler = scheduler
-        super().__init__(f"the cluster's scheduler {scheduler} does not answer: see that it runs")
+        super().__init__(f"the connection to the cluster's scheduler {scheduler} is lost: see that it runs")
 
 
 class CallLost(Exception):
@@ -71,8 +72,9 @@ class CallLost(Exception):
 class _Running:
     activity: Activity
     future: Any
-    may_run_on: frozenset[str] | None  # None: on all of the cluster's workers
+    may_run_on: frozenset[str]
     worker: str | None = None  # who was given the call
+    told_to_end: bool = False
     over_for: int = 0  # looks since the cluster has it for ended
 
 
@@ -102,7 +104,7 @@ class DaskExecutor:
         self._cluster: Any = None
         if scheduler is None:
             self._cluster = local_cluster(slots or 1, self._loop_runner.loop)
-        self._scheduler: str = scheduler or self._cluster.scheduler_address
+        self._scheduler: str = self._cluster.scheduler_address if scheduler is None else scheduler
         self._topic = f"milepost-{uuid4().hex}"
         self._numbers = itertools.count(1)
         self._turn = threading.RLock()
@@ -128,8 +130,8 @@ class DaskExecutor:
         number = next(self._numbers)
         try:
             with self._turn:
-                key, where = key_of(self._topic, number), self._fit if self._unfit else None
-                options = {"key": key, "pure": False, "workers": where and sorted(where)}
+                where = self._fit  # one that joins now was not looked at, and has all its threads free
+                options = {"key": key_of(self._topic, number), "pure": False, "workers": sorted(where)}
                 future = self._client.submit(run_call, self._topic, number, *self._arguments, **options)
                 self._running[number] = _Running(activity, future, where)
         except Exception as error:  # noqa: BLE001 - a lost end would keep the job waiting for ever
@@ -144,16 +146,23 @@ class DaskExecutor:
         """Nothing can end a thread of the cluster: its slot stays taken until it ends by itself."""
 
     def close(self) -> None:
-        """What still runs is told that it is lost; nobody waits for it."""
+        """What still runs is told that it is lost; nobody waits for it. In a cluster of our own it is ended."""
         if self._closed.is_set():
             return
         self._closed.set()
+        if self._cluster is not None and self._running:
+            self._kill_processes()  # first: another worker may have the jobs already, and closing takes its time
         for number in list(self._running):
             self._signal(number, Signal.LOST)
             self._end(number, Ended(How.STOPPED))
         with suppress(Exception):
             self._client.close(timeout=2)
         self._close_cluster()
+
+    def _kill_processes(self) -> None:
+        for nanny in self._cluster.workers.values():
+            with suppress(OSError, TypeError):  # it has none, or not any more
+                os.kill(nanny.pid, signal.SIGKILL)
 
     def _close_cluster(self) -> None:
         if self._cluster is not None:
@@ -175,7 +184,6 @@ class DaskExecutor:
             raise ClusterUnusable(self._scheduler, f"nobody answers there ({error})") from error
         except Exception as error:  # such as TLS that was not configured
             raise ClusterUnusable(self._scheduler, f"{type(error).__name__}: {error}") from error
-        self._senders = {}
         self._comm = client.scheduler_comm
         try:
             client.subscribe_topic(self._topic, self._heard)
@@ -265,15 +273,17 @@ class DaskExecutor:
             self._end(number, Ended(How.FAILED, error=error_detail(SchedulerGone(self._scheduler))))
         with suppress(Exception):
             self._client.close(timeout=1)
+        self._fit = self._unfit = frozenset()  # the same address may be another process then
         told = ""
         while not self._closed.wait(LOOK_SECONDS):
             try:
                 self._client = self._connected()
             except ClusterUnusable as error:
-                if error.cause != told:  # once, not at every try
+                if error.cause != told and not self._closed.is_set():  # once, not at every try
                     log.warning("%s", error)
                 told = error.cause
             else:
+                self._senders = {}  # theirs is the old client
                 log.info("the cluster's scheduler %s answers again", self._scheduler)
                 return
 
@@ -284,6 +294,7 @@ class DaskExecutor:
             running = self._running.get(number)
             if running is None:
                 return
+            running.told_to_end |= wanted is not Signal.GO_ON
             if running.worker is not None:
                 self._tell(running.worker, Downward(number, signal=wanted))
                 return
@@ -332,15 +343,12 @@ class DaskExecutor:
         if running is None or running.worker != worker:
             return  # its call is over
         if isinstance(report, Ended):
-            if report.how is How.STOPPED and running.activity.signal is Signal.GO_ON:  # it was told so by its cluster
+            asked = running.told_to_end or running.activity.signal is not Signal.GO_ON  # a stop may be taken back
+            if report.how is How.STOPPED and not asked:  # it was told so by its cluster
                 report = Ended(How.FAILED, error=error_detail(CallLost("dropped")))
             self._end(number, report)
             return
-        if isinstance(report, Progressed):
-            running.activity.progressed(report.progress, durable=False)
-        if not isinstance(report, Progressed) or report.durable:
-            recorded = partial(self._tell, worker, Downward(number, recorded=report_number))
-            running.activity.mailbox.put(running.activity, report, recorded)
+        running.activity.reported(report, partial(self._tell, worker, Downward(number, recorded=report_number)))
 
     def _give_out(self, number: int, worker: str) -> None:
         """A call is given out once: Dask starts it again where its first worker is gone, and does not say so."""
@@ -371,7 +379,7 @@ def _why_lost(running: _Running, workers: Mapping[str, int]) -> Exception | None
     """Why a call will not end by itself. What ends at the cluster is given time for its report to arrive here."""
     if running.worker is not None and running.worker not in workers:
         return ClusterWorkerGone(running.worker)
-    if running.worker is None and running.may_run_on is not None and not running.may_run_on & workers.keys():
+    if running.worker is None and not running.may_run_on & workers.keys():
         return CallLost("no worker is left that could run it")
     status: str = running.future.status
     running.over_for = running.over_for + 1 if status in ("finished", "error", "lost", "cancelled") else 0

@@ -123,6 +123,13 @@ class Activity:
         if self.signal is not Signal.GO_ON:
             relay(self.signal)
 
+    def reported(self, report: Progressed | Planned, recorded: Callable[[], None]) -> None:
+        """What a call in another process says; `recorded` is called when it is on disk, where that matters."""
+        if isinstance(report, Progressed):
+            self.progressed(report.progress, durable=False)
+        if not isinstance(report, Progressed) or report.durable:
+            self.mailbox.put(self, report, recorded)
+
     def ended(self, ended: Ended) -> None:
         self.done = True
         self.mailbox.put(self, ended)

@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import Final
 
-from milepost.infrastructure.running.call import Begun, Ended, How, Progressed
+from milepost.infrastructure.running.call import Begun, Ended, How
 from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.link import Activity, Mailbox
 from milepost.infrastructure.running.remote_link import Downward, Upward, serve
@@ -131,11 +131,7 @@ class _Slot:
             if isinstance(report, Begun):
                 activity.begun = True
                 continue
-            if isinstance(report, Progressed):
-                activity.progressed(report.progress, durable=False)
-            if not isinstance(report, Progressed) or report.durable:
-                recorded = Downward(number, recorded=report_number)
-                activity.mailbox.put(activity, report, partial(self._tell, recorded))
+            activity.reported(report, partial(self._tell, Downward(number, recorded=report_number)))
 
     def _tell(self, told: Downward) -> None:
         with self._turn:

@@ -76,7 +76,7 @@ def work(
     ] = False,
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
-    if scheduler == "":
+    if scheduler is not None and not scheduler.strip():
         raise Told(INVALID, "--scheduler is empty", "Write --scheduler tcp://HOST:8786, or leave it out")
     if scheduler is not None and executor is not Executor.DASK:
         raise Told(INVALID, "--scheduler is for --executor dask", "Leave it out, or add --executor dask")

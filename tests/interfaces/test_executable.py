@@ -631,6 +631,13 @@ def test_the_scheduler_of_a_cluster_is_refused_where_steps_run_elsewhere(milepos
     assert (done.code, done.error["error"]) == (5, "validation_error")
 
 
+def test_an_empty_address_of_a_scheduler_is_refused(milepost: Milepost) -> None:
+    done = milepost("worker", "--executor", "dask", "--scheduler=")
+
+    assert (done.code, done.error["error"]) == (5, "validation_error")
+    assert "is empty" in done.error["message"]
+
+
 def test_a_cluster_that_nobody_runs_cannot_be_connected_to(milepost: Milepost) -> None:
     done = milepost("worker", "--executor", "dask", "--scheduler", "tcp://127.0.0.1:1")
 

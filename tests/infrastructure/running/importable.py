@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from pydantic import BaseModel
@@ -12,6 +13,8 @@ from pydantic import BaseModel
 from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import JobType, Step, job_type
 from milepost.infrastructure.running.step_context import StepContext
+
+AN_HOUR: Final = 3_600.0  # longer than any test waits: only a stop ends it
 
 
 class Order(BaseModel):
@@ -43,12 +46,12 @@ class Ordered(JobType[Order]):
     def wait(self, step: StepContext[Order]) -> None:
         if step.checkpoint is None:
             step.progress(checkpoint="begun")
-            step.sleep(60)
+            step.sleep(AN_HOUR)
 
     def report_and_wait(self, step: StepContext[Order]) -> None:
         for item in range(3):
             step.progress(checkpoint=f"item {item}")
-        step.sleep(60)
+        step.sleep(AN_HOUR)
 
     def fail(self, step: StepContext[Order]) -> None:
         raise ValueError("as ordered")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -9,15 +10,21 @@ import threading
 from collections.abc import Callable, Generator
 from importlib.metadata import version
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from distributed import Client
 
 from milepost.domain import events as e
 from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.queries import JobQueries
+from milepost.infrastructure.running.call import Call, CallKind
 from milepost.infrastructure.running.dask_executor import ClusterUnusable, DaskExecutor, local_cluster
-from milepost.infrastructure.running.dask_side import unfit
+from milepost.infrastructure.running.dask_side import _Line, _lines, unfit  # pyright: ignore[reportPrivateUsage]
+from milepost.infrastructure.running.link import Signal
+from milepost.infrastructure.running.remote_link import Downward
 from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.conftest import url_of
 from tests.infrastructure.running.importable import Ordered
@@ -37,6 +44,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def cluster() -> Generator[str]:
     with local_cluster(2) as local:
         yield local.scheduler_address
+
+
+def client_of(scheduler: str) -> Any:
+    return Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
 
 
 def worker_on(stage: Stage, scheduler: str) -> Worker:
@@ -125,6 +136,116 @@ def test_a_connection_that_breaks_costs_an_attempt_and_the_next_one_is_heard_and
     assert stage.finish(job_id, worker) is S.STOPPED
 
 
+def test_a_call_that_the_cluster_gives_up_costs_an_attempt(stage_of: StageOf, tmp_path: Path, cluster: str) -> None:
+    """Its end is never reported, although its process lives on and had been given it."""
+    stage = stage_of(Ordered)
+    job_id = stage.start("ordered", {"do": "report_and_wait", "folder": str(tmp_path)})
+    executor = DaskExecutor(cluster, stage.types.modules, stage.url)
+    worker = stage.worker_on(executor, None, 16)
+    turn_until(lambda: checkpoint(stage, job_id) == "item 2", worker)
+
+    (call,) = executor._running.values()  # pyright: ignore[reportPrivateUsage]
+    call.future.cancel(force=True)
+
+    turn_until(lambda: "StepFailed" in stage.happened(job_id), worker)
+    assert "the cluster ended the call" in stage.job(job_id).steps[0].errors[0][1].message
+    stage.stop(job_id)
+    assert stage.finish(job_id, worker) is S.STOPPED
+
+
+def stop_before_call() -> tuple[bool, Signal | None]:
+    """On a worker of the cluster: whether a call is taken that comes after its stop, and what it hears then."""
+    line, call = _Line("topic", 1), Call(CallKind.PLAN, uuid4(), "Default", "ordered", "{}", 1, None)
+    line.put(Downward(1, signal=Signal.STOP))
+    line.put(Downward(1, asked=call))
+    return line.asked() == call, line.recv().signal
+
+
+def test_a_stop_that_is_there_sooner_than_its_call_is_kept_for_it(cluster: str) -> None:
+    with client_of(cluster) as client:
+        assert client.submit(stop_before_call).result(timeout=20) == (True, Signal.STOP)
+
+
+def calls_on_it() -> int:
+    """On a worker of the cluster: how many calls it is at."""
+    return len(_lines)
+
+
+def test_a_step_that_sleeps_hears_that_nobody_wants_it_any_more(
+    stage_of: StageOf, tmp_path: Path, cluster: str
+) -> None:
+    """As when the worker that coordinates it was killed: its client is gone, and no signal comes."""
+    stage = stage_of(Ordered)
+    job_id = stage.start("ordered", {"do": "wait", "folder": str(tmp_path)})
+    executor = DaskExecutor(cluster, stage.types.modules, stage.url)
+    worker = stage.worker_on(executor, None, 16)
+    turn_until(lambda: checkpoint(stage, job_id) == "begun", worker)
+
+    with client_of(cluster) as client:
+        assert sum(client.run(calls_on_it).values()) == 1
+        executor._closed.set()  # pyright: ignore[reportPrivateUsage]  # it makes no other client
+        executor._client.close()  # pyright: ignore[reportPrivateUsage]
+        turn_until(lambda: not sum(client.run(calls_on_it).values()))
+
+
+def test_a_worker_of_the_cluster_that_joins_without_milepost_gets_no_steps(
+    stage_of: StageOf, tmp_path: Path, cluster: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = stage_of(Ordered)
+    (tmp_path / "milepost").mkdir()
+    (tmp_path / "milepost" / "__init__.py").touch()
+    worker = worker_on(stage, cluster)
+    dask, env = Path(sys.executable).with_name("dask"), {**os.environ, "PYTHONPATH": str(tmp_path)}
+    arguments = ("worker", cluster, "--nthreads", "8", "--no-nanny", "--no-dashboard")
+    joined = subprocess.Popen([dask, *arguments], env=env, stderr=subprocess.DEVNULL)
+    try:
+        turn_until(lambda: "gets no steps" in caplog.text, worker)
+        job_id = stage.start("ordered", {"do": "count", "folder": str(tmp_path), "steps": 9})
+
+        assert stage.finish(job_id, worker) is S.COMPLETED_SUCCESSFULLY
+    finally:
+        joined.kill()
+        joined.wait()
+    assert stage.happened(job_id).count("StepStarted") == 9
+
+
+def ignores_interrupts() -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_cluster_of_its_own_is_reached_from_its_machine_only_and_survives_a_ctrl_c(stage_of: StageOf) -> None:
+    executor = DaskExecutor(None, (), stage_of().url, 1)
+    client, here = executor._client, psutil.Process()  # pyright: ignore[reportPrivateUsage]
+    listening = [
+        each.laddr.ip
+        for process in (here, *here.children(recursive=True))
+        for each in process.net_connections(kind="inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+    assert list(client.run(ignores_interrupts).values()) == [True]
+
+    first: dict[str, int] = client.run(os.getpid)
+    for process_id in first.values():
+        os.kill(process_id, signal.SIGKILL)
+    turn_until(lambda: client.ncores().keys().isdisjoint(first) and client.ncores())
+    assert list(client.run(ignores_interrupts).values()) == [True]  # the one that was started in its place
+    executor.close()
+
+
+def test_a_step_that_does_not_react_ends_with_the_cluster_that_its_worker_had_for_itself(
+    stage_of: StageOf, tmp_path: Path
+) -> None:
+    stage = stage_of(Ordered)
+    stage.start("ordered", {"do": "ignore_once", "folder": str(tmp_path)})
+    executor, told = DaskExecutor(None, stage.types.modules, stage.url, 1), tmp_path / "0.1"
+    turn_until(lambda: told.exists() and told.read_text() != "", stage.worker_on(executor, None, 16))
+
+    executor.close()
+
+    assert not psutil.pid_exists(int(told.read_text()))
+
+
 def test_no_more_slots_of_a_cluster_are_taken_than_was_said(stage_of: StageOf, cluster: str) -> None:
     stage = stage_of()
     some, all_of_them = (DaskExecutor(cluster, (), stage.url, most) for most in (1, None))
@@ -191,7 +312,10 @@ def test_a_cluster_that_dies_costs_an_attempt_and_its_jobs_go_on_when_it_is_back
     real_cluster.kill()
     turn_until(lambda: "StepFailed" in stage.happened(job_id), worker)
     turn_until(lambda: executor.slots == 0, worker)
-    assert re.search("does not answer|is gone", stage.job(job_id).steps[0].errors[0][1].message)
+    stage.clock.pass_time(3)
+    worker.turn()
+    assert [row["slots"] for row in JobQueries(stage.database).workers(stage.clock.now())] == [0]  # all can see it
+    assert re.search("is lost|is gone", stage.job(job_id).steps[0].errors[0][1].message)
     real_cluster.start()
 
     assert stage.finish(job_id, worker) is S.COMPLETED_SUCCESSFULLY
