@@ -43,7 +43,7 @@ class LocalService:
 
     def __init__(self, app: Application, namespace: str, origin_of: _OriginOf = bootstrap.origin) -> None:
         self._app = app
-        self._namespace = namespace
+        self.namespace = namespace
         self._origin_of = origin_of
 
     def marker(self) -> int:
@@ -52,24 +52,24 @@ class LocalService:
     # -- jobs
 
     def jobs(self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False) -> JobList:
-        page = self._app.queries.page(self._namespace, meant, limit=limit, after=after, oldest_first=oldest_first)
+        page = self._app.queries.page(self.namespace, meant, limit=limit, after=after, oldest_first=oldest_first)
         return JobList(tuple(self._documents(page.rows)), page.more)
 
     def matching(self, meant: JobFilter) -> list[str]:
-        return self._app.queries.ids(self._namespace, meant)
+        return self._app.queries.ids(self.namespace, meant)
 
     def counts(self, meant: JobFilter) -> dict[str, int]:
-        return self._app.queries.counts(self._namespace, meant)
+        return self._app.queries.counts(self.namespace, meant)
 
     def resolve(self, text: str) -> str:
-        return self._app.queries.resolve(self._namespace, text)
+        return self._app.queries.resolve(self.namespace, text)
 
     def shortened(self, ids: Sequence[str]) -> dict[str, str]:
         return self._app.queries.shortened(ids)
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
         queries, now = self._app.queries, self._app.now()
-        row = queries.job(self._namespace, job_id)
+        row = queries.job(self.namespace, job_id)
         rows = self._steps(row, steps)
         more = len(rows) > steps.limit
         rows = rows[: steps.limit]
@@ -124,7 +124,7 @@ class LocalService:
     def history(
         self, job_id: str, *, after: int = 0, limit: int | None = None, names: Sequence[str] = ()
     ) -> Iterator[EventDocument]:
-        _ = self._app.queries.job(self._namespace, job_id)
+        _ = self._app.queries.job(self.namespace, job_id)
         recorded = self._app.store.history(UUID(job_id), after)
         wanted = (each for each in recorded if not names or type(each.event).__name__ in names)
         steps = self._app.queries.step_names(job_id)
@@ -137,7 +137,7 @@ class LocalService:
             order = self._app.job_types.start_command(
                 asked.job_type,
                 asked.request,
-                namespace=self._namespace,
+                namespace=self.namespace,
                 tags=asked.tags,
                 queue=asked.queue,
                 priority=asked.priority,
@@ -146,7 +146,7 @@ class LocalService:
             raise Told(INVALID, "The request is nested too deeply", "Give it fewer levels") from None
         job, new = self._app.store.start(order, self._origin_of(asked.reason), asked.command_id)
         differs = job.facts.request != order.request
-        row = self._app.queries.job(self._namespace, str(job.id))
+        row = self._app.queries.job(self.namespace, str(job.id))
         waiting = self._why_waiting(row)
         what = f"{job.id} ({row['type']})"
         other = ", with another request" if differs else ""
@@ -172,7 +172,7 @@ class LocalService:
     def change(self, job_id: str, asked: Change) -> CommandResult:
         began = time.monotonic()
         outcome = self._app.store.execute(
-            self._namespace,
+            self.namespace,
             UUID(job_id),
             partial(_command, asked),
             self._origin_of(asked.reason),

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
 
-VERSION: Final = 2
+VERSION: Final = 3
 EVENTS_TABLE: Final = "milepost_events"  # the library's own name would mix our events with an application's
 
 # PostgreSQL would compare by a language's rules, in which dashes do not count, and cut the lengths.
@@ -150,6 +150,20 @@ commands = sa.Table(
     sa.Column("command", _string(100), nullable=False),
 )
 
+# Who may ask over HTTP.
+tokens = sa.Table(
+    "milepost_tokens",
+    metadata,
+    sa.Column("name", _string(200), primary_key=True),
+    sa.Column("digest", _string(64), nullable=False, unique=True),
+    sa.Column("role", _string(20), nullable=False),
+    sa.Column("namespaces", _text),  # JSON; none: all
+    sa.Column("created_at", _string(32), nullable=False),
+    sa.Column("created_by", _text, nullable=False),
+    sa.Column("expires_at", _string(32)),
+    sa.Column("revoked_at", _string(32)),
+)
+
 # A cache of the fold: may be lost at any time.
 snapshots = sa.Table(
     "milepost_snapshots",
@@ -176,7 +190,10 @@ def _queues_and_priorities(connection: sa.Connection) -> None:
         index.create(connection)
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {1: _queues_and_priorities}  # from n to n + 1
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
+    1: _queues_and_priorities,
+    2: tokens.create,
+}  # from n to n + 1
 
 
 def prepare(database: Database) -> None:

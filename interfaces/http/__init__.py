@@ -1,0 +1,1 @@
+"""The HTTP API: the same documents as the command line's, over FastAPI."""
