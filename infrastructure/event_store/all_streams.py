@@ -62,4 +62,4 @@ class AllStreams:
     @staticmethod
     def _namespaces(connection: sa.Connection, ids: Collection[str]) -> dict[str, str]:
         found = sa.select(jobs.c.id, jobs.c.namespace).where(jobs.c.id.in_(ids))
-        return {job_id: namespace for job_id, namespace in connection.execute(found)}
+        return dict(connection.execute(found).all())

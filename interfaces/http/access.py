@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Path, Request
 
@@ -11,6 +11,9 @@ from milepost.infrastructure.event_store.tokens import Role, Token
 from milepost.interfaces.bootstrap import Application
 from milepost.interfaces.error_mapping import NOT_ALLOWED, NOT_FOUND, Told
 from milepost.interfaces.local_service import LocalService
+
+if TYPE_CHECKING:
+    from milepost.interfaces.http.app import Served
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 EventStore = Annotated[str, Path(pattern=NAME, description="The name of an event store that is served.")]
@@ -46,7 +49,7 @@ class Access:
 
 def caller_of(request: Request, event_store: EventStore) -> Caller:
     """Raises NotAuthenticated; Told where there is no such event store here, or none that the caller may know of."""
-    served = request.app.state.served
+    served: "Served" = request.app.state.served
     return served.caller(event_store, request.headers.get("authorization"), request.client)
 
 

@@ -65,6 +65,11 @@ class Served:
         self.application(event_store)
         return Caller(f"{user_at_host()} (http)", None)
 
+    def has_tokens(self) -> bool:
+        """Whether anybody holds one that is good."""
+        now = self.app.now()
+        return any(token.holds(now) for token in self._tokens.all())
+
     def feed(self, app: Application) -> Feed:
         if self._feed is None:
             self._feed = Feed(app.database)

@@ -63,9 +63,9 @@ class Feed:
                 at = max(page[-1].position if page else begin, at)
                 if len(page) < PAGE:
                     break
-            while (placed := await listener.waiting.get()) is not None:
-                if placed.position > at:  # it may have been read from the store before
-                    yield placed
+            while (heard := await listener.waiting.get()) is not None:
+                if heard.position > at:  # else it was read from the store before
+                    yield heard
         finally:
             with self._turn:
                 self._listeners.discard(listener)

@@ -43,15 +43,15 @@ class StartBody(Asked):
     type: str = Field(max_length=200)
     request: dict[str, Any] = Field(default_factory=dict)
     tags: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)
-    queue: str | None = Field(None, max_length=100)
+    queue: str | None = Field(default=None, max_length=100)
     priority: int | None = None
-    reason: str = Field("", max_length=2_000)
+    reason: str = Field(default="", max_length=2_000)
 
 
 class ChangeBody(Asked):
     """Why, and how."""
 
-    reason: str = Field("", max_length=2_000)
+    reason: str = Field(default="", max_length=2_000)
     dry_run: bool = False
     skip_cleanup: bool = False
 
@@ -133,10 +133,11 @@ def _change(command: CommandName, sentence: str) -> None:
     def change(
         access: Operator,
         job_id: JobId,
-        body: Annotated[ChangeBody, Body()] = ChangeBody(),
+        body: Annotated[ChangeBody | None, Body()] = None,
         if_match: IfMatch = None,
         idempotency_key: CommandId = None,
     ) -> Response:
+        body = body or ChangeBody()
         asked = Change(command, body.reason, body.dry_run, _version(if_match), idempotency_key, body.skip_cleanup)
         result = access.service.change(str(job_id), asked)
         return JSONResponse(to_json(result), headers={"ETag": _etag(result.version)})
