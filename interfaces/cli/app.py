@@ -24,6 +24,7 @@ class Nouns(LazyGroup):
         "jobs": "milepost.interfaces.cli.jobs",
         "types": "milepost.interfaces.cli.job_types",
         "worker": "milepost.interfaces.cli.worker",
+        "serve": "milepost.interfaces.cli.serve",
         "workers": "milepost.interfaces.cli.workers",
         "event-stores": "milepost.interfaces.cli.event_stores",
         "namespaces": "milepost.interfaces.cli.namespaces",

@@ -13,7 +13,7 @@ LEAVING_SECONDS: Final = 5.0
 class WorkerThread:
     """Runs a worker for one job from `with` to its end; an error of the worker is raised there."""
 
-    def __init__(self, app: Application, kind: ExecutorKind, slots: int | None, *, only: UUID) -> None:
+    def __init__(self, app: Application, kind: ExecutorKind, slots: int | None, *, only: UUID | None) -> None:
         self._app = app
         self._kind: ExecutorKind = kind
         self._slots, self._only = slots_or_default(slots), only

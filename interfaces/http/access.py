@@ -49,7 +49,7 @@ class Access:
 
 def caller_of(request: Request, event_store: EventStore) -> Caller:
     """Raises NotAuthenticated; Told where there is no such event store here, or none that the caller may know of."""
-    served: "Served" = request.app.state.served
+    served: Served = request.app.state.served
     return served.caller(event_store, request.headers.get("authorization"), request.client)
 
 
