@@ -20,7 +20,7 @@ from milepost.infrastructure.event_store.database import (
 )
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
-from milepost.infrastructure.event_store.schema import prepare, version_of
+from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
 from milepost.infrastructure.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = [
     "now",
     "origin",
     "product_of",
+    "try_to_write",
     "user_at_host",
 ]
 

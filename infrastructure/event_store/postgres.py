@@ -66,7 +66,16 @@ _DISCARD: Final = (
     "DISCARD TEMP; DISCARD SEQUENCES"
 )
 _CANNOT_OPEN: Final = ("28", "3D", "3F", "42501")  # SQLSTATEs, or their beginnings: authorization, no such database
-_CANNOT_OPEN_SAID: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+_NO_RIGHTS: Final = "42501"
+_NOT_SEEN: Final = ("42P01", "42883")  # tables and functions of ours that this role does not see
+_CANNOT_OPEN_SAID: Final = (
+    "no password supplied",
+    "invalid connection option",
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "permission denied",
+)
 _READ_ONLY: Final = "25006"
 _LOCKED: Final = "55P03"
 _FULL: Final = "53100"
@@ -277,6 +286,10 @@ class PostgresDatabase(Database):
         if not earliest - CLOCK_NOISE_SECONDS <= self._offset <= latest + CLOCK_NOISE_SECONDS:
             self._offset = earliest if self._offset < earliest else latest
 
+    @property
+    def _grant(self) -> str:
+        return f"Give the role the rights of the owner of the schema {self.schema}: GRANT owner TO role"
+
     @contextmanager
     def _telling(self, outcome: str = "") -> Generator[None]:
         """Say what a failure of PostgreSQL means, and what became of what was being written."""
@@ -300,7 +313,11 @@ class PostgresDatabase(Database):
         if any(each in said for each in _NO_CONNECTION_LEFT):
             return DatabaseUnavailable(self.url, said, _RAISE_CONNECTIONS, NOTHING_WRITTEN if outcome else "")
         if state.startswith(_CANNOT_OPEN) or (not state and any(each in said for each in _CANNOT_OPEN_SAID)):
-            return CannotOpenDatabase(self.url, said)
+            return CannotOpenDatabase(self.url, said, self._grant if state == _NO_RIGHTS else "")
+        if state in _NOT_SEEN and "milepost_" in said:
+            return CannotOpenDatabase(
+                self.url, f"its role sees nothing of the schema {self.schema} ({said})", self._grant
+            )
         if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or state in (_READ_ONLY, _SILENT):
             outcome = NOTHING_WRITTEN if outcome and state in (_LOCKED, _READ_ONLY, _SILENT) else outcome
             advice = _ADVICE.get(state, "Try again when its server answers.")

@@ -71,6 +71,7 @@ def _state(session: Session, *, created: bool) -> EventStoreState:
     queries = session.app.queries
     began = time.monotonic()
     with session.app.reading.write() as connection:
+        bootstrap.try_to_write(connection)
         database = bootstrap.product_of(connection)
     seconds = time.monotonic() - began
     namespaces = queries.namespaces()
@@ -90,7 +91,7 @@ def _state(session: Session, *, created: bool) -> EventStoreState:
 
 def _told(state: EventStoreState) -> str:
     return (
-        f"event store {state.name} ({state.url}), {state.database}, schema {state.schema_version}. It answers in "
-        f"{1000 * state.answered_in_seconds:.1f} ms. {state.jobs} jobs, {state.live} of them not at rest, "
-        f"{state.workers} workers."
+        f"event store {state.name} ({state.url}), {state.database}, tables of version {state.schema_version}. "
+        f"It answers in {1000 * state.answered_in_seconds:.1f} ms. "
+        f"{state.jobs} jobs, {state.live} of them not at rest, {state.workers} workers."
     )

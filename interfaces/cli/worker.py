@@ -123,7 +123,7 @@ def _wait_for_database(session: Session) -> None:
             _ = session.app.store
         except DatabaseUnavailable as error:
             if str(error) != told:  # once, not at every try
-                session.note(f"{error} Waiting until it answers.")
+                session.note(f"{error.told} Waiting until it answers; or end this, and correct the URL.")
             told = str(error)
             time.sleep(TROUBLE_SECONDS)
         else:

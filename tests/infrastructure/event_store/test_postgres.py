@@ -29,7 +29,7 @@ from milepost.infrastructure.event_store.database import (
 )
 from milepost.infrastructure.event_store.postgres import PostgresDatabase
 from milepost.infrastructure.event_store.postgres_recorder import library_recorder
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, prepare, version_of
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, prepare, try_to_write, version_of
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.event_store.streams import Streams
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
@@ -458,3 +458,38 @@ def test_a_commit_that_a_setting_would_not_make_durable_is_made_durable(opened: 
     database = opened(url)
     with database.read() as connection:
         assert connection.scalar(sa.text("SHOW synchronous_commit")) == "on"
+
+
+def role(url: str, name: str, *grants: str) -> str:
+    """The URL of the same database for a role that has these rights."""
+    with session(url) as connection:
+        connection.execute(f"DROP ROLE IF EXISTS {name}")
+        connection.execute(f"CREATE ROLE {name} LOGIN")
+        for grant in grants:
+            connection.execute(f"GRANT {grant} TO {name}")
+    return make_url(url).set(username=name).render_as_string(hide_password=False)
+
+
+def test_a_role_that_sees_nothing_of_the_schema_is_told_which_rights_it_lacks(opened: Opened) -> None:
+    url = fresh_database()
+    prepare(opened(url))
+    with pytest.raises(CannotOpenDatabase, match="sees nothing of the schema milepost") as refused:
+        version_of(opened(role(url, "stranger")))
+    assert "GRANT" in refused.value.advice
+
+
+def test_a_role_that_may_only_read_is_found_out_without_a_change(opened: Opened) -> None:
+    url = fresh_database()
+    prepare(opened(url))
+    rights = ("USAGE ON SCHEMA milepost", "SELECT ON ALL TABLES IN SCHEMA milepost")
+    reader = opened(role(url, "reader", *rights))
+    assert version_of(reader) is not None
+    with pytest.raises(CannotOpenDatabase, match="permission denied"), reader.write() as connection:
+        try_to_write(connection)
+    with opened(url).write() as connection:
+        try_to_write(connection)
+
+
+def test_a_misspelt_option_of_the_url_is_named(opened: Opened) -> None:
+    with pytest.raises(CannotOpenDatabase, match="shema"):
+        version_of(opened(make_url(fresh_database()).update_query_dict({"shema": "a"}).render_as_string(False)))
