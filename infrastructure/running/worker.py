@@ -30,7 +30,7 @@ from milepost.infrastructure.running.takeovers import Takeovers
 
 log = logging.getLogger("milepost.worker")
 
-LISTEN_SECONDS: Final = 0.01  # how often a worker looks whether anybody has written
+LISTEN_SECONDS: Final = 0.005  # how often a worker looks whether anybody has written
 REGISTER_SECONDS: Final = 600.0  # how often it says anew that it is there, for others may have forgotten it
 BUSY_LOOK_SECONDS: Final = 5.0  # how often it looks while all its slots are taken
 LOOK_SECONDS: Final = 0.5  # how often it looks for work where nobody has: leases run out in silence
