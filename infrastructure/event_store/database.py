@@ -29,9 +29,7 @@ class DatabaseUnavailable(Exception):
 
     def __init__(self, url: str, cause: str, advice: str, outcome: str = "") -> None:
         self.url, self.cause, self.advice, self.outcome = masked(url), cause, advice, outcome
-        self.told = " ".join(
-            each for each in (f"The event store at {self.url} cannot be used now: {cause}.", outcome) if each
-        )
+        self.told = f"The event store at {self.url} cannot be used now: {cause}. {outcome}".rstrip()
         super().__init__(f"{self.told} {advice}".rstrip())
 
 
