@@ -198,12 +198,11 @@ class Application:
         from milepost.infrastructure.running.perform import Environment
 
         modules, url = self.settings.job_types, self.settings.url.value
-        if kind == "threads":
-            assert slots is not None
+        if kind != "dask":
+            assert slots is not None, "only a cluster knows by itself how many it has"
+            if kind == "processes":
+                return ProcessExecutor(slots, modules, url)
             return thread_executor(slots, Environment(self.job_types, self.database))
-        if kind == "processes":
-            assert slots is not None
-            return ProcessExecutor(slots, modules, url)
         try:
             from milepost.infrastructure.running.dask_executor import DaskExecutor
         except ModuleNotFoundError as error:

@@ -320,7 +320,7 @@ class DaskExecutor:
         """Each is told until it was heard, or its call is over: to hear it twice makes no difference."""
         while waiting:
             told = waiting[0]
-            for _ in itertools.count():
+            while True:
                 try:
                     # What `run` waits for, in the client's own loop.
                     running = client._run(deliver, self._topic, pickle.dumps(told), workers=[worker])
