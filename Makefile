@@ -3,7 +3,7 @@ BIN := $(if $(wildcard .venv/bin/python),.venv/bin/)
 PYTHON := $(if $(BIN),$(BIN)python,python3)
 # Measures every Python process that the tests start, in the same run.
 MEASURED := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.coverage
-PYTEST := $(PYTHON) -m pytest -n auto
+PYTEST := $(PYTHON) -m pytest -n auto --dist worksteal
 
 .PHONY: check lint test proofs fmt bench demo
 

@@ -20,7 +20,7 @@ from milepost.infrastructure.event_store.database import (
 )
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
-from milepost.infrastructure.event_store.schema import prepare, version_of
+from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
 from milepost.infrastructure.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = [
     "now",
     "origin",
     "product_of",
+    "try_to_write",
     "user_at_host",
 ]
 
@@ -197,12 +198,11 @@ class Application:
         from milepost.infrastructure.running.perform import Environment
 
         modules, url = self.settings.job_types, self.settings.url.value
-        if kind == "threads":
-            assert slots is not None
+        if kind != "dask":
+            assert slots is not None, "only a cluster knows by itself how many it has"
+            if kind == "processes":
+                return ProcessExecutor(slots, modules, url)
             return thread_executor(slots, Environment(self.job_types, self.database))
-        if kind == "processes":
-            assert slots is not None
-            return ProcessExecutor(slots, modules, url)
         try:
             from milepost.infrastructure.running.dask_executor import DaskExecutor
         except ModuleNotFoundError as error:

@@ -81,7 +81,10 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "PriorityInvalid": (INVALID, lambda _: "Higher ones are taken first; 0 is what a job has that is given none"),
     "TextInvalid": (INVALID, lambda _: "Leave that character out"),
     "JobError": (REFUSED, lambda _: ""),
-    "CannotOpenDatabase": (CANNOT_CONNECT, lambda _: "'milepost event-stores list' shows where its URL is from"),
+    "CannotOpenDatabase": (
+        CANNOT_CONNECT,
+        lambda error: error.advice or "'milepost event-stores list' shows where its URL is from",
+    ),
     "DatabaseUnavailable": (CANNOT_CONNECT, lambda error: error.advice),
     "ClusterUnusable": (CANNOT_CONNECT, lambda _: "docs/cluster.md says what a cluster needs"),
     "NotInstalled": (INVALID, lambda error: f"pip install 'milepost[{error.extra}]'"),
@@ -94,7 +97,7 @@ def problem_of(error: Exception) -> Problem | None:
     for cls in type(error).__mro__:
         if (known := _KNOWN.get(cls.__name__)) is not None:
             code, suggest = known
-            return Problem(getattr(error, "code", code), str(error), suggest(error))
+            return Problem(getattr(error, "code", code), getattr(error, "told", str(error)), suggest(error))
     return None
 
 

@@ -241,6 +241,7 @@ class LocalService:
     def _state(self, *, created: bool) -> EventStoreState:
         began = time.monotonic()
         with self._app.reading.write() as connection:
+            bootstrap.try_to_write(connection)
             database = bootstrap.product_of(connection)
         seconds = time.monotonic() - began
         queries, chosen = self._app.queries, self._app.settings

@@ -1,7 +1,7 @@
 """Which job a worker takes next: what dead workers left first, then by priority and age. See ADR/0014."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -12,6 +12,8 @@ from milepost.infrastructure.event_store.json_texts import json_texts
 from milepost.infrastructure.event_store.lease_time import lease_holds, overdue
 from milepost.infrastructure.event_store.opposition import UNOPPOSED
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals
+
+Condition = sa.ColumnElement[bool]
 
 SILENT_SHARE: Final = 0.4  # of a lease: a worker that gave no sign of life for so long may be gone
 
@@ -65,15 +67,18 @@ def next_candidate(connection: sa.Connection, wanted: Wanted, now: float) -> Can
     silent = _silent_for(connection, wanted.worker, now)
     after = wanted.takeover_after
     left = [job_id for job_id, seconds in silent.items() if after is not None and seconds > after]
+    if not left and wanted.room == 0:
+        return None
+    places = list(_places(connection, wanted, now))
     if left:
-        found = _first(connection, wanted, now, _among(left))
+        found = _first(connection, places, _among(left))
         if found is not None:
             return found
     if wanted.room == 0:
         return None
-    if silent and wanted.room is not None and _count(connection, wanted, now, _among(list(silent))) >= wanted.room:
+    if silent and wanted.room is not None and _count(connection, places, _among(list(silent))) >= wanted.room:
         return None
-    return _first(connection, wanted, now, ~sa.exists().where(leases.c.job_id == jobs.c.id))
+    return _first(connection, places, ~sa.exists().where(leases.c.job_id == jobs.c.id))
 
 
 def _silent_for(connection: sa.Connection, worker: str, now: float) -> dict[str, float]:
@@ -87,28 +92,25 @@ def _silent_for(connection: sa.Connection, worker: str, now: float) -> dict[str,
     return dict(connection.execute(chosen).all())
 
 
-def _first(connection: sa.Connection, wanted: Wanted, now: float, which: sa.ColumnElement[bool]) -> Candidate | None:
+def _first(connection: sa.Connection, places: Iterable[Condition], which: Condition) -> Candidate | None:
     found: list[Candidate] = []
-    for place in _places(connection, wanted, now, which):
-        waiting = sa.select(-jobs.c.priority, jobs.c.id, jobs.c.type, jobs.c.request).where(place)
+    for place in places:
+        waiting = sa.select(-jobs.c.priority, jobs.c.id, jobs.c.type, jobs.c.request).where(place, which)
         first = waiting.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
         found += [Candidate(*row) for row in connection.execute(first)]
     return min(found, default=None)
 
 
-def _count(connection: sa.Connection, wanted: Wanted, now: float, which: sa.ColumnElement[bool]) -> int:
+def _count(connection: sa.Connection, places: Iterable[Condition], which: Condition) -> int:
     return sum(
-        connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(place)) or 0
-        for place in _places(connection, wanted, now, which)
+        connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(place, which)) or 0 for place in places
     )
 
 
-def _places(
-    connection: sa.Connection, wanted: Wanted, now: float, which: sa.ColumnElement[bool]
-) -> Iterator[sa.ColumnElement[bool]]:
+def _places(connection: sa.Connection, wanted: Wanted, now: float) -> Iterator[Condition]:
     """Where to look, by type and queue: each a seek in an index, past what is refused or behind a limit per key."""
     refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == wanted.worker)
-    free = sa.and_(jobs.c.live, which, ~refused, UNOPPOSED, ~_among([str(job_id) for job_id in wanted.skip]))
+    free = sa.and_(jobs.c.live, ~refused, UNOPPOSED, ~_among([str(job_id) for job_id in wanted.skip]))
     if wanted.only is not None:
         free = sa.and_(free, jobs.c.id == str(wanted.only))
     counted = connection.execute(
@@ -126,13 +128,13 @@ def _places(
                 yield from (sa.and_(of_type, jobs.c.queue == queue) for queue in wanted.queues)
 
 
-def _among(ids: Collection[str]) -> sa.ColumnElement[bool]:
+def _among(ids: Collection[str]) -> Condition:
     """One parameter, however many there are: databases have a limit."""
     listed = json_texts(sa.literal(json.dumps(list(ids))))
     return jobs.c.id.in_(sa.select(listed.c.value))
 
 
-def _within(offer: ClaimOffer, running: Mapping[str | None, int]) -> sa.ColumnElement[bool]:
+def _within(offer: ClaimOffer, running: Mapping[str | None, int]) -> Condition:
     """Jobs whose limit key is not at its limit; jobs without one have no such limit."""
     if offer.running_per_key is None:
         return sa.true()

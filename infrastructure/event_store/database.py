@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from milepost.infrastructure.settings import masked
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0  # how long a writer waits for its turn
+WRITE: Final = "write sqlite:///PATH, or postgresql://USER@HOST/DATABASE"
 NOTHING_WRITTEN: Final = "Nothing was written."
 NOT_KNOWN: Final = "It is not known whether it was written: look again."
 
@@ -18,8 +19,8 @@ NOT_KNOWN: Final = "It is not known whether it was written: look again."
 class CannotOpenDatabase(Exception):
     """The database cannot be reached, may not be written, or is not one of Milepost's."""
 
-    def __init__(self, url: str, cause: str) -> None:
-        self.url, self.cause = masked(url), cause
+    def __init__(self, url: str, cause: str, advice: str = "") -> None:
+        self.url, self.cause, self.advice = masked(url), cause, advice
         super().__init__(f"Cannot open the event store at {self.url}: {cause}")
 
 
@@ -28,8 +29,8 @@ class DatabaseUnavailable(Exception):
 
     def __init__(self, url: str, cause: str, advice: str, outcome: str = "") -> None:
         self.url, self.cause, self.advice, self.outcome = masked(url), cause, advice, outcome
-        told = (f"The event store at {self.url} cannot be used now: {cause}.", outcome, advice)
-        super().__init__(" ".join(part for part in told if part))
+        self.told = f"The event store at {self.url} cannot be used now: {cause}. {outcome}".rstrip()
+        super().__init__(f"{self.told} {advice}".rstrip())
 
 
 class Database(ABC):
@@ -89,7 +90,7 @@ def open_database(url: str) -> Database:
         except ModuleNotFoundError as error:
             raise CannotOpenDatabase(url, "PostgreSQL needs more: pip install 'milepost[postgres]'") from error
         return PostgresDatabase(url)
-    raise CannotOpenDatabase(url, "write sqlite:///PATH, or postgresql://USER@HOST/DATABASE")
+    raise CannotOpenDatabase(url, WRITE)
 
 
 def parsed(url: str) -> sa.URL:
@@ -97,8 +98,7 @@ def parsed(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except ArgumentError as error:
-        cause = "this is not the URL of a database; write sqlite:///PATH, or postgresql://USER@HOST/DATABASE"
-        raise CannotOpenDatabase(url, cause) from error
+        raise CannotOpenDatabase(url, f"this is not the URL of a database; {WRITE}") from error
 
 
 def file_of(url: str) -> Path | None:

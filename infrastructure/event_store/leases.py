@@ -22,7 +22,7 @@ from milepost.infrastructure.event_store.lease_time import lease_holds
 from milepost.infrastructure.event_store.read_models import upsert
 from milepost.infrastructure.event_store.schema import leases, refusals, workers
 from milepost.infrastructure.event_store.streams import StreamMoved, Streams
-from milepost.infrastructure.event_store.workers import note_refusal
+from milepost.infrastructure.event_store.workers import Workers
 
 CLAIM_TRIES: Final = 10  # jobs that a worker looks at in one go: it has a heartbeat to give
 
@@ -32,8 +32,9 @@ Accepts = Callable[[str, dict[str, Json]], str | None]  # job type and request â
 class Leases:
     """The claims on the jobs of one event store."""
 
-    def __init__(self, streams: Streams, surroundings: Surroundings) -> None:
+    def __init__(self, streams: Streams, workers: Workers, surroundings: Surroundings) -> None:
         self._streams = streams
+        self._workers = workers
         self._database = streams.database
         self._surroundings = surroundings
 
@@ -69,7 +70,8 @@ class Leases:
                             took_over()
                         return claimed
             if why_not is not None:
-                self._refuse(waits.id, wanted.worker, why_not)
+                # It must not keep the others from being claimed.
+                self._workers.note_refusal(UUID(waits.id), wanted.worker, why_not)
         return None
 
     def _take(self, known: Job, wanted: Wanted, lease_seconds: float, origin: Origin) -> Job | None:
@@ -89,11 +91,6 @@ class Leases:
             connection.exec_driver_sql(upsert(leases, connection.dialect.name), (*lease, expires_at, lease_seconds))
             connection.execute(refusals.delete().where(refusals.c.job_id == job_id))
             return job
-
-    def _refuse(self, job_id: str, worker: str, why: str) -> None:
-        """A job that cannot be run here must not keep the others from being claimed."""
-        with self._database.write() as connection:
-            note_refusal(connection, UUID(job_id), worker, why, self._surroundings.now())
 
     def renew(self, worker: str, lease_seconds: float) -> frozenset[UUID]:
         """Prolong all leases of the worker, and its own life: its heartbeat. The jobs that it still holds."""

@@ -1,5 +1,7 @@
 """Which jobs wait until another one that has the same key has ended."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.schema import jobs
@@ -26,7 +28,7 @@ _OPPOSES = sa.and_(
 UNOPPOSED = sa.or_(jobs.c.key.is_(None), ~sa.exists().where(_OPPOSES))
 
 
-def rival(connection: sa.Connection, job_id: str) -> str | None:
-    """The job of the same key for whose end this one waits."""
-    found: str | None = connection.scalar(sa.select(_other.c.id).where(jobs.c.id == job_id, _OPPOSES).limit(1))
-    return found
+def rivals(connection: sa.Connection, ids: Collection[str]) -> dict[str, str]:
+    """For each of these jobs that waits for the end of another one of its key, such another one."""
+    chosen = sa.select(jobs.c.id, sa.func.min(_other.c.id)).where(jobs.c.id.in_(ids), _OPPOSES).group_by(jobs.c.id)
+    return dict(connection.execute(chosen).all())

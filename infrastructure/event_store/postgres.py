@@ -50,12 +50,10 @@ _CONNECTION: Final[dict[str, Any]] = {
     "application_name": "milepost",
 }
 # The server must notice it, too: a machine that lost its power in the middle of a transaction still has its locks.
-_SESSION: Final = {
-    "tcp_keepalives_idle": "3",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "2",
-    "tcp_user_timeout": "7000",
-}
+_NOTICED: Final = (
+    "set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '2', false),"
+    "set_config('tcp_keepalives_count', '2', false), set_config('tcp_user_timeout', '7000', false)"
+)
 # An acknowledged commit survives power loss. What is stricter stays.
 _DURABLE: Final = (
     "CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END"
@@ -65,8 +63,17 @@ _DISCARD: Final = (
     "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all();"
     "DISCARD TEMP; DISCARD SEQUENCES"
 )
-_CANNOT_OPEN: Final = ("28", "3D", "3F", "42501")  # SQLSTATEs, or their beginnings: authorization, no such database
-_CANNOT_OPEN_SAID: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+_NO_RIGHTS: Final = "42501"
+_CANNOT_OPEN: Final = ("28", "3D", "3F", _NO_RIGHTS)  # SQLSTATEs, or their beginnings: authorization, no such database
+_NOT_SEEN: Final = ("42P01", "42883")  # tables and functions of ours that this role does not see
+_CANNOT_OPEN_SAID: Final = (
+    "no password supplied",
+    "invalid connection option",
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "permission denied",
+)
 _READ_ONLY: Final = "25006"
 _LOCKED: Final = "55P03"
 _FULL: Final = "53100"
@@ -78,7 +85,6 @@ _ADVICE: Final = {
     _SILENT: "This process was held up for too long in the middle of a transaction; try again.",
     _FULL: "Make room on its disk and try again.",
     _READ_ONLY: "It is a standby, or set to be read only: use the primary.",
-    "53300": _RAISE_CONNECTIONS,
 }
 
 
@@ -249,7 +255,7 @@ class PostgresDatabase(Database):
         connection.autocommit = True
         asked_at = time.time()
         found = connection.execute(
-            f"SELECT {_CLOCK}, {_settings()},"
+            f"SELECT {_CLOCK}, {_NOTICED},"
             " set_config('search_path', %s || ', ' || current_setting('search_path'), false),"
             " set_config('lock_timeout', %s, false),"
             f" {_DURABLE}",
@@ -261,7 +267,7 @@ class PostgresDatabase(Database):
 
     def _configure_for_steps(self, connection: Any, _record: Any) -> None:
         connection.autocommit = True
-        connection.execute(f"SELECT {_settings()}, {_DURABLE}")
+        connection.execute(f"SELECT {_NOTICED}, {_DURABLE}")
         connection.autocommit = False
 
     def _discard(self, connection: Any, record: Any, _state: Any) -> None:
@@ -276,6 +282,10 @@ class PostgresDatabase(Database):
         latest, earliest = shared - asked_at, shared - time.time()
         if not earliest - CLOCK_NOISE_SECONDS <= self._offset <= latest + CLOCK_NOISE_SECONDS:
             self._offset = earliest if self._offset < earliest else latest
+
+    @property
+    def _grant(self) -> str:
+        return f"Give the role the rights of the owner of the schema {self.schema}: GRANT owner TO role"
 
     @contextmanager
     def _telling(self, outcome: str = "") -> Generator[None]:
@@ -300,7 +310,11 @@ class PostgresDatabase(Database):
         if any(each in said for each in _NO_CONNECTION_LEFT):
             return DatabaseUnavailable(self.url, said, _RAISE_CONNECTIONS, NOTHING_WRITTEN if outcome else "")
         if state.startswith(_CANNOT_OPEN) or (not state and any(each in said for each in _CANNOT_OPEN_SAID)):
-            return CannotOpenDatabase(self.url, said)
+            return CannotOpenDatabase(self.url, said, self._grant if state == _NO_RIGHTS else "")
+        if state in _NOT_SEEN and "milepost_" in said:
+            return CannotOpenDatabase(
+                self.url, f"its role sees nothing of the schema {self.schema} ({said})", self._grant
+            )
         if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or state in (_READ_ONLY, _SILENT):
             outcome = NOTHING_WRITTEN if outcome and state in (_LOCKED, _READ_ONLY, _SILENT) else outcome
             advice = _ADVICE.get(state, "Try again when its server answers.")
@@ -343,11 +357,6 @@ def _address(url: str) -> tuple[str, sa.URL]:
 def _is_reserved(name: str) -> bool:
     dialect: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return name.startswith("pg_") or dialect.identifier_preparer.quote(name) != name
-
-
-def _settings() -> str:
-    """What each session is given."""
-    return ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
 
 
 def _milliseconds(seconds: float) -> str:

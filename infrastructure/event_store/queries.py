@@ -13,7 +13,7 @@ from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.json_texts import json_texts
 from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
-from milepost.infrastructure.event_store.opposition import rival
+from milepost.infrastructure.event_store.opposition import rivals
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals, status_changes, steps, workers
 
 Row = Mapping[str, Any]  # of a table, by column
@@ -237,16 +237,14 @@ class JobQueries:
         # One that takes no types at all runs a job of its own, and is no help to others.
         there = [worker for worker in self.live_workers(now) if worker["types"] != "[]"]
         reasons = self._refusals(ids, {worker["name"] for worker in there})
+        with self._database.read() as connection:
+            others = rivals(connection, [row["id"] for row in unheld])
         return {
-            row["id"]: _why_opposed(row, other)
-            if row["key"] is not None and (other := self._rival(row["id"]))
+            row["id"]: _why_opposed(row, others[row["id"]])
+            if row["id"] in others
             else _why(row, there, reasons.get(row["id"], []))
             for row in unheld
         }
-
-    def _rival(self, job_id: str) -> str | None:
-        with self._database.read() as connection:
-            return rival(connection, job_id)
 
     def work_left(self, types: Collection[str], worker: str, queues: Collection[str] | None = None) -> bool:
         """Whether a job of these types and queues (None: all) is not at rest and was not refused by this worker."""

@@ -91,8 +91,8 @@ class JobStore:
         self.database = database
         self.surroundings = surroundings
         self._streams = Streams(database)
-        self._leases = Leases(self._streams, surroundings)
         self._workers = Workers(database, surroundings)
+        self._leases = Leases(self._streams, self._workers, surroundings)
 
     # What operators ask for
 

@@ -225,6 +225,8 @@ class DaskExecutor:
 
     def _look_at_new_ones(self, workers: dict[str, int]) -> None:
         """A worker that joins later and cannot run our calls would fail each that it gets, and quickly get more."""
+        for worker in sorted(self._fit - workers.keys()):
+            log.warning("the cluster's worker %s is gone", worker)
         self._fit &= workers.keys()
         self._unfit &= workers.keys()
         for worker in sorted(workers.keys() - self._fit - self._unfit):
@@ -240,6 +242,8 @@ class DaskExecutor:
 
     def _count(self, workers: dict[str, int]) -> None:
         threads = sum(count for worker, count in workers.items() if worker in self._fit)
+        if not threads and self.slots:
+            log.warning("the cluster %s has no worker left that could run steps", self._scheduler)
         self.slots = threads if self._most is None else min(self._most, threads)
 
     @staticmethod
@@ -316,7 +320,7 @@ class DaskExecutor:
         """Each is told until it was heard, or its call is over: to hear it twice makes no difference."""
         while waiting:
             told = waiting[0]
-            for _ in itertools.count():
+            while True:
                 try:
                     # What `run` waits for, in the client's own loop.
                     running = client._run(deliver, self._topic, pickle.dumps(told), workers=[worker])

@@ -15,6 +15,7 @@ from uuid import UUID
 from milepost.domain.commands import ReleaseJob
 from milepost.domain.envelope import Origin
 from milepost.domain.job import Job
+from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
 from milepost.infrastructure.event_store.queries import JobQueries, takes_queue
@@ -29,7 +30,7 @@ from milepost.infrastructure.running.takeovers import Takeovers
 
 log = logging.getLogger("milepost.worker")
 
-LISTEN_SECONDS: Final = 0.01  # how often a worker looks whether anybody has written
+LISTEN_SECONDS: Final = 0.005  # how often a worker looks whether anybody has written
 REGISTER_SECONDS: Final = 600.0  # how often it says anew that it is there, for others may have forgotten it
 BUSY_LOOK_SECONDS: Final = 5.0  # how often it looks while all its slots are taken
 LOOK_SECONDS: Final = 0.5  # how often it looks for work where nobody has: leases run out in silence
@@ -121,15 +122,17 @@ class Worker:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Turns until it has handed back its jobs, or until `until()` is true; a broken database is waited for."""
-        trouble = ""
+        trouble = False
         while True:
             try:
                 self.turn()
-                trouble = ""
+                if trouble:
+                    log.info("the event store answers again")
+                trouble = False
             except DatabaseUnavailable as error:
-                if str(error) != trouble:  # once, not at every try
-                    log.warning("%s", error)
-                trouble = str(error)
+                if not trouble:  # once, not at every try
+                    log.warning("%s Trying again until it answers", error.told)
+                trouble = True
             if self.gone or until():
                 break
             if trouble:
@@ -169,6 +172,8 @@ class Worker:
             self._look_for_work(tick)
 
     def _leave(self, tick: float) -> None:
+        if self._leaving_since is None:
+            log.info("asked to end: it brings %d jobs to rest and hands them back", len(self._coordinators))
         grace = self._settings.grace_seconds
         self._leaving_since = tick if self._leaving_since is None else self._leaving_since
         if self._abandoning or (grace is not None and tick >= self._leaving_since + grace):
@@ -323,7 +328,9 @@ class Worker:
             self._patience.begin_anew(coordinator.job.id)
             self._heard = True  # there is room for another
             job = coordinator.job
-            log.info("job %s %s: %s", job.id, job.facts.job_type, "lost" if coordinator.lost else job.status)
+            how = "lost" if coordinator.lost else job.status
+            how = "handed back" if how is JobStatus.PENDING else how
+            log.info("job %s %s: %s", job.id, job.facts.job_type, how)
 
     # -- new jobs
 

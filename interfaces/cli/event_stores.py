@@ -67,7 +67,7 @@ def check_event_store(session: Session) -> None:
 
 def _told(state: EventStoreState) -> str:
     return (
-        f"event store {state.name} ({state.url}), {state.database}, schema {state.schema_version}. It answers in "
-        f"{1000 * state.answered_in_seconds:.1f} ms. {state.jobs} jobs, {state.live} of them not at rest, "
-        f"{state.workers} workers."
+        f"event store {state.name} ({state.url}), {state.database}, tables of version {state.schema_version}. "
+        f"It answers in {1000 * state.answered_in_seconds:.1f} ms. "
+        f"{state.jobs} jobs, {state.live} of them not at rest, {state.workers} workers."
     )

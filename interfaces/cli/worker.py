@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -17,7 +16,7 @@ from milepost.interfaces.bootstrap import Application, DatabaseUnavailable
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.list import is_narrow
-from milepost.interfaces.cli.jobs.waiting import TROUBLE_SECONDS
+from milepost.interfaces.cli.jobs.waiting import answered
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.worker_options import Executor, Slots, slots_or_default
 from milepost.interfaces.error_mapping import INVALID, OK, Told
@@ -117,17 +116,11 @@ def work(
 
 def _wait_for_database(session: Session) -> None:
     """After a power failure a worker may be there before its server is: it waits, as it would in the middle."""
-    told = ""
-    while True:
-        try:
-            _ = session.app.store
-        except DatabaseUnavailable as error:
-            if str(error) != told:  # once, not at every try
-                session.note(f"{error} Waiting until it answers.")
-            told = str(error)
-            time.sleep(TROUBLE_SECONDS)
-        else:
-            return
+
+    def told(error: DatabaseUnavailable) -> str:
+        return f"{error.told} Waiting until it answers; or end this, and correct the URL."
+
+    answered(session, lambda: session.app.store, told)
 
 
 def _known(session: Session, types: list[str] | None) -> frozenset[str] | None:

@@ -16,6 +16,29 @@ LOOK_SECONDS: Final = 1.0  # how often to look where nobody has: a lease runs ou
 TROUBLE_SECONDS: Final = 0.2  # how long to leave a database alone that does not answer
 
 
+def answered(
+    session: Session,
+    ask: Callable[[], T],
+    told: Callable[[DatabaseUnavailable], str],
+    deadline: float = float("inf"),
+) -> T:
+    """What `ask` gives as soon as the database answers; that it does not is `told` once, not at every try.
+
+    Raises DatabaseUnavailable when the time is up and it still does not.
+    """
+    trouble = ""
+    while True:
+        try:
+            return ask()
+        except DatabaseUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise
+            if str(error) != trouble:
+                session.note(told(error))
+            trouble = str(error)
+            time.sleep(TROUBLE_SECONDS)
+
+
 def looks(
     session: Session,
     read: Callable[[], T],
@@ -30,21 +53,12 @@ def looks(
     when the time is up and it still does not. `pause_seconds`: at least so long between two looks.
     """
     deadline = float("inf") if seconds is None else time.monotonic() + seconds
-    trouble = ""
+
+    def look() -> tuple[float, int, T]:
+        return time.monotonic(), session.service.marker(), read()
+
     while True:
-        looked = time.monotonic()
-        try:
-            marker = session.service.marker()
-            found = read()
-        except DatabaseUnavailable as error:
-            if time.monotonic() >= deadline:
-                raise
-            if str(error) != trouble:  # once, not at every try
-                session.note(f"{error} Trying again until it answers.")
-            trouble = str(error)
-            time.sleep(TROUBLE_SECONDS)
-            continue
-        trouble = ""
+        looked, marker, found = answered(session, look, "{0} Trying again until it answers.".format, deadline)
         yield found
         time.sleep(pause_seconds)
         while time.monotonic() < min(deadline, looked + look_seconds) and not _changed(session, marker):

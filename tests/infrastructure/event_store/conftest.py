@@ -8,14 +8,12 @@ import pytest
 from milepost.infrastructure.event_store.database import Database, open_database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.scene import Scene, Surroundings
-from tests.postgres import fresh_url
+from tests.stores import url_of
 
 
 @pytest.fixture(params=["memory", "file", "server"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "server":
-        return fresh_url()
-    return "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.sqlite"
+    return url_of(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from milepost.infrastructure.event_store.database import (
 )
 from milepost.infrastructure.event_store.postgres import PostgresDatabase
 from milepost.infrastructure.event_store.postgres_recorder import library_recorder
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, prepare, version_of
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, prepare, try_to_write, version_of
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.event_store.streams import Streams
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
@@ -81,6 +81,16 @@ def session(url: str) -> Any:
     known = make_url(url)
     query: dict[str, Any] = {name: str(value) for name, value in known.query.items() if name != "schema"}
     return psycopg.connect(dbname=known.database, user=known.username, autocommit=True, **query)
+
+
+def role(url: str, name: str, *grants: str, limit: int = -1) -> str:
+    """The URL of the same database for a role that has these rights, and so many connections at most."""
+    with session(url) as connection:
+        connection.execute(f"DROP ROLE IF EXISTS {name}")
+        connection.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {limit}")
+        for grant in grants:
+            connection.execute(f"GRANT {grant} TO {name}")
+    return make_url(url).set(username=name).render_as_string(hide_password=False)
 
 
 def test_a_save_of_20_megabytes_is_a_save_like_any_other(scene: Scene) -> None:
@@ -253,12 +263,8 @@ def test_a_server_that_nobody_runs_is_unavailable(opened: Opened) -> None:
 
 
 def test_a_user_who_may_not_make_a_schema_is_told(opened: Opened) -> None:
-    url = make_url(fresh_database())
-    with session(url.render_as_string(hide_password=False)) as connection:
-        connection.execute("DROP ROLE IF EXISTS guest")
-        connection.execute("CREATE ROLE guest LOGIN")
     with pytest.raises(CannotOpenDatabase, match="permission denied"):
-        prepare(opened(url.set(username="guest").render_as_string(hide_password=False)))
+        prepare(opened(role(fresh_database(), "guest")))
 
 
 def test_a_lock_that_another_session_keeps_is_said_and_nothing_is_written(
@@ -375,22 +381,16 @@ def test_what_the_url_says_of_the_connection_goes_before_what_is_usual(opened: O
 
 
 def test_a_server_with_no_connection_left_says_what_to_do(opened: Opened) -> None:
-    url = make_url(fresh_database())
-    with session(url.render_as_string(hide_password=False)) as connection:
-        connection.execute("DROP ROLE IF EXISTS crowd")
-        connection.execute("CREATE ROLE crowd LOGIN CONNECTION LIMIT 0")
     with pytest.raises(DatabaseUnavailable, match="raise max_connections"):
-        version_of(opened(url.set(username="crowd").render_as_string(hide_password=False)))
+        version_of(opened(role(fresh_database(), "crowd", limit=0)))
 
 
 def test_who_owns_a_schema_needs_no_right_to_make_one(opened: Opened) -> None:
-    url = make_url(fresh_database())
-    with session(url.render_as_string(hide_password=False)) as connection:
-        connection.execute("DROP ROLE IF EXISTS tenant")
-        connection.execute("CREATE ROLE tenant LOGIN")
+    url = fresh_database()
+    theirs = make_url(role(url, "tenant")).update_query_dict({"schema": "given"})
+    with session(url) as connection:
         connection.execute("CREATE SCHEMA given AUTHORIZATION tenant")
-    given = url.set(username="tenant").update_query_dict({"schema": "given"})
-    prepare(opened(given.render_as_string(hide_password=False)))
+    prepare(opened(theirs.render_as_string(hide_password=False)))
 
 
 def test_a_pause_after_the_servers_answer_is_not_taken_for_a_difference_of_clocks(
@@ -458,3 +458,28 @@ def test_a_commit_that_a_setting_would_not_make_durable_is_made_durable(opened: 
     database = opened(url)
     with database.read() as connection:
         assert connection.scalar(sa.text("SHOW synchronous_commit")) == "on"
+
+
+def test_a_role_that_sees_nothing_of_the_schema_is_told_which_rights_it_lacks(opened: Opened) -> None:
+    url = fresh_database()
+    prepare(opened(url))
+    with pytest.raises(CannotOpenDatabase, match="sees nothing of the schema milepost") as refused:
+        version_of(opened(role(url, "stranger")))
+    assert "GRANT" in refused.value.advice
+
+
+def test_a_role_that_may_only_read_is_found_out_without_a_change(opened: Opened) -> None:
+    url = fresh_database()
+    prepare(opened(url))
+    rights = ("USAGE ON SCHEMA milepost", "SELECT ON ALL TABLES IN SCHEMA milepost")
+    reader = opened(role(url, "reader", *rights))
+    assert version_of(reader) is not None
+    with pytest.raises(CannotOpenDatabase, match="permission denied"), reader.write() as connection:
+        try_to_write(connection)
+    with opened(url).write() as connection:
+        try_to_write(connection)
+
+
+def test_a_misspelt_option_of_the_url_is_named(opened: Opened) -> None:
+    with pytest.raises(CannotOpenDatabase, match="shema"):
+        version_of(opened(make_url(fresh_database()).update_query_dict({"shema": "a"}).render_as_string(False)))

@@ -17,12 +17,12 @@ from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import Scene, Surroundings
-from tests.postgres import fresh_url
+from tests.stores import url_of
 
 
 @pytest.fixture(params=["file", "server"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url() if request.param == "server" else f"sqlite:///{tmp_path}/jobs.sqlite"
+    return url_of(request.param, tmp_path)
 
 
 PRELUDE = """

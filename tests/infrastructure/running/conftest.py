@@ -8,21 +8,14 @@ import pytest
 
 from milepost.infrastructure.job_types.job_type import JobType
 from tests.infrastructure.running.stage import Stage
-from tests.postgres import fresh_url
+from tests.stores import url_of
 
 MakeStage = Callable[..., Stage]
 
 
-def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a fresh event store of the kind that the fixture's parameter says."""
-    if request.param == "server":
-        return fresh_url()
-    return "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'events.sqlite'}"
-
-
 @pytest.fixture(params=["memory", "file", "server"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return url_of(request, tmp_path)
+    return url_of(request.param, tmp_path)
 
 
 @pytest.fixture

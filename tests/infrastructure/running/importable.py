@@ -36,7 +36,10 @@ class Ordered(JobType[Order]):
             yield Step(f"{number}")
 
     def perform(self, step: StepContext[Order]) -> None:
-        (step.request.folder / f"{step.name}.{step.attempt}").write_text(str(os.getpid()))
+        begun = step.request.folder / f"{step.name}.{step.attempt}"
+        fresh = begun.with_name(f"{os.getpid()}.fresh")
+        fresh.write_text(str(os.getpid()))
+        fresh.rename(begun)  # whoever sees it finds the number in it
         getattr(self, step.request.do)(step)
 
     def count(self, step: StepContext[Order]) -> None:

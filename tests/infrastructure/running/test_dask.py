@@ -26,9 +26,9 @@ from milepost.infrastructure.running.dask_side import _Line, _lines, unfit  # py
 from milepost.infrastructure.running.link import Signal
 from milepost.infrastructure.running.remote_link import Downward
 from milepost.infrastructure.running.worker import Worker
-from tests.infrastructure.running.conftest import url_of
 from tests.infrastructure.running.importable import Ordered
 from tests.infrastructure.running.stage import Stage, turn_until
+from tests.stores import url_of
 
 StageOf = Callable[..., Stage]
 S = JobStatus
@@ -37,7 +37,7 @@ S = JobStatus
 @pytest.fixture(params=["file", "server"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One that other processes can open."""
-    return url_of(request, tmp_path)
+    return url_of(request.param, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,15 @@ def checkpoint(stage: Stage, job_id: UUID) -> object:
     return steps and steps[0].progress and steps[0].progress.checkpoint
 
 
+def under_way(stage: Stage, folder: Path, scheduler: str) -> tuple[UUID, DaskExecutor, Worker]:
+    """A job whose step has said all that it has to say, the last of it is on record, and waits."""
+    job_id = stage.start("ordered", {"do": "report_and_wait", "folder": str(folder)})
+    executor = DaskExecutor(scheduler, stage.types.modules, stage.url)
+    worker = stage.worker_on(executor, None, 16)
+    turn_until(lambda: checkpoint(stage, job_id) == "item 2", worker)
+    return job_id, executor, worker
+
+
 def test_progress_is_seen_while_the_step_still_runs(stage_of: StageOf, tmp_path: Path, cluster: str) -> None:
     stage = stage_of(Ordered)
     job_id, worker = stage.start("ordered", {"do": "wait", "folder": str(tmp_path)}), worker_on(stage, cluster)
@@ -111,9 +120,7 @@ def test_the_newest_of_many_reports_arrives_while_the_step_runs_on(
 ) -> None:
     """Not only the first, with nothing of the others until the end: it may be killed before that."""
     stage = stage_of(Ordered)
-    job_id = stage.start("ordered", {"do": "report_and_wait", "folder": str(tmp_path)})
-    worker = worker_on(stage, cluster)
-    turn_until(lambda: checkpoint(stage, job_id) == "item 2", worker)
+    job_id, _, worker = under_way(stage, tmp_path, cluster)
     stage.stop(job_id)
     assert stage.finish(job_id, worker) is S.STOPPED
 
@@ -122,10 +129,7 @@ def test_a_connection_that_breaks_costs_an_attempt_and_the_next_one_is_heard_and
     stage_of: StageOf, tmp_path: Path, cluster: str
 ) -> None:
     stage = stage_of(Ordered)
-    job_id = stage.start("ordered", {"do": "report_and_wait", "folder": str(tmp_path)})
-    executor = DaskExecutor(cluster, stage.types.modules, stage.url)
-    worker = stage.worker_on(executor, None, 16)
-    turn_until(lambda: checkpoint(stage, job_id) == "item 2", worker)
+    job_id, executor, worker = under_way(stage, tmp_path, cluster)
 
     executor._client.scheduler_comm.comm.abort()  # pyright: ignore[reportPrivateUsage]  # the client makes another at once
 
@@ -139,10 +143,7 @@ def test_a_connection_that_breaks_costs_an_attempt_and_the_next_one_is_heard_and
 def test_a_call_that_the_cluster_gives_up_costs_an_attempt(stage_of: StageOf, tmp_path: Path, cluster: str) -> None:
     """Its end is never reported, although its process lives on and had been given it."""
     stage = stage_of(Ordered)
-    job_id = stage.start("ordered", {"do": "report_and_wait", "folder": str(tmp_path)})
-    executor = DaskExecutor(cluster, stage.types.modules, stage.url)
-    worker = stage.worker_on(executor, None, 16)
-    turn_until(lambda: checkpoint(stage, job_id) == "item 2", worker)
+    job_id, executor, worker = under_way(stage, tmp_path, cluster)
 
     (call,) = executor._running.values()  # pyright: ignore[reportPrivateUsage]
     call.future.cancel(force=True)

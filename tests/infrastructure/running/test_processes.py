@@ -13,10 +13,10 @@ from milepost.infrastructure.job_types.job_type import JobType, NoRequest, Step,
 from milepost.infrastructure.job_types.registry import JobTypes
 from milepost.infrastructure.running.processes import ProcessExecutor
 from milepost.infrastructure.running.step_context import StepContext
-from tests.infrastructure.running.conftest import url_of
 from tests.infrastructure.running.importable import Ordered
 from tests.infrastructure.running.slow_to_import import SlowToImport
 from tests.infrastructure.running.stage import Stage, turn_until
+from tests.stores import url_of
 
 StageOf = Callable[..., Stage]
 S = JobStatus
@@ -25,7 +25,7 @@ S = JobStatus
 @pytest.fixture(params=["file", "server"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One that other processes can open."""
-    return url_of(request, tmp_path)
+    return url_of(request.param, tmp_path)
 
 
 def test_a_step_in_a_process_reports_its_progress_and_waits_for_what_must_be_durable(
