@@ -18,7 +18,7 @@ from tests.interfaces.furniture import Furniture
 from tests.postgres import fresh_database
 
 EXECUTABLE: Final = Path(sys.executable).with_name("milepost")
-TIME_OUT: Final = 60  # for a process that hangs: nothing is measured by it
+TIME_OUT: Final = 6  # for a process that hangs: nothing is measured by it
 
 
 @dataclass(frozen=True)
