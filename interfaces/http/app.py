@@ -12,8 +12,8 @@ from milepost.interfaces.bootstrap import Application, user_at_host
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
 from milepost.interfaces.http import job_routes, problems, store_routes, stream_routes
 from milepost.interfaces.http.access import Caller, NotAuthenticated
-from milepost.interfaces.http.feed import Feed
 from milepost.interfaces.http.guard import Guard
+from milepost.interfaces.http.open_streams import OpenStreams
 
 
 class Address(NamedTuple):
@@ -29,7 +29,7 @@ class Served:
         self.name = app.settings.event_store.value
         self.open_to_all_here = open_to_all_here
         self._tokens = Tokens(app.database, app.store.surroundings)
-        self._feed: Feed | None = None
+        self._streams: OpenStreams | None = None
 
     def application(self, event_store: str) -> Application:
         """Raises Told."""
@@ -53,17 +53,23 @@ class Served:
 
     def has_tokens(self) -> bool:
         """Whether anybody holds one that is good."""
+        return bool(self.holding())
+
+    def holding(self) -> frozenset[str]:
+        """The names of the tokens that hold now."""
         now = self.app.now()
-        return any(token.holds(now) for token in self._tokens.all())
+        return frozenset(token.name for token in self._tokens.all() if token.holds(now))
 
-    def feed(self, app: Application) -> Feed:
-        if self._feed is None:
-            self._feed = Feed(app.database)
-        return self._feed
+    def streams(self, app: Application) -> OpenStreams:
+        """Asked for in the server's loop."""
+        if self._streams is None:
+            self._streams = OpenStreams(app.database, self.holding)
+        return self._streams
 
-    def close(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
+    def end_streams(self) -> None:
+        """All of them, now, and those to come. In the server's loop."""
+        if self._streams is not None:
+            self._streams.close()
 
 
 def _is_here(host: str) -> bool:
