@@ -2,8 +2,8 @@
 
     python -m tests.scenarios.listeners PORT PATH READERS
 
-says `open` when all of them are; is then told, by a line on standard input, the versions that the jobs have come to; and
-says what it found when every reader has come so far, or nobody hears anything any more.
+says `open` when all of them are; is then told, by a line on standard input, the versions that the jobs have come to;
+and says what it found when every reader has come so far, or nobody hears anything any more.
 """
 
 import asyncio

@@ -17,9 +17,9 @@ from tests.postgres import fresh_url
 from tests.scenarios.serving import JOBS, Commanders, ServerProcess, serving
 from tests.scenarios.workshop import FULL, PATIENCE_SECONDS, Workshop, tell
 
-READERS: Final = 500 if FULL else 50
+READERS: Final = int(os.environ.get("R", "0")) or (500 if FULL else 50)
 COMMANDS_A_SECOND: Final = 100 if FULL else 50
-SECONDS: Final = 60 if FULL else 4
+SECONDS: Final = int(os.environ.get("S", "0")) or (60 if FULL else 4)
 MOST_MEGABYTES_MORE: Final = 100  # than once all streams are open: what is heard must not be kept
 ROOT: Final = Path(__file__).parents[2]
 
