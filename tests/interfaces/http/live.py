@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 
-from milepost.domain.commands import StartJob, StopJob
+from milepost.domain.commands import OperatorCommand, StartJob, StopJob
 from milepost.domain.envelope import Origin
 from milepost.domain.events import Json
 from milepost.domain.job import Job
@@ -55,12 +55,10 @@ class LiveServer:
         return self.store.start(StartJob(namespace, "self-test", request or {}), SOMEBODY)[0]
 
     def stop(self, job: Job) -> None:
-        namespace = job.facts.namespace
-        self.store.execute(namespace, job.id, lambda _: StopJob(worker_alive=False), SOMEBODY)
+        self.execute(job, StopJob(worker_alive=False))
 
-    def versions_of(self, *job_ids: UUID) -> set[str]:
-        """The ids of all events of these jobs."""
-        return {f"{job_id}:{event.version}" for job_id in job_ids for event in self.store.history(job_id)}
+    def execute(self, job: Job, command: OperatorCommand) -> None:
+        self.store.execute(job.facts.namespace, job.id, lambda _: command, SOMEBODY)
 
     def end(self) -> None:
         """Tell it to end, and wait until it has."""
