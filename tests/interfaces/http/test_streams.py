@@ -24,6 +24,7 @@ from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs
 from milepost.infrastructure.event_store.tokens import Role
 from milepost.interfaces.http import open_streams
 from milepost.interfaces.http.listener import MOST_WAITING
+from tests.interfaces.furniture import Furniture
 from tests.interfaces.http.live import (
     Listening,
     LiveServer,
@@ -74,14 +75,16 @@ def test_a_stream_tells_what_happens_to_all_jobs_of_its_namespace_in_order(serve
     assert ids(heard) == [f"{first.id}:1", f"{second.id}:1", f"{first.id}:2", f"{first.id}:3"]
 
 
-def test_an_event_on_a_stream_is_the_document_of_the_history(server: LiveServer, space: str) -> None:
-    job = server.start(space, {"steps": 2, "items": 3})
-    server.stop(job)
+def test_an_event_on_a_stream_is_the_document_of_the_history(server: LiveServer) -> None:
+    furniture = Furniture(server.url)
+    with closing(furniture.database):
+        job = furniture.running()
+    listed = httpx.get(f"{server.jobs_of('Default')}/{job.id}/events").json()["events"]
 
-    with listening_to(server.jobs_of(space), after="0") as stream:
-        told = [(heard.event, heard.data) for heard in stream.next(3)]
+    with listening_to(server.jobs_of("Default"), job.id, after="0") as stream:
+        told = [(heard.event, heard.data) for heard in stream.next(len(listed))]
 
-    listed = httpx.get(f"{server.jobs_of(space)}/{job.id}/events").json()["events"]
+    assert "step-1" in (each["step"] for each in listed)
     assert told == [(each["event"], each) for each in listed]
 
 
