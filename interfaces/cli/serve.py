@@ -1,5 +1,6 @@
 """`milepost serve`: the HTTP API, by default with a worker beside it."""
 
+import sys
 from contextlib import nullcontext
 from ipaddress import ip_address
 from typing import Annotated
@@ -13,6 +14,10 @@ from milepost.interfaces.cli.worker_thread import WorkerThread
 from milepost.interfaces.error_mapping import INVALID, Told
 
 app = new_app()
+
+SWITCH_SECONDS = (
+    0.000_5  # a thread that computes lets others in so often: Python's own 0.005 keeps every answer waiting
+)
 
 
 @command(app, "serve")
@@ -40,6 +45,7 @@ def serve(
             f"Nobody could ask at {host}: it is open to other machines, and there is no token",
             "Make one first: 'milepost tokens create NAME --role admin'",
         )
+    sys.setswitchinterval(SWITCH_SECONDS)
     with listening(host, port) as listener:
         at = listener.getsockname()[1]
         session.note(f"Serving event store {served.name} at http://{host}:{at}; Ctrl-C ends it")

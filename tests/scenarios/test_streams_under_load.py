@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +18,9 @@ from tests.postgres import fresh_url
 from tests.scenarios.serving import JOBS, Commanders, ServerProcess, serving
 from tests.scenarios.workshop import FULL, PATIENCE_SECONDS, Workshop, tell
 
-READERS: Final = int(os.environ.get("R", "0")) or (500 if FULL else 50)
+READERS: Final = 500 if FULL else 50
 COMMANDS_A_SECOND: Final = 100 if FULL else 50
-SECONDS: Final = int(os.environ.get("S", "0")) or (60 if FULL else 4)
+SECONDS: Final = 60 if FULL else 4
 MOST_MEGABYTES_MORE: Final = 100  # than once all streams are open: what is heard must not be kept
 ROOT: Final = Path(__file__).parents[2]
 
@@ -77,11 +78,8 @@ def under_load(workshop: Workshop, server: ServerProcess) -> tuple[dict[str, Any
 
 def versions(workshop: Workshop) -> dict[str, int]:
     """How far the stream of each job has gone, by its events themselves."""
-    with workshop.store.database.read() as connection:
-        found = connection.exec_driver_sql("SELECT id FROM milepost_jobs").scalars().all()
-    from uuid import UUID
-
-    return {job_id: len(workshop.history(UUID(job_id))) for job_id in found}
+    events = AllStreams(workshop.store.database).after(None, 1_000_000).events
+    return Counter(str(event.job_id) for event in events)
 
 
 def _watch(server: ServerProcess, memory: list[float], over: threading.Event) -> None:

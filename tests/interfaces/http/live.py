@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(url: str, folder: Path, *, open_to_all_here: bool = True) -> Iterator[LiveServer]:
+def live_server(url: str, folder: Path, *, open_to_all_here: bool = True) -> Generator[LiveServer]:
     server = LiveServer(url, folder, open_to_all_here=open_to_all_here)
     try:
         yield server
@@ -147,7 +147,7 @@ class Listening:
 @contextmanager
 def listening_to(
     jobs: str, job: UUID | str | None = None, after: str | None = None, **headers: str
-) -> Iterator[Listening]:
+) -> Generator[Listening]:
     """A stream of a namespace's jobs, or of one."""
     url = f"{jobs}/stream" if job is None else f"{jobs}/{job}/stream"
     sent = headers if after is None else {"Last-Event-ID": after, **headers}
