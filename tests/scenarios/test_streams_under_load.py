@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from milepost.infrastructure.event_store.all_streams import AllStreams
 from tests.postgres import fresh_url
 from tests.scenarios.serving import JOBS, Commanders, ServerProcess, serving
 from tests.scenarios.workshop import FULL, PATIENCE_SECONDS, Workshop, tell
