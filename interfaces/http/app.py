@@ -22,6 +22,13 @@ from milepost.interfaces.http.open_streams import OpenStreams
 from milepost.interfaces.http.openapi import publish
 
 NO_LIMITS_GIVEN: Final = Limits()
+ROUTERS: Final = (
+    stream_routes.router,  # before the routes of one job, which would take its name for an id
+    job_routes.router,
+    store_routes.router,
+    entry_routes.router,
+    monitor_routes.router,
+)
 
 
 class Served:
@@ -89,17 +96,19 @@ def build(served: Served) -> FastAPI:
         redirect_slashes=False,  # to where the Host header says
         generate_unique_id_function=_operation_id,
     )
-    app.state.served = served
-    app.include_router(stream_routes.router)  # before the routes of one job, which would take its name for an id
-    app.include_router(job_routes.router)
-    app.include_router(store_routes.router)
-    app.include_router(entry_routes.router)
-    app.include_router(monitor_routes.router)
+    app.state.served, app.state.routes = served, routes()
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(RequestValidationError, problems.misused)
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_middleware(Guard, served=served)
     publish(app)
     return app
+
+
+def routes() -> tuple[APIRoute, ...]:
+    """All that is asked, each with its whole path."""
+    return tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -32,9 +32,8 @@ FOR_WRITERS: Final = {
 }
 FOR_COMMANDS: Final = {
     409: "The state of the job refuses it, or the idempotency key was used for something else.",
-    412: "The job is at another version than `If-Match` says.",
-    504: "It is not known in time.",
 }
+FOR_CHANGES: Final = {412: "The job is at another version than `If-Match` says: nothing was done."}
 RETRY_AFTER: Final = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
 
 
@@ -89,6 +88,8 @@ def _problems(path: str, method: str) -> dict[int, str]:
         found[503] = FOR_CALLERS[503]
     if method in WRITING:
         found |= FOR_WRITERS | FOR_COMMANDS
+        if "{job_id}" in path:
+            found |= FOR_CHANGES
     return found
 
 

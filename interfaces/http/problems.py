@@ -7,8 +7,8 @@ from typing import Any, Final
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
 
 from milepost.domain.errors import VersionMismatch
 from milepost.interfaces.error_mapping import (
@@ -121,8 +121,6 @@ async def of_http(request: Request, error: Exception) -> JSONResponse:
 
 def _methods_there(request: Request) -> set[str]:
     """Of all routes of that path: a router looks at one of them alone."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return found
+    there: tuple[APIRoute, ...] = request.app.state.routes
+    found = {method for route in there if route.path_regex.match(request.scope["path"]) for method in route.methods}
+    return found | {"HEAD"} if "GET" in found else found
