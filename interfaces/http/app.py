@@ -15,7 +15,7 @@ from milepost.interfaces.error_mapping import NOT_FOUND, Told
 from milepost.interfaces.http import entry_routes, job_routes, monitor_routes, problems, store_routes, stream_routes
 from milepost.interfaces.http.access import Caller, is_loopback
 from milepost.interfaces.http.guard import Guard
-from milepost.interfaces.http.limits import FAILURES_PER_SECOND, Buckets, Limits
+from milepost.interfaces.http.limits import Buckets, Limits
 from milepost.interfaces.http.metrics import Metrics
 from milepost.interfaces.http.monitor_routes import Readiness
 from milepost.interfaces.http.open_streams import OpenStreams
@@ -39,7 +39,7 @@ class Served:
         self.name = app.settings.event_store.value
         self.open_to_all_here = open_to_all_here
         self.requests = Buckets(limits.requests_per_second)
-        self.failures = Buckets(FAILURES_PER_SECOND)
+        self.failures = Buckets(limits.failures_per_second)
         self.readiness = Readiness()
         self._tokens = Tokens(app.database, app.store.surroundings)
         self._known_tokens = KnownTokens(self._tokens, app.store.surroundings.now)

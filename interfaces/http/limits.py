@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 KEPT: Final = 10_000  # callers that are remembered; whoever has not asked for long is forgotten first
-FAILURES_PER_SECOND: Final = 20.0  # requests of one address without a token that holds
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`requests_per_second`: of one caller, in the long run; twice as many at once after a pause."""
+    """In the long run; twice as many at once after a pause. `failures`: from one address, without a token that holds."""
 
     requests_per_second: float = 500.0
+    failures_per_second: float = 20.0
 
 
 class Buckets:

@@ -18,6 +18,7 @@ from milepost.interfaces.http.server import Server, listening, url_of
 STORE: Final = "/api/event-stores/default"
 MINE: Final = "Default"
 THEIRS: Final = "Other"
+NO_LIMITS: Final = Limits(1_000_000.0, 1_000_000.0)
 PATIENCE_SECONDS: Final = 60.0
 
 
@@ -47,9 +48,9 @@ class Running:
 
 
 @contextmanager
-def running(url: str, *, open_here: bool = False, requests_per_second: float = 1_000_000.0) -> Iterator[Running]:
+def running(url: str, *, open_here: bool = False, limits: Limits = NO_LIMITS) -> Iterator[Running]:
     app = Application(resolve(environ={"MILEPOST_URL": url}))
-    served = Served(app, open_to_all_here=open_here, limits=Limits(requests_per_second))
+    served = Served(app, open_to_all_here=open_here, limits=limits)
     server = Server(served)
     with listening("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
