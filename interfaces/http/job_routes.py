@@ -12,7 +12,7 @@ from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.documents import camel
 from milepost.interfaces.http import versions
-from milepost.interfaces.http.access import NAME, Access, operator, viewer
+from milepost.interfaces.http.access import NAME, NO_NUL, Access, operator, viewer
 from milepost.interfaces.http.answers import EventsPage, JobCounts, JobsPage, answered, told
 from milepost.interfaces.http.versions import ETAGS, etag
 from milepost.interfaces.job_documents import JobDocument
@@ -31,7 +31,9 @@ NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
-Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=50)]
+Word = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
+Reason = Annotated[str, Field(max_length=2_000, pattern=NO_NUL)]
+Texts = Annotated[list[Word], Query(max_length=50)]
 IfMatch = Annotated[
     str | None, Header(description='The ETag that it must still have: "42".', max_length=LONGEST_ETAGS, pattern=ETAGS)
 ]
@@ -59,18 +61,18 @@ class Asked(BaseModel):
 class StartBody(Asked):
     """A job that is wanted."""
 
-    type: str = Field(max_length=200)
+    type: Word
     request: dict[str, Any] = Field(default_factory=dict)
-    tags: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)
+    tags: list[Word] = Field(default_factory=list, max_length=50)
     queue: str | None = Field(default=None, pattern=NAME)
     priority: int | None = Field(default=None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
-    reason: str = Field(default="", max_length=2_000)
+    reason: Reason = ""
 
 
 class ChangeBody(Asked):
     """Why, and how."""
 
-    reason: str = Field(default="", max_length=2_000)
+    reason: Reason = ""
     dry_run: bool = False
     skip_cleanup: bool = False
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from milepost.interfaces.http.access import Caller, EventStore, caller_of
+from milepost.interfaces.http.access import NO_NUL, Caller, EventStore, caller_of
 from milepost.interfaces.http.answers import NamespacesDocument, TypesDocument, WorkersDocument, answered, told
 from milepost.interfaces.local_service import LocalService
 from milepost.interfaces.result_documents import JobTypeDocument
@@ -29,7 +29,7 @@ def list_types(service: Known) -> Response:
 
 
 @router.get("/types/{name:path}", responses=told(JobTypeDocument))
-def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_TYPE)]) -> Response:
+def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_TYPE, pattern=NO_NUL)]) -> Response:
     """One of them."""
     return answered(service.job_type(name))
 
