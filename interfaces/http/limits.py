@@ -19,8 +19,11 @@ class Buckets:
     """A bucket of permits for each caller, which fills as time goes by."""
 
     def __init__(self, per_second: float) -> None:
-        self._per_second, self._most = per_second, 2 * per_second
+        self._per_second, self._most = per_second, 2 * per_second  # a fraction of one permit is none
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._left)
 
     def wait(self, caller: str, now: float) -> float:
         """Takes a permit: 0. Where none is left, the seconds until there is one."""
