@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from milepost.domain.envelope import Origin
     from milepost.infrastructure.event_store.store import JobStore, Outcome, Situation
+    from milepost.infrastructure.event_store.tokens import Role, Token, Tokens
     from milepost.infrastructure.job_types.registry import JobTypes
     from milepost.infrastructure.running.executors import StepExecutor
     from milepost.infrastructure.running.worker import Worker
@@ -36,6 +37,7 @@ __all__ = [
     "BUSY",
     "SCHEMA_VERSION",
     "Application",
+    "CannotOpenDatabase",
     "DatabaseUnavailable",
     "ExecutorKind",
     "JobFilter",
@@ -43,11 +45,13 @@ __all__ = [
     "Outcome",
     "Row",
     "Situation",
+    "Token",
     "event_store_exists",
     "id_prefix",
     "now",
     "origin",
     "product_of",
+    "role",
     "try_to_write",
     "user_at_host",
 ]
@@ -137,6 +141,13 @@ class Application:
 
         return JobStore(self.database, RealSurroundings(lambda: self.database.clock_offset))
 
+    @property
+    def tokens(self) -> "Tokens":
+        """Who may ask over HTTP. Raises CannotOpenDatabase."""
+        from milepost.infrastructure.event_store.tokens import Tokens
+
+        return Tokens(self.database, self.store.surroundings)
+
     def now(self) -> datetime:
         """By the clock that all users of the event store share."""
         return now() + timedelta(seconds=self.reading.clock_offset)
@@ -214,6 +225,13 @@ class Application:
         for name in ("_opened", "_empty"):
             if name in self.__dict__:
                 getattr(self, name).close()
+
+
+def role(name: str) -> "Role":
+    """What a token may do, by its name. Raises RoleUnknown."""
+    from milepost.infrastructure.event_store.tokens import role_of
+
+    return role_of(name)
 
 
 def product_of(connection: "sa.Connection") -> str:
