@@ -21,13 +21,14 @@ from milepost.interfaces.read_documents import job_document, step_document
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
+    EventStoreDocument,
     EventStoreState,
     JobTypeDocument,
     NamespaceDocument,
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobList, StartAsked, StepsAsked
+from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobHint, JobList, StartAsked, StepsAsked
 
 if TYPE_CHECKING:
     from milepost.domain.commands import OperatorCommand
@@ -55,8 +56,8 @@ class LocalService:
         page = self._app.queries.page(self.namespace, meant, limit=limit, after=after, oldest_first=oldest_first)
         return JobList(tuple(self._documents(page.rows)), page.more)
 
-    def matching(self, meant: JobFilter) -> list[str]:
-        return self._app.queries.ids(self.namespace, meant)
+    def matching(self, meant: JobFilter, *, after: str | None = None, limit: int | None = None) -> list[str]:
+        return self._app.queries.ids(self.namespace, meant, after=after, limit=limit)
 
     def counts(self, meant: JobFilter) -> dict[str, int]:
         return self._app.queries.counts(self.namespace, meant)
@@ -65,7 +66,11 @@ class LocalService:
         return self._app.queries.resolve(self.namespace, text)
 
     def shortened(self, ids: Sequence[str]) -> dict[str, str]:
-        return self._app.queries.shortened(ids)
+        return self._app.queries.shortened(ids, self.namespace)
+
+    def beginning(self, text: str, *, limit: int) -> list[JobHint]:
+        rows = self._app.queries.beginning(self.namespace, bootstrap.id_prefix(text) if text else "", limit)
+        return [JobHint(row["id"], row["type"], row["status"]) for row in rows]
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
         queries, now = self._app.queries, self._app.now()
@@ -230,22 +235,36 @@ class LocalService:
     def namespaces(self) -> list[NamespaceDocument]:
         return [NamespaceDocument(row["name"], row["jobs"], row["live"]) for row in self._app.queries.namespaces()]
 
-    def check(self) -> EventStoreState:
+    def event_stores(self) -> list[EventStoreDocument]:
+        chosen = self._app.settings
+        return [
+            EventStoreDocument(
+                name,
+                masked(url.value),
+                url.source,
+                name == chosen.event_store.value,
+                bootstrap.event_store_exists(url.value),
+            )
+            for name, url in sorted(chosen.event_stores.items())
+        ]
+
+    def check(self, may_see: Callable[[str], bool] = lambda _: True) -> EventStoreState:
+        """`may_see`: the namespaces whose jobs are counted."""
         _ = self._app.existing
-        return self._state(created=False)
+        return self._state(may_see, created=False)
 
     def create(self) -> EventStoreState:
         """Make the event store, or bring it up to date."""
-        return self._state(created=self._app.create())
+        return self._state(lambda _: True, created=self._app.create())
 
-    def _state(self, *, created: bool) -> EventStoreState:
+    def _state(self, may_see: Callable[[str], bool], *, created: bool) -> EventStoreState:
         began = time.monotonic()
         with self._app.reading.write() as connection:
             bootstrap.try_to_write(connection)
             database = bootstrap.product_of(connection)
         seconds = time.monotonic() - began
         queries, chosen = self._app.queries, self._app.settings
-        namespaces = queries.namespaces()
+        namespaces = [row for row in queries.namespaces() if may_see(row["name"])]
         return EventStoreState(
             name=chosen.event_store.value,
             url=masked(chosen.url.value),

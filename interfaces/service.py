@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
-from milepost.infrastructure.event_store.queries import JobFilter
+from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
+    EventStoreDocument,
     EventStoreState,
     JobTypeDocument,
     NamespaceDocument,
@@ -44,6 +45,15 @@ class JobList:
 
     jobs: tuple[JobDocument, ...]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobHint:
+    """What a shell offers of a job."""
+
+    id: str
+    type: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,10 @@ class Service(Protocol):
         """Each id as short as it may be given."""
         ...
 
+    def beginning(self, text: str, *, limit: int) -> list[JobHint]:
+        """The newest jobs whose id begins so. Raises InvalidJobId."""
+        ...
+
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
         """Everything of one job. Raises JobNotFound."""
         ...
@@ -129,6 +143,10 @@ class Service(Protocol):
     def workers(self, *, everyone: bool) -> list[WorkerDocument]: ...
 
     def namespaces(self) -> list[NamespaceDocument]: ...
+
+    def event_stores(self) -> list[EventStoreDocument]:
+        """Those that have a name where the service is."""
+        ...
 
     def check(self) -> EventStoreState:
         """Raises CannotOpenDatabase where there is no event store."""

@@ -73,6 +73,11 @@ class Feed:
                     self._position = None
                     self._somebody.clear()
 
+    @property
+    def position(self) -> int:
+        """Up to where all has been handed out; asked for by whoever listens."""
+        return self._position or 0
+
     def close(self) -> None:
         self._closed.set()
         self._somebody.set()

@@ -17,13 +17,17 @@ from milepost.interfaces.service import Change, CommandName, StartAsked, StepsAs
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["jobs"])
 
 MOST_JOBS: Final = 1_000  # of one page
-MOST_STEPS: Final = 1_000
+MOST_STEPS: Final = 10_000
+MOST_IDS: Final = 10_000
+MOST_SHORTENED: Final = 100  # they stand in the URL
+MOST_OFFERED: Final = 100
 MOST_EVENTS: Final = 1_000
 LARGEST: Final = 1_000_000_000
 
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
+JobIdBegun = Annotated[str, Query(max_length=200, description="The beginning of an id.")]
 Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=50)]
 IfMatch = Annotated[str | None, Header(description='The ETag that it must still have: "42".', max_length=40)]
 CommandId = Annotated[
@@ -87,6 +91,42 @@ def count_jobs(access: Viewer, which: Annotated[JobFilter, Depends(meant)]) -> R
     return JSONResponse({"counts": access.service.counts(which)})
 
 
+@router.get("/ids")
+def list_ids(
+    access: Viewer,
+    which: Annotated[JobFilter, Depends(meant)],
+    limit: Annotated[int, Query(ge=1, le=MOST_IDS)] = MOST_IDS,
+    after: UUID | None = None,
+) -> Response:
+    """The ids of all that are meant, oldest first; `next` is what to give as `after` for the next page."""
+    found = access.service.matching(which, after=str(after) if after else None, limit=limit + 1)
+    page = found[:limit]
+    return JSONResponse({"ids": page, "next": page[-1] if len(found) > limit else None})
+
+
+@router.get("/resolve")
+def resolve_id(access: Viewer, id: JobIdBegun) -> Response:  # noqa: A002 - the parameter's name
+    """The whole id of the one job whose id begins so."""
+    return JSONResponse({"id": access.service.resolve(id)})
+
+
+@router.get("/beginning")
+def list_beginning(
+    access: Viewer,
+    id: JobIdBegun = "",  # noqa: A002 - the parameter's name
+    limit: Annotated[int, Query(ge=1, le=MOST_OFFERED)] = MOST_OFFERED,
+) -> Response:
+    """The newest jobs whose id begins so, in few words: what a shell completes."""
+    found = access.service.beginning(id, limit=limit)
+    return JSONResponse({"jobs": [{"id": each.id, "type": each.type, "status": each.status} for each in found]})
+
+
+@router.get("/shortened")
+def shorten_ids(access: Viewer, id: Annotated[list[UUID], Query(max_length=MOST_SHORTENED)]) -> Response:  # noqa: A002
+    """Each of these ids, as short as it may be given and still mean only this job."""
+    return JSONResponse({"ids": access.service.shortened([str(each) for each in id])})
+
+
 @router.post("", status_code=201)
 def start_job(access: Operator, body: StartBody, idempotency_key: CommandId = None) -> Response:
     """Accept a job. 201 where it is new, 200 where it was there already."""
@@ -104,11 +144,13 @@ def get_job(
     steps: Annotated[int, Query(ge=0, le=MOST_STEPS)] = 100,
     steps_after: Annotated[int, Query(alias="stepsAfter", ge=-1, le=LARGEST)] = -1,
     step_status: Annotated[list[StepStatus], Query(alias="stepStatus", max_length=20)] = [],  # noqa: B006
+    noteworthy: Annotated[bool, Query(description="First the steps that failed or are under way.")] = False,
+    begun: Annotated[bool, Query(description="Only steps that have begun and not ended.")] = False,
     if_none_match: Annotated[str | None, Header(max_length=40)] = None,
 ) -> Response:
     """Everything of one job, with a page of its steps."""
     statuses = tuple(each.value for each in step_status)
-    job = access.service.job(str(job_id), StepsAsked(steps, steps_after, statuses))
+    job = access.service.job(str(job_id), StepsAsked(steps, steps_after, statuses, noteworthy, begun))
     etag = _etag(job.version)
     if if_none_match == etag:
         return Response(status_code=304, headers={"ETag": etag})

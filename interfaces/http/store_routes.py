@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from milepost import __version__
 from milepost.interfaces.documents import to_json
 from milepost.interfaces.http.access import Caller, EventStore, caller_of
 from milepost.interfaces.local_service import LocalService
@@ -25,7 +26,7 @@ def list_types(request: Request, event_store: EventStore, _: Known) -> Response:
     return JSONResponse({"types": to_json(service.job_types()), "problems": list(service.type_problems())})
 
 
-@router.get("/api/event-stores/{event_store}/types/{name}")
+@router.get("/api/event-stores/{event_store}/types/{name:path}")
 def get_type(request: Request, event_store: EventStore, name: str, _: Known) -> Response:
     """One of them."""
     return JSONResponse(to_json(_service(request, event_store).job_type(name)))
@@ -42,6 +43,31 @@ def list_namespaces(request: Request, event_store: EventStore, caller: Known) ->
     """Those that have jobs, and that the caller may see."""
     found = [each for each in _service(request, event_store).namespaces() if caller.may_see(each.name)]
     return JSONResponse({"namespaces": to_json(found)})
+
+
+@router.get("/api/event-stores/{event_store}/check")
+def check_event_store(request: Request, event_store: EventStore, caller: Known) -> Response:
+    """Whether it answers and can be written, and what is in it, of the namespaces that the caller may see."""
+    return JSONResponse(to_json(_service(request, event_store).check(caller.may_see)))
+
+
+@router.get("/api")
+def about(request: Request) -> Response:
+    """What is served here, and who the server takes the caller for."""
+    served = request.app.state.served
+    caller: Caller = caller_of(request, served.name)
+    token = caller.token
+    return JSONResponse(
+        {
+            "version": __version__,
+            "eventStores": [served.name],
+            "caller": {
+                "name": caller.actor,
+                "role": token.role.name.lower() if token else "admin",
+                "namespaces": sorted(token.namespaces) if token and token.namespaces is not None else None,
+            },
+        }
+    )
 
 
 @router.get("/healthz", response_class=PlainTextResponse)

@@ -53,9 +53,10 @@ def _answer(lines: AsyncIterator[str]) -> StreamingResponse:
 async def _told(request: Request, access: Access, after: int | None, only: UUID | None) -> AsyncIterator[str]:
     feed = request.app.state.served.feed(access.app)
     placed = feed.follow(after)
-    yield RETRY
+    waiting: asyncio.Task[PlacedEvent] = asyncio.ensure_future(anext(placed))
     try:
-        waiting: asyncio.Task[PlacedEvent] = asyncio.ensure_future(anext(placed))
+        await asyncio.sleep(0)  # now it listens
+        yield f"{RETRY}id: {feed.position if after is None else after}\n\n"
         while True:
             done, _ = await asyncio.wait({waiting}, timeout=ALIVE_SECONDS)
             if not done:
