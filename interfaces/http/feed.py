@@ -84,6 +84,8 @@ class Feed:
         with self._turn:
             for listener in self._listeners:
                 listener.loop.call_soon_threadsafe(_end, listener)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()  # the database may be closed then
 
     def _read(self) -> None:
         marker: int | None = None
