@@ -1,7 +1,8 @@
 """`milepost serve`: the HTTP API, by default with a worker beside it."""
 
+from contextlib import nullcontext
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,12 +12,7 @@ from milepost.interfaces.cli.worker_options import Slots
 from milepost.interfaces.cli.worker_thread import WorkerThread
 from milepost.interfaces.error_mapping import INVALID, Told
 
-if TYPE_CHECKING:
-    from milepost.interfaces.http.app import Served
-
 app = new_app()
-
-GRACE_SECONDS = 5  # for streams to end: they are told to, and come again elsewhere
 
 
 @command(app, "serve")
@@ -32,9 +28,8 @@ def serve(
 ) -> None:
     """Serve the HTTP API. On loopback it is open to this machine; on another address it asks for tokens."""
     try:
-        import uvicorn
-
-        from milepost.interfaces.http.app import Served, build
+        from milepost.interfaces.http.app import Served
+        from milepost.interfaces.http.server import Server, listening
     except ModuleNotFoundError as error:
         raise Told(INVALID, f"This needs more: {error}", "pip install 'milepost[server]'") from error
     open_here = _is_loopback(host) and not require_tokens
@@ -45,30 +40,11 @@ def serve(
             f"Nobody could ask at {host}: it is open to other machines, and there is no token",
             "Make one first: 'milepost tokens create NAME --role admin'",
         )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            build(served),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
-    session.note(f"Serving event store {served.name} at http://{host}:{port}; Ctrl-C ends it")
-    if not worker:
-        _run(server, served)
-        return
-    with WorkerThread(session.app, "threads", slots, only=None):
-        _run(server, served)
-
-
-def _run(server: object, served: "Served") -> None:
-    try:
-        server.run()  # type: ignore[attr-defined]
-    finally:
-        served.close()
+    with listening(host, port) as listener:
+        at = listener.getsockname()[1]
+        session.note(f"Serving event store {served.name} at http://{host}:{at}; Ctrl-C ends it")
+        with WorkerThread(session.app, "threads", slots, only=None) if worker else nullcontext():
+            Server(served).run([listener])
 
 
 def _is_loopback(host: str) -> bool:

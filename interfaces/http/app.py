@@ -1,10 +1,7 @@
 """The application that is served: its routes, its errors, and what each answer carries."""
 
-import logging
-import secrets
-from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,19 +12,8 @@ from milepost.interfaces.bootstrap import Application, user_at_host
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
 from milepost.interfaces.http import job_routes, problems, store_routes, stream_routes
 from milepost.interfaces.http.access import Caller, NotAuthenticated
-from milepost.interfaces.http.feed import Feed
-
-log = logging.getLogger("milepost.server")
-
-MOST_BODY: Final = 1_000_000  # bytes
-SAFE: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+from milepost.interfaces.http.guard import Guard
+from milepost.interfaces.http.open_streams import OpenStreams
 
 
 class Address(NamedTuple):
@@ -43,7 +29,7 @@ class Served:
         self.name = app.settings.event_store.value
         self.open_to_all_here = open_to_all_here
         self._tokens = Tokens(app.database, app.store.surroundings)
-        self._feed: Feed | None = None
+        self._streams: OpenStreams | None = None
 
     def application(self, event_store: str) -> Application:
         """Raises Told."""
@@ -67,17 +53,23 @@ class Served:
 
     def has_tokens(self) -> bool:
         """Whether anybody holds one that is good."""
+        return bool(self.holding())
+
+    def holding(self) -> frozenset[str]:
+        """The names of the tokens that hold now."""
         now = self.app.now()
-        return any(token.holds(now) for token in self._tokens.all())
+        return frozenset(token.name for token in self._tokens.all() if token.holds(now))
 
-    def feed(self, app: Application) -> Feed:
-        if self._feed is None:
-            self._feed = Feed(app.database)
-        return self._feed
+    def streams(self, app: Application) -> OpenStreams:
+        """Asked for in the server's loop."""
+        if self._streams is None:
+            self._streams = OpenStreams(app.database, self.holding)
+        return self._streams
 
-    def close(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
+    def end_streams(self) -> None:
+        """All of them, now, and those to come. In the server's loop."""
+        if self._streams is not None:
+            self._streams.close()
 
 
 def _is_here(host: str) -> bool:
@@ -97,7 +89,7 @@ def build(served: Served) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.misused)
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_exception_handler(NotAuthenticated, _not_authenticated)
-    app.middleware("http")(_guarded)
+    app.add_middleware(Guard)
     return app
 
 
@@ -107,37 +99,3 @@ async def _not_authenticated(_request: Request, _error: Exception) -> Response:
     )
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
-
-
-async def _guarded(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Bounds the body, refuses what another site's page sends, and tells errors of ours as problems."""
-    request_id = secrets.token_hex(8)
-    response = _refused(request)
-    if response is None:
-        try:
-            response = await go_on(request)
-        except Exception as error:
-            response = await problems.ours(request, error)
-            if response.status_code == 500:
-                log.exception("request %s: %s %s", request_id, request.method, request.url.path)
-    for name, value in SAFE.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-ID"] = request_id
-    return response
-
-
-def _refused(request: Request) -> Response | None:
-    length = request.headers.get("content-length", "0")
-    if request.method not in READING:
-        if not length.isdigit() or "transfer-encoding" in request.headers:
-            return problems.answer(411, "validation_error", "The length of the body is not said")
-        if int(length) > MOST_BODY:
-            return problems.answer(413, "validation_error", f"The body has more than {MOST_BODY:,} bytes")
-        # A page of another site can have a browser send a form here, but no JSON and no foreign origin unnoticed.
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if int(length) and kind != "application/json":
-            return problems.answer(415, "validation_error", "The body must be application/json")
-        origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-            return problems.answer(403, "not_allowed", "Requests from pages of other sites are refused")
-    return None

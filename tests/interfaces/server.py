@@ -1,5 +1,6 @@
 """A real server in a thread of the process that tests, which serves one event store after the other."""
 
+import asyncio
 import logging
 import socket
 import threading
@@ -22,6 +23,7 @@ class Server:
     def __init__(self) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         self._serving: tuple[Settings, Application, Served, Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_config=None, access_log=False)
@@ -42,7 +44,8 @@ class Server:
         """The event store that was served."""
         if self._serving is not None:
             _, app, served, _ = self._serving
-            served.close()
+            if self._loop is not None:
+                asyncio.run_coroutine_threadsafe(_end_streams(served), self._loop).result(TIME_OUT)
             app.close()
             self._serving = None
 
@@ -56,4 +59,9 @@ class Server:
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         assert self._serving is not None, "nothing is served now"
+        self._loop = asyncio.get_running_loop()
         await self._serving[3](scope, receive, send)
+
+
+async def _end_streams(served: Served) -> None:
+    served.end_streams()
