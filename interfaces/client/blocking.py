@@ -68,7 +68,10 @@ class Client:
         self.calls = Calls(event_store, namespace)
         self._line = Line(url, token, seconds=timeout, plain_http=plain_http)
         self._http = httpx.Client(
-            headers=self._line.headers, timeout=self._line.timeout, trust_env=self._line.trust_env
+            headers=self._line.headers,
+            timeout=self._line.timeout,
+            verify=self._line.verify,
+            trust_env=self._line.trust_env,
         )
 
     about = _asks(Calls.about)

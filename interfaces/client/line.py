@@ -1,5 +1,6 @@
 """How a server is reached: its address, what is shown to it, how long to wait, and what its answers mean."""
 
+import ssl
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -38,6 +39,8 @@ class Line:
             )
         self.headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         self.timeout = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+        # Making a context that knows whom to trust takes longer than most calls: one that trusts nobody does for http.
+        self.verify: ssl.SSLContext | bool = self.url.encrypted or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # What goes to this machine itself goes through no proxy, whatever the environment says.
         self.trust_env = not self.url.is_loopback
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from milepost.infrastructure.settings import Settings
 from milepost.interfaces.bootstrap import Application
@@ -22,11 +23,12 @@ class Server:
 
     def __init__(self) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        self._serving: tuple[Settings, Application, Served, Any] | None = None
+        self._serving: tuple[Settings, Application, Served] | None = None
+        self._app: FastAPI | None = None  # one for all: building its routes takes longer than most tests
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(self._answer, interface="asgi3", lifespan="off", log_config=None, access_log=False)
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [self._socket]})
         self._thread.start()
@@ -38,12 +40,14 @@ class Server:
         self.leave()
         app = Application(settings)
         served = Served(app, open_to_all_here=True)
-        self._serving = settings, app, served, build(served)
+        self._serving = settings, app, served
+        self._app = self._app or build(served)
+        self._app.state.served = served
 
     def leave(self) -> None:
         """The event store that was served."""
         if self._serving is not None:
-            _, app, served, _ = self._serving
+            _, app, served = self._serving
             if self._loop is not None:
                 asyncio.run_coroutine_threadsafe(_end_streams(served), self._loop).result(TIME_OUT)
             app.close()
@@ -55,12 +59,12 @@ class Server:
         self._thread.join(TIME_OUT)
         self._socket.close()
 
-    async def _app(
+    async def _answer(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
-        assert self._serving is not None, "nothing is served now"
+        assert self._app is not None, "something is served"
         self._loop = asyncio.get_running_loop()
-        await self._serving[3](scope, receive, send)
+        await self._app(scope, receive, send)
 
 
 async def _end_streams(served: Served) -> None:
