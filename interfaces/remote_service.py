@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import islice
 from typing import Final
 
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.client.blocking import Client
-from milepost.interfaces.client.calls import PAGE, JobTypes
+from milepost.interfaces.client.calls import PAGE
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.remote_changes import Changes
 from milepost.interfaces.result_documents import (
@@ -112,15 +111,11 @@ class RemoteService:
 
     # -- what there is
 
-    @cached_property
-    def _types(self) -> JobTypes:
-        return self._client.job_types()
-
     def job_types(self) -> list[JobTypeDocument]:
-        return self._types.types
+        return self._client.job_types().types
 
     def type_problems(self) -> list[str]:
-        return self._types.problems
+        return self._client.type_problems()
 
     def job_type(self, name: str) -> JobTypeDocument:
         return self._client.job_type(name)

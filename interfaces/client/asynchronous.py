@@ -93,6 +93,7 @@ class AsyncClient:
     remove = _asks(Calls.remove)
     change = _asks(Calls.change)
     job_types = _asks(Calls.job_types)
+    type_problems = _asks(Calls.type_problems)
     job_type = _asks(Calls.job_type)
     workers = _asks(Calls.workers)
     namespaces = _asks(Calls.namespaces)

@@ -267,6 +267,14 @@ class Calls:
 
         return Call(path=f"{self.store}/types", read=read)
 
+    def type_problems(self) -> Call[list[str]]:
+        """Why others could not be loaded, and nothing of those that were."""
+        return Call(
+            path=f"{self.store}/types",
+            params=_given(only="problems"),
+            read=lambda told: [str(each) for each in told["problems"]],
+        )
+
     def job_type(self, name: str) -> Call[JobTypeDocument]:
         """One of them."""
         return Call(path=f"{self.store}/types/{_part(name)}", read=_reader(JobTypeDocument))

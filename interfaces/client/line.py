@@ -1,5 +1,6 @@
 """How a server is reached: its address, what is shown to it, how long to wait, and what its answers mean."""
 
+import json
 import ssl
 from typing import Any, Final, TypeVar
 
@@ -15,9 +16,11 @@ from milepost.interfaces.client.errors import (
     ServerFailed,
     of_problem,
 )
+from milepost.interfaces.documents import Json
 
 T = TypeVar("T")
 
+MEDIA_TYPE: Final = "application/json"
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 45.0  # of a stream: the server gives a sign of life every 15
 PAUSES: Final = (0.1, 0.5)  # before each further try
@@ -37,7 +40,7 @@ class Line:
                 f"The token would go to {self.url} unencrypted: anybody on the way could read and use it",
                 "Use https; or a tunnel to this machine; or MILEPOST_PLAIN_HTTP=1 if you trust the network",
             )
-        self.headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        self.headers = {"Accept": MEDIA_TYPE, **({"Authorization": f"Bearer {token}"} if token else {})}
         self.timeout = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
         # Making a context that knows whom to trust takes longer than most calls: one that trusts nobody does for http.
         self.verify: ssl.SSLContext | bool = self.url.encrypted or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -45,14 +48,13 @@ class Line:
         self.trust_env = not self.url.is_loopback
 
     def request(self, call: Call[Any]) -> dict[str, Any]:
-        """The arguments of httpx for this call."""
-        body = {} if call.body is None else {"json": call.body}
+        """The arguments of httpx for this call. Raises InvalidInput."""
         return {
             "method": call.method,
             "url": self.at(call.path),
             "params": list(call.params),
-            "headers": dict(call.headers),
-            **body,
+            "headers": dict(call.headers) if call.body is None else {**call.headers, "Content-Type": MEDIA_TYPE},
+            "content": None if call.body is None else _encoded(call.body),
         }
 
     def at(self, path: str) -> str:
@@ -87,6 +89,16 @@ class Line:
         outcome = " Whether it has done what was asked is not known." if sent else ""
         advice = "Look at the job before you try again" if sent else "Check its URL, and whether 'milepost serve' runs"
         return CannotConnect(f"The server at {self.url} cannot be reached: {cause}.{outcome}", advice)
+
+
+def _encoded(body: Json) -> bytes:
+    """Raises InvalidInput."""
+    try:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise InvalidInput("The request is nested too deeply", "Give it fewer levels") from None
+    except (TypeError, ValueError) as error:  # what no JSON can say, as an infinite number
+        raise InvalidInput(f"The request is not JSON: {error}", "Leave that out") from None
 
 
 class Attempts:

@@ -1,6 +1,6 @@
 """The routes beside jobs: types, workers, namespaces, the event store, and what a monitor asks."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -20,10 +20,13 @@ def _service(request: Request, event_store: str) -> LocalService:
 
 
 @router.get("/api/event-stores/{event_store}/types")
-def list_types(request: Request, event_store: EventStore, _: Known) -> Response:
-    """The job types that are known, each with the JSON schema of its request."""
+def list_types(
+    request: Request, event_store: EventStore, _: Known, only: Literal["problems"] | None = None
+) -> Response:
+    """The job types that are known, each with the JSON schema of its request, and why others could not be loaded."""
     service = _service(request, event_store)
-    return JSONResponse({"types": to_json(service.job_types()), "problems": list(service.type_problems())})
+    found = [] if only else service.job_types()
+    return JSONResponse({"types": to_json(found), "problems": list(service.type_problems())})
 
 
 @router.get("/api/event-stores/{event_store}/types/{name:path}")
