@@ -23,12 +23,13 @@ from milepost.interfaces.result_documents import (
     EventDocument,
     EventStoreDocument,
     EventStoreState,
+    JobHint,
     JobTypeDocument,
     NamespaceDocument,
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobHint, JobList, StartAsked, StepsAsked
+from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobList, StartAsked, StepsAsked
 
 if TYPE_CHECKING:
     from milepost.domain.commands import OperatorCommand
@@ -40,12 +41,22 @@ _OriginOf = Callable[[str], "Origin"]  # for a reason
 
 
 class LocalService:
-    """See `Service`. `origin_of` says who acts, from where, for a reason."""
+    """See `Service`. `origin_of` says who acts, from where, for a reason.
 
-    def __init__(self, app: Application, namespace: str, origin_of: _OriginOf = bootstrap.origin) -> None:
+    `may_see`: the namespaces of which documents about the whole event store may tell.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        namespace: str,
+        origin_of: _OriginOf = bootstrap.origin,
+        may_see: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._app = app
         self.namespace = namespace
         self._origin_of = origin_of
+        self._may_see = may_see
 
     def marker(self) -> int:
         return self._app.change_marker()
@@ -230,10 +241,17 @@ class LocalService:
         now, queries = self._app.now(), self._app.queries
         held = queries.held_jobs(now)
         rows = queries.workers(now) if everyone else queries.live_workers(now)
-        return [_worker_document(row, held.get(row["name"], [])) for row in rows]
+        of = queries.namespaces_of([job_id for ids in held.values() for job_id in ids])
+        seen = {name: [each for each in ids if self._may_see(of.get(each, ""))] for name, ids in held.items()}
+        found = [_worker_document(row, seen.get(row["name"], [])) for row in rows]
+        # One that takes no types is there for a single job, and so tells of that one.
+        return [each for each in found if each.types or each.jobs or self._may_see("")]
 
     def namespaces(self) -> list[NamespaceDocument]:
-        return [NamespaceDocument(row["name"], row["jobs"], row["live"]) for row in self._app.queries.namespaces()]
+        return [NamespaceDocument(row["name"], row["jobs"], row["live"]) for row in self._visible_namespaces()]
+
+    def _visible_namespaces(self) -> list[Row]:
+        return [row for row in self._app.queries.namespaces() if self._may_see(row["name"])]
 
     def event_stores(self) -> list[EventStoreDocument]:
         chosen = self._app.settings
@@ -248,23 +266,22 @@ class LocalService:
             for name, url in sorted(chosen.event_stores.items())
         ]
 
-    def check(self, may_see: Callable[[str], bool] = lambda _: True) -> EventStoreState:
-        """`may_see`: the namespaces whose jobs are counted."""
+    def check(self) -> EventStoreState:
         _ = self._app.existing
-        return self._state(may_see, created=False)
+        return self._state(created=False)
 
     def create(self) -> EventStoreState:
         """Make the event store, or bring it up to date."""
-        return self._state(lambda _: True, created=self._app.create())
+        return self._state(created=self._app.create())
 
-    def _state(self, may_see: Callable[[str], bool], *, created: bool) -> EventStoreState:
+    def _state(self, *, created: bool) -> EventStoreState:
         began = time.monotonic()
         with self._app.reading.write() as connection:
             bootstrap.try_to_write(connection)
             database = bootstrap.product_of(connection)
         seconds = time.monotonic() - began
-        queries, chosen = self._app.queries, self._app.settings
-        namespaces = [row for row in queries.namespaces() if may_see(row["name"])]
+        chosen = self._app.settings
+        namespaces = self._visible_namespaces()
         return EventStoreState(
             name=chosen.event_store.value,
             url=masked(chosen.url.value),
@@ -274,7 +291,7 @@ class LocalService:
             answered_in_seconds=round(seconds, 4),
             jobs=sum(row["jobs"] for row in namespaces),
             live=sum(row["live"] for row in namespaces),
-            workers=len(queries.live_workers(self._app.now())),
+            workers=len(self.workers(everyone=False)),
         )
 
 

@@ -15,12 +15,13 @@ from milepost.interfaces.result_documents import (
     EventDocument,
     EventStoreDocument,
     EventStoreState,
+    JobHint,
     JobTypeDocument,
     NamespaceDocument,
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, Change, JobHint, JobList, StartAsked, StepsAsked
+from milepost.interfaces.service import NO_STEPS, Change, JobList, StartAsked, StepsAsked
 
 SHORTENED_AT_ONCE: Final = 100
 STEPS_AT_ONCE: Final = 10_000

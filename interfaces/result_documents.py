@@ -67,6 +67,15 @@ class StartResult(CommandResult):
 
 
 @dataclass(frozen=True, slots=True)
+class JobHint(Document):
+    """What a shell offers of a job."""
+
+    id: str
+    type: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class WaitResult(Document):
     """How a job that was waited for ended."""
 
@@ -160,6 +169,31 @@ class NamespaceDocument(Document):
     jobs: int
     live: int
     """How many of them are not at rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDocument(Document):
+    """A token that programs and pages ask a server with; its secret is not kept."""
+
+    name: str
+    """Also of whoever acted with it, in histories."""
+    role: str
+    namespaces: list[str] | None
+    """Those that it is for; null: all."""
+    created: str
+    created_by: str
+    expires: str | None
+    revoked: str | None
+    holds: bool
+    """Whether it is neither revoked nor expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTokenDocument(TokenDocument):
+    """A token that was just made."""
+
+    secret: str = ""
+    """Shown this once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from milepost.interfaces.result_documents import (
     EventDocument,
     EventStoreDocument,
     EventStoreState,
+    JobHint,
     JobTypeDocument,
     NamespaceDocument,
     StartResult,
@@ -45,15 +46,6 @@ class JobList:
 
     jobs: tuple[JobDocument, ...]
     more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class JobHint:
-    """What a shell offers of a job."""
-
-    id: str
-    type: str
-    status: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,20 @@ class JobQueries:
         )
         return {row["status"]: row["jobs"] for row in self._rows(counted)}
 
+    def counts_by_namespace(self) -> list[tuple[str, str, int]]:
+        """Namespace, status and how many of it there are, of all jobs that are not removed."""
+        counted = (
+            sa.select(jobs.c.namespace, jobs.c.status, sa.func.count().label("jobs"))
+            .where(jobs.c.status != REMOVED)
+            .group_by(jobs.c.namespace, jobs.c.status)
+        )
+        return [(row["namespace"], row["status"], row["jobs"]) for row in self._rows(counted)]
+
+    def namespaces_of(self, job_ids: Collection[str]) -> dict[str, str]:
+        """Where each of these jobs is; ids that nobody has are left out."""
+        chosen = sa.select(jobs.c.id, jobs.c.namespace).where(jobs.c.id.in_(job_ids))
+        return {row["id"]: row["namespace"] for row in self._rows(chosen)}
+
     def resolve(self, namespace: str, text: str) -> str:
         """The id that begins with `text`. Raises InvalidJobId, JobNotFound, AmbiguousJobId."""
         begins = (jobs.c.namespace == namespace, *_begins_with(id_prefix(text)))

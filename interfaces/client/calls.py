@@ -17,12 +17,13 @@ from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
     EventStoreState,
+    JobHint,
     JobTypeDocument,
     NamespaceDocument,
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, CommandName, JobHint, JobList, StepsAsked
+from milepost.interfaces.service import NO_STEPS, CommandName, JobList, StepsAsked
 
 T = TypeVar("T")
 
@@ -124,11 +125,11 @@ class Calls:
 
     def beginning(self, text: str, *, limit: int) -> Call[list[JobHint]]:
         """The newest jobs whose id begins so, in few words."""
-
-        def read(told: Json) -> list[JobHint]:
-            return [JobHint(each["id"], each["type"], each["status"]) for each in told["jobs"]]
-
-        return Call(path=f"{self.base}/beginning", params=_given(id=text, limit=limit), read=read)
+        return Call(
+            path=f"{self.base}/beginning",
+            params=_given(id=text, limit=limit),
+            read=lambda told: [from_json(JobHint, each) for each in told["jobs"]],
+        )
 
     def shortened(self, ids: Sequence[str]) -> Call[dict[str, str]]:
         """Each of these ids, at most 100, as short as it may be given."""

@@ -1,35 +1,43 @@
 """The application that is served: its routes, its errors, and what each answer carries."""
 
-from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from milepost import __version__
+from milepost.infrastructure.event_store.known_tokens import KnownTokens
 from milepost.infrastructure.event_store.tokens import Tokens
 from milepost.interfaces.bootstrap import Application, user_at_host
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
-from milepost.interfaces.http import job_routes, problems, store_routes, stream_routes
-from milepost.interfaces.http.access import Caller, NotAuthenticated
+from milepost.interfaces.http import entry_routes, job_routes, monitor_routes, problems, store_routes, stream_routes
+from milepost.interfaces.http.access import Caller, is_loopback
 from milepost.interfaces.http.guard import Guard
+from milepost.interfaces.http.limits import FAILURES_PER_SECOND, Buckets, Limits
+from milepost.interfaces.http.metrics import Metrics
+from milepost.interfaces.http.monitor_routes import Readiness
 from milepost.interfaces.http.open_streams import OpenStreams
+from milepost.interfaces.http.openapi import publish
 
-
-class Address(NamedTuple):
-    host: str
-    port: int
+NO_LIMITS_GIVEN: Final = Limits()
 
 
 class Served:
     """What a server serves: one event store, and who may ask. `open_to_all_here`: without tokens, on loopback alone."""
 
-    def __init__(self, app: Application, *, open_to_all_here: bool) -> None:
+    def __init__(self, app: Application, *, open_to_all_here: bool, limits: Limits = NO_LIMITS_GIVEN) -> None:
         self.app = app
         self.name = app.settings.event_store.value
         self.open_to_all_here = open_to_all_here
+        self.requests = Buckets(limits.requests_per_second)
+        self.failures = Buckets(FAILURES_PER_SECOND)
+        self.readiness = Readiness()
         self._tokens = Tokens(app.database, app.store.surroundings)
+        self._known_tokens = KnownTokens(self._tokens, app.store.surroundings.now)
         self._streams: OpenStreams | None = None
+        self.metrics = Metrics(app, lambda: len(self._streams or ()))
 
     def application(self, event_store: str) -> Application:
         """Raises Told."""
@@ -37,19 +45,13 @@ class Served:
             raise Told(NOT_FOUND, f"The event store '{event_store}' is not served here", f"There is '{self.name}'")
         return self.app
 
-    def caller(self, event_store: str, authorization: str | None, client: Any) -> Caller:
-        """Raises NotAuthenticated, or Told where there is no such event store."""
-        scheme, _, secret = (authorization or "").partition(" ")
-        if secret and scheme.lower() == "bearer":
-            token = self._tokens.of(secret.strip())
-            if token is None:
-                raise NotAuthenticated
-            self.application(event_store)
-            return Caller(token.name, token)
-        if authorization or not self.open_to_all_here or client is None or not _is_here(client.host):
-            raise NotAuthenticated
-        self.application(event_store)
-        return Caller(f"{user_at_host()} (http)", None)
+    async def caller(self, authorization: str | None, client: str) -> Caller | None:
+        """Who asks from that address; None for nobody that may. Raises DatabaseUnavailable, CannotOpenDatabase."""
+        if authorization is None:
+            return Caller(f"{user_at_host()} (http)", None) if self.open_to_all_here and is_loopback(client) else None
+        scheme, _, secret = authorization.partition(" ")
+        token = await self._known_tokens.of(secret.strip()) if scheme.lower() == "bearer" else None
+        return None if token is None else Caller(token.name, token)
 
     def has_tokens(self) -> bool:
         """Whether anybody holds one that is good."""
@@ -71,31 +73,34 @@ class Served:
         if self._streams is not None:
             self._streams.close()
 
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    def close(self) -> None:
+        """Once nobody is served any more."""
+        self._known_tokens.close()
 
 
 def build(served: Served) -> FastAPI:
     """The application."""
-    app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title="Milepost",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,  # to where the Host header says
+        generate_unique_id_function=_operation_id,
+    )
     app.state.served = served
     app.include_router(stream_routes.router)  # before the routes of one job, which would take its name for an id
     app.include_router(job_routes.router)
     app.include_router(store_routes.router)
+    app.include_router(entry_routes.router)
+    app.include_router(monitor_routes.router)
     app.add_exception_handler(RequestValidationError, problems.misused)
     app.add_exception_handler(HTTPException, problems.of_http)
-    app.add_exception_handler(NotAuthenticated, _not_authenticated)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, served=served)
+    publish(app)
     return app
 
 
-async def _not_authenticated(_request: Request, _error: Exception) -> Response:
-    response = problems.answer(
-        401, "not_authenticated", "No token that holds was given", "Send 'Authorization: Bearer TOKEN'"
-    )
-    response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+def _operation_id(route: APIRoute) -> str:
+    return route.name

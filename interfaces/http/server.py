@@ -5,8 +5,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -17,6 +18,9 @@ from milepost.interfaces.http.app import Served, build
 GRACE_SECONDS: Final = 15  # for commands under way: a write may wait for its turn that long
 QUIET_SECONDS: Final = 1.0  # for connections that nobody uses, or reads from, to close by themselves
 LOOK_SECONDS: Final = 0.1
+IDLE_SECONDS: Final = 30  # that a connection may be kept without a request
+MOST_HEADER_BYTES: Final = 16_384  # of a request's line and headers
+MOST_CONNECTIONS: Final = 4_000
 BACKLOG: Final = 2_048  # connections that wait to be accepted
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -41,20 +45,46 @@ def listening(host: str, port: int) -> socket.socket:
     return found
 
 
+def url_of(listener: socket.socket) -> str:
+    """Where it listens, as a client writes it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
+
+
 class Server(uvicorn.Server):
     """Serves what is to be served, until it is told to end."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
+        self._leaving: Callable[[], None] = lambda: None
         super().__init__(
             uvicorn.Config(
                 build(served),
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # whoever asks could write X-Forwarded-For
+                http="h11",  # the one that bounds what headers may take
+                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+                ws="none",
+                lifespan="off",
+                timeout_keep_alive=IDLE_SECONDS,
+                limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
+
+    def when_leaving(self, act: Callable[[], None]) -> None:
+        """What is to be done as soon as it is told to end by a signal."""
+        self._leaving = act
+
+    def leave(self) -> None:
+        """Tell it to end. From any thread."""
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._leaving()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -77,6 +107,7 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             breaking.cancel()
+            self._served.close()
 
     async def _break_those_without_a_request(self) -> None:
         """Whoever does not take what was sent to them would hold up the end."""

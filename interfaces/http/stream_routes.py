@@ -72,7 +72,7 @@ class EventStream(Response):
                 gone.cancel()
 
 
-@router.get("/stream", response_class=EventStream)
+@router.get("/stream", status_code=200, response_class=EventStream)
 async def stream_jobs(
     request: Request, access: Viewer, last_event_id: LastEventId = None, after: After = None
 ) -> Response:
@@ -80,7 +80,7 @@ async def stream_jobs(
     return await _opened(request, access, Subject(access.service.namespace, None), last_event_id or after)
 
 
-@router.get("/{job_id}/stream", response_class=EventStream)
+@router.get("/{job_id}/stream", status_code=200, response_class=EventStream)
 async def stream_job(
     request: Request, access: Viewer, job_id: JobId, last_event_id: LastEventId = None, after: After = None
 ) -> Response:

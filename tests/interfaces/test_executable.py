@@ -563,7 +563,7 @@ def test_a_worker_that_is_told_to_end_waits_no_longer_than_its_grace_and_says_fo
 
 
 def test_watching_everything_ends_by_ctrl_c(jobs: Furniture, ids: Mapping[str, str], words: Words) -> None:
-    command = [EXECUTABLE, *words("jobs", "watch")]
+    command = [str(EXECUTABLE), *words("jobs", "watch")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().startswith(ids["unknown_type"])
