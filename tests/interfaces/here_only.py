@@ -7,3 +7,8 @@ HERE_ONLY: Final = {
     "test_the_actor_is_the_account_and_not_what_the_environment_says": "over HTTP the actor is the token's name",
     "test_an_error_that_nobody_foresaw_is_told_whole_and_is_no_not_found": "a server's defects are in its log alone",
 }
+
+HERE_ONLY_MODULES: Final = {
+    "test_remote.py": "it is about servers already",
+    "test_settings.py": "it is about what the settings of this machine lead to",
+}
