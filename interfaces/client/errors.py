@@ -79,6 +79,7 @@ BY_STATUS: Final[dict[int, type[ClientError]]] = {
     404: NothingFound,
     409: Refused,
     412: VersionChanged,
+    421: NotAllowed,
     429: CannotConnect,
     BAD_GATEWAY: CannotConnect,
     503: CannotConnect,
