@@ -180,20 +180,20 @@ def test_what_there_is_besides_jobs(client: Client) -> None:
     assert client.check().jobs == 8
 
 
-@pytest.mark.parametrize(
-    ("ask", "error"),
-    [
-        (lambda client: client.job("01a20fb3-a61e-7097-8570-6e21bf58f2fc"), NothingFound),
-        (lambda client: client.job("../namespaces"), ClientError),
-        (lambda client: client.job(".."), ClientError),
-        (lambda client: client.resolve("0"), InvalidInput),
-        (lambda client: client.job_type("poem/1"), NothingFound),
-        (lambda client: client.start("poem"), NothingFound),
-        (lambda client: client.start("self-test", {"steps": -1}), InvalidInput),
-        (lambda client: client.start("self-test", {"seconds": float("inf")}), InvalidInput),
-        (lambda client: client.start("self-test", {"seconds": object()}), InvalidInput),
-    ],
+WRONG: Final[tuple[tuple[Callable[[Client], object], type[ClientError]], ...]] = (
+    (lambda client: client.job("01a20fb3-a61e-7097-8570-6e21bf58f2fc"), NothingFound),
+    (lambda client: client.job("../namespaces"), ClientError),
+    (lambda client: client.job(".."), ClientError),
+    (lambda client: client.resolve("0"), InvalidInput),
+    (lambda client: client.job_type("poem/1"), NothingFound),
+    (lambda client: client.start("poem"), NothingFound),
+    (lambda client: client.start("self-test", {"steps": -1}), InvalidInput),
+    (lambda client: client.start("self-test", {"seconds": float("inf")}), InvalidInput),
+    (lambda client: client.start("self-test", {"seconds": object()}), InvalidInput),
 )
+
+
+@pytest.mark.parametrize(("ask", "error"), WRONG)
 def test_what_cannot_be_answered_is_an_error_of_its_kind_that_says_what_to_do(
     ask: Callable[[Client], object], error: type[ClientError], client: Client
 ) -> None:
@@ -350,6 +350,7 @@ def test_a_field_of_a_newer_server_is_passed_over_and_one_that_is_missing_is_not
     told = to_json(client.job(ids["failed"]))
 
     assert from_json(JobDocument, {**told, "mood": "cheerful"}).id == ids["failed"]
-    for wrong in ({"id": "x"}, [], None, "text", {**told, "progress": 1}):
+    wrong: tuple[Any, ...] = ({"id": "x"}, [], None, "text", {**told, "progress": 1})
+    for each in wrong:
         with pytest.raises(ValueError, match=r"."):
-            from_json(JobDocument, wrong)
+            from_json(JobDocument, each)

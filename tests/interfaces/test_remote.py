@@ -1,6 +1,7 @@
 """The command line asks a server: which one, with which token, and what is said where that cannot be."""
 
 import http.server
+import re
 import signal
 import subprocess
 import threading
@@ -24,6 +25,7 @@ from tests.interfaces.server import Server
 
 pytestmark = pytest.mark.usefixtures("environment")
 
+PAGE: Final = Path(__file__).parents[2] / "docs" / "remote.md"
 NOBODY: Final = "http://127.0.0.1:9"  # where nothing listens
 
 
@@ -337,8 +339,8 @@ def test_what_is_no_server_of_milepost_is_told_as_such_and_not_followed(
 
 
 @contextmanager
-def served(port: int = 0) -> "Generator[tuple[subprocess.Popen[str], int]]":
-    command = [str(EXECUTABLE), "serve", "--no-worker", "--port", str(port)]
+def served(port: int = 0, *, worker: bool = False) -> "Generator[tuple[subprocess.Popen[str], int]]":
+    command = [str(EXECUTABLE), "serve", "--worker" if worker else "--no-worker", "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
@@ -366,6 +368,21 @@ def test_whoever_waits_outlives_a_server_that_is_killed_and_comes_back(
 
     assert watcher.returncode == 13
     assert '"Cancelled"' in out.splitlines()[-1]
+
+
+# -- what the page says
+
+
+def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    examples = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    with served(worker=True) as (_, port):
+        for example in examples:
+            exec(example.replace(":8400", f":{port}"), {"__name__": "example"})
+
+    assert len(examples) == 2
+    said = capsys.readouterr().out
+    assert said.startswith("CompletedSuccessfully 3\n")
+    assert "JobCompleted" in said.splitlines()[-1]
 
 
 # -- what is tested here only
