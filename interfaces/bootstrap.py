@@ -18,7 +18,8 @@ from milepost.infrastructure.event_store.database import (
     file_of,
     open_database,
 )
-from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
+from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.infrastructure.event_store.queries import BUSY, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
 from milepost.infrastructure.settings import Settings

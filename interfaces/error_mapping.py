@@ -56,7 +56,7 @@ class Told(Exception):
     """An error that a command composes itself."""
 
     def __init__(self, code: int, message: str, suggestion: str = "") -> None:
-        self.code, self.suggestion = code, suggestion
+        self.code, self.told, self.suggestion = code, message, suggestion
         super().__init__(message)
 
 
@@ -65,6 +65,7 @@ _Suggest = Callable[[Any], str]
 _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "Told": (SERVER_ERROR, lambda error: error.suggestion),
     "SettingsInvalid": (INVALID, lambda error: error.suggestion),
+    "ServerUrlInvalid": (INVALID, lambda error: error.suggestion),
     "ContextNotFound": (NOT_FOUND, lambda error: error.suggestion),
     "ContextInvalid": (INVALID, lambda error: error.suggestion),
     "InvalidJobId": (INVALID, lambda _: "Use an id from 'milepost jobs list', or the beginning of one"),

@@ -16,7 +16,7 @@ from milepost.interfaces.bootstrap import Application, DatabaseUnavailable
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.list import is_narrow
-from milepost.interfaces.cli.jobs.waiting import answered
+from milepost.interfaces.cli.jobs.waiting import Unavailable, answered
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.worker_options import A_DAY, Executor, Slots, slots_or_default
 from milepost.interfaces.error_mapping import INVALID, OK, Told
@@ -116,7 +116,7 @@ def work(
 def _wait_for_database(session: Session) -> None:
     """After a power failure a worker may be there before its server is: it waits, as it would in the middle."""
 
-    def told(error: DatabaseUnavailable) -> str:
+    def told(error: Unavailable) -> str:
         return f"{error.told} Waiting until it answers; or end this, and correct the URL."
 
     answered(session, lambda: session.app.store, told)

@@ -71,8 +71,10 @@ class Feed:
                 self._somebody.clear()
 
     def close(self) -> None:
+        """Nothing is read any more when this returns: the database may be closed then."""
         self._closed.set()
         self._somebody.set()
+        self._thread.join()
 
     def _catch_up(self) -> None:
         """So that who joins begins behind all that anybody can have heard of."""
