@@ -19,6 +19,7 @@ from milepost.infrastructure.event_store.database import (
     open_database,
 )
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
+from milepost.infrastructure.event_store.runs import turning_points
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
 from milepost.infrastructure.settings import Settings
@@ -49,6 +50,7 @@ __all__ = [
     "origin",
     "product_of",
     "try_to_write",
+    "turning_points",
     "user_at_host",
 ]
 

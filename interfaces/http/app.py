@@ -13,7 +13,16 @@ from starlette.exceptions import HTTPException
 from milepost.infrastructure.event_store.tokens import Tokens
 from milepost.interfaces.bootstrap import Application, user_at_host
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
-from milepost.interfaces.http import job_routes, problems, store_routes, stream_routes
+from milepost.interfaces.http import (
+    bulk_routes,
+    entry_routes,
+    job_routes,
+    page_routes,
+    problems,
+    store_routes,
+    stream_routes,
+    timeline_routes,
+)
 from milepost.interfaces.http.access import Caller, NotAuthenticated
 from milepost.interfaces.http.feed import Feed
 
@@ -92,8 +101,12 @@ def build(served: Served) -> FastAPI:
     app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.served = served
     app.include_router(stream_routes.router)  # before the routes of one job, which would take its name for an id
+    app.include_router(bulk_routes.router)
     app.include_router(job_routes.router)
+    app.include_router(timeline_routes.router)
     app.include_router(store_routes.router)
+    app.include_router(entry_routes.router)
+    app.include_router(page_routes.router)
     app.add_exception_handler(RequestValidationError, problems.misused)
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_exception_handler(NotAuthenticated, _not_authenticated)

@@ -63,9 +63,12 @@ def meant(
     since: datetime | None = None,
     until: datetime | None = None,
     live: bool = False,
+    id: Annotated[  # noqa: A002 - the parameter's name
+        str, Query(pattern=r"^[0-9a-fA-F-]{0,36}$", description="How their ids begin.")
+    ] = "",
 ) -> JobFilter:
-    """Which jobs are meant: by status, type, tags (all of them), creation."""
-    return JobFilter(tuple(each.value for each in status), tuple(type), tuple(tag), since, until, live)
+    """Which jobs are meant: by status, type, tags (all of them), creation, beginning of the id."""
+    return JobFilter(tuple(each.value for each in status), tuple(type), tuple(tag), since, until, live, id)
 
 
 @router.get("")
