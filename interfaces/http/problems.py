@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from milepost.infrastructure.job_types.registry import RequestInvalid
 from milepost.interfaces.error_mapping import (
     CANNOT_CONNECT,
     INVALID,
@@ -45,7 +46,9 @@ async def ours(_request: Request, error: Exception) -> JSONResponse:
     if told is None:
         told = Problem(SERVER_ERROR, f"a defect of Milepost: {type(error).__name__}", "The server's log has it whole")
     status = PRECONDITION_FAILED if type(error).__name__ == "VersionMismatch" else STATUS[told.code]
-    return answer(status, told.word, told.message, told.suggestion)
+    # One by one, so that a form can show each at its field.
+    each = {"problems": list(error.problems)} if isinstance(error, RequestInvalid) else {}
+    return answer(status, told.word, told.message, told.suggestion, **each)
 
 
 async def misused(_request: Request, error: Exception) -> JSONResponse:

@@ -10,7 +10,7 @@ export class Problem extends Error {
     this.status = status;
     this.error = document.error ?? "";
     this.suggestion = document.suggestion ?? "";
-    this.errors = document.errors ?? [];
+    this.problems = document.problems ?? [];
   }
 }
 
@@ -58,8 +58,6 @@ export async function ask(path, { body, headers: extra = {}, signal, ...more } =
   throw new Problem(response.status, document ?? {});
 }
 
-export const post = (path, body, extra) => ask(path, { method: "POST", body, headers: extra });
-
 /** The paths of one namespace of one event store. */
 export function paths(place) {
   const store = `/api/event-stores/${encodeURIComponent(place.eventStore)}`;
@@ -78,3 +76,6 @@ export function query(values) {
   const text = found.toString();
   return text ? `?${text}` : "";
 }
+
+/** A key that is used once. (`crypto.randomUUID` is there on safe connections alone.) */
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");

@@ -2,7 +2,7 @@
 // All text goes in as text nodes or attributes: nothing that a job says is ever read as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "g", "rect", "line", "text", "path", "title", "desc", "circle", "polyline"]);
+const SVG_TAGS = new Set("svg g rect line text path title desc circle defs pattern".split(" "));
 
 /** An element: h("p", {class: "note", onclick: f, key: 1}, "text", child, [children], null). */
 export function h(tag, properties, ...children) {
