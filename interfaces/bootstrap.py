@@ -19,7 +19,7 @@ from milepost.infrastructure.event_store.database import (
     open_database,
 )
 from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
-from milepost.infrastructure.event_store.runs import turning_points
+from milepost.infrastructure.event_store.runs import TurningPoint, turning_points
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
 from milepost.infrastructure.settings import Settings
@@ -44,6 +44,7 @@ __all__ = [
     "Outcome",
     "Row",
     "Situation",
+    "TurningPoint",
     "event_store_exists",
     "id_prefix",
     "now",

@@ -9,7 +9,7 @@ from milepost.domain import events as e
 from milepost.interfaces.documents import Document
 
 if TYPE_CHECKING:
-    from milepost.domain.envelope import RecordedEvent
+    from milepost.interfaces.bootstrap import TurningPoint
 
 MOST_ROWS: Final = 200
 SLOTS: Final = 150  # of time: attempts of a row of many steps that are nearer to each other are shown as one
@@ -110,28 +110,20 @@ class Attempts:
     marks: list[Mark] = field(default_factory=list[Mark])
     version: int = 0
 
-    def add(self, recorded: "RecordedEvent", running: dict[int, Attempt]) -> None:
-        """`running`: the attempts that have not ended, by step."""
-        self.version = recorded.version
-        match recorded.event:
-            case e.StepStarted(step=step, attempt=number):
-                begun = Attempt(step, number, recorded.origin.actor, recorded.recorded_at)
-                running[step] = begun
-                self.all.append(begun)
-            case e.StepSucceeded() | e.StepFailed() | e.StepStopped() | e.StepInterrupted() as ended:
-                if (attempt := running.pop(ended.step, None)) is not None:
-                    attempt.end, attempt.outcome = recorded.recorded_at, _OUTCOMES[type(ended)]
-            case event:
-                origin = recorded.origin
-                at = _text(recorded.recorded_at)
-                self.marks.append(Mark(at, type(event).__name__, recorded.version, origin.actor, origin.reason))
 
-
-def attempts_of(events: "Iterable[RecordedEvent]") -> Attempts:
-    """From a job's events; those that only tell progress may be left out."""
+def attempts_of(events: "Iterable[TurningPoint]") -> Attempts:
+    """From what happened to a job."""
     found, running = Attempts(), dict[int, Attempt]()
-    for recorded in events:
-        found.add(recorded, running)
+    for each in events:
+        found.version = each.version
+        if each.event is e.StepStarted:
+            begun = running[each.step] = Attempt(each.step, each.attempt, each.actor, each.at)
+            found.all.append(begun)
+        elif each.event in _OUTCOMES:
+            if (attempt := running.pop(each.step, None)) is not None:
+                attempt.end, attempt.outcome = each.at, _OUTCOMES[each.event]
+        else:
+            found.marks.append(Mark(_text(each.at), each.event.__name__, each.version, each.actor, each.reason))
     return found
 
 

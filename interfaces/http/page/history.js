@@ -3,7 +3,7 @@
 import { ask, query as queryOf } from "./api.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
-import { notice, time } from "./parts.js";
+import { head, notice, time } from "./parts.js";
 import { toJob } from "./route.js";
 import { coalesced } from "./stream.js";
 
@@ -79,7 +79,7 @@ export function historyPart({ place, id, path, query, draw, current }) {
       "table",
       { class: "history cards", key: "table" },
       h("caption", { class: "unseen" }, "Events of this job"),
-      h("thead", {}, h("tr", {}, ["Version", "Time", "Event", "By", "Reason"].map((title) => h("th", { scope: "col" }, title)))),
+      head(["Version", "Time", "Event", "By", "Reason"], ["Version"]),
       h("tbody", {}, events.map(row)),
     );
   }

@@ -4,7 +4,7 @@ import { ask, paths, query } from "./api.js";
 import { changeMany, commandButton } from "./commands.js";
 import { h } from "./dom.js";
 import { count, moment, number } from "./format.js";
-import { chip, jobBar, markOf, name, notice, time } from "./parts.js";
+import { chip, head, jobBar, markOf, name, notice, time } from "./parts.js";
 import { toJob, toList, toStart } from "./route.js";
 import { coalesced } from "./stream.js";
 
@@ -205,9 +205,15 @@ export function listView(context, route) {
             "details",
             { class: "menu", key: "all" },
             h("summary", { class: "button" }, all === null ? "All matching …" : `All ${number(all)} ${isFiltered() ? "matching" : "jobs"} …`),
-            h("div", { class: "menu-items" }, rules.commands.map((command) => commandButton(command, (event) => (event.target.closest("details").removeAttribute("open"), many(command, null))))),
+            h("div", { class: "menu-items" }, possibleOnAll().map((command) => commandButton(command, (event) => (event.target.closest("details").removeAttribute("open"), many(command, null))))),
           ),
     );
+  }
+
+  /** The commands that would change a job of those that the filter means. */
+  function possibleOnAll() {
+    const meant = (status) => (filter.status.length ? filter.status.includes(status) : true) && (state.counts?.[status] ?? 0) > 0;
+    return rules.commands.filter((command) => rules.able(command).some(meant));
   }
 
   function many(command, ids) {
@@ -240,11 +246,7 @@ export function listView(context, route) {
       "table",
       { class: "jobs cards", key: "table" },
       h("caption", { class: "unseen" }, `Jobs of the namespace ${place.namespace}, newest first`),
-      h(
-        "thead",
-        {},
-        h("tr", {}, selectable ? h("th", { scope: "col" }, h("span", { class: "unseen" }, "Selected")) : null, ["Job", "Status", "Progress", "Created"].map((title) => h("th", { scope: "col" }, title))),
-      ),
+      head(["Job", "Status", "Progress", "Created"], [], selectable ? h("th", { scope: "col" }, h("span", { class: "unseen" }, "Selected")) : null),
       h("tbody", {}, state.jobs.map((job) => row(job, selectable))),
     );
   }

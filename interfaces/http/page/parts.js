@@ -106,6 +106,11 @@ export function fact(term, ...value) {
   return h("div", { class: "fact" }, h("dt", {}, term), h("dd", {}, ...value));
 }
 
+/** The head of a table. `numeric`: the titles of columns of numbers. */
+export function head(titles, numeric = [], before = null) {
+  return h("thead", {}, h("tr", {}, before, titles.map((title) => h("th", { scope: "col", class: numeric.includes(title) ? "number" : null }, title))));
+}
+
 /** A message that stands where it is until something better is known. */
 export function notice(problem) {
   return h(

@@ -22,10 +22,16 @@ export function fieldsOf(schema) {
       nullable,
       required: required.has(name),
       fallback: raw.default ?? inner.default,
-      title: words(name.replaceAll("_", " ")),
+      title: titled(name),
       description: raw.description ?? inner.description ?? "",
     };
   });
+}
+
+/** `fail_steps` and `failSteps` as `Fail steps`. */
+function titled(name) {
+  const text = words(name.replaceAll("_", " ")).trim() || name;
+  return text[0].toUpperCase() + text.slice(1);
 }
 
 function resolved(part, root, deep = 0) {

@@ -45,7 +45,7 @@ export function startView(context, route) {
     return [
       h(
         "div",
-        { class: "field", key: "types" },
+        { class: "field types", key: "types" },
         h("label", { for: "type" }, "Job type"),
         h("select", { id: "type", onchange: (event) => (location.hash = toStart(place, event.target.value)) }, type ? null : h("option", { selected: true }, wanted), state.types.map((each) => h("option", { value: each.name, selected: each.name === type?.name }, each.name))),
         type ? h("span", { class: "note" }, type.description) : h("span", { class: "wrong" }, `The server knows no job type “${wanted}”.`),

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { amount, duration, number } from "./format.js";
-import { bar, chip, errorDetails, markOf, name, time } from "./parts.js";
+import { bar, chip, errorDetails, head, markOf, name, time } from "./parts.js";
 import { toJob } from "./route.js";
 
 const PAGE = 100;
@@ -57,7 +57,7 @@ export function stepsPart({ place, id, query, rules }) {
       "table",
       { class: "steps cards", key: "table" },
       h("caption", { class: "unseen" }, "Steps"),
-      h("thead", {}, h("tr", {}, ["#", "Step", "Status", "Progress", "Attempts", "Started", "Took"].map((title) => h("th", { scope: "col" }, title)))),
+      head(["#", "Step", "Status", "Progress", "Attempts", "Started", "Took"], ["#", "Attempts", "Took"]),
       h("tbody", {}, steps.map((step) => [row(step), step.errors.length ? errorRow(step) : null])),
     );
   }
@@ -69,7 +69,7 @@ export function stepsPart({ place, id, query, rules }) {
     return h(
       "tr",
       { key: step.index },
-      h("td", { class: "number", "data-label": "#" }, number(step.index)),
+      h("td", { class: "number index" }, number(step.index)),
       h("th", { scope: "row", class: "break" }, step.name),
       h("td", { "data-label": "Status" }, chip(step.status, step.retryAt ? `Tried again at ${step.retryAt}` : rules.step.get(step.status)?.meaning)),
       h("td", { "data-label": "Progress", class: "wide" }, known ? bar(progress.done, progress.total ?? null, `Progress of ${step.name}`, amount(progress.done, progress.total, progress.unit)) : h("span", { class: "muted" }, "–"), message),

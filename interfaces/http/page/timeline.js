@@ -3,11 +3,12 @@
 import { ask, query as queryOf } from "./api.js";
 import { h } from "./dom.js";
 import { between, clock, count, duration, moment, number } from "./format.js";
-import { notice, time } from "./parts.js";
+import { head, notice, time } from "./parts.js";
 import { toJob } from "./route.js";
 import { coalesced } from "./stream.js";
 
 const LIVE_EVERY = 1_000; // milliseconds
+const TALLEST = 640; // pixels of all rows, where there are many
 const TICKS_APART = 110; // pixels
 const BREAK_WIDTH = 34; // pixels of a time in which nothing ran
 const SHARE_OF_A_BREAK = 0.12; // of the time in which steps ran: a longer rest is drawn as a break
@@ -92,7 +93,7 @@ export function timelinePart({ place, id, path, query, draw, current }) {
   function drawing(picture, width) {
     const labels = width < 520 ? 76 : 170;
     const rows = Math.ceil((picture.last - picture.first + 1) / picture.stepsPerRow);
-    const height = rows <= 40 ? 20 : rows <= 90 ? 11 : 5;
+    const height = Math.max(3, Math.min(20, Math.floor(TALLEST / rows)));
     const top = 44;
     const bottom = top + rows * height;
     const scale = scaleOf(picture, labels, width - 12);
@@ -175,7 +176,8 @@ export function timelinePart({ place, id, path, query, draw, current }) {
   function tickText(at, picture) {
     const span = between(picture.begin, picture.end);
     const date = new Date(at);
-    if (span < 20) return `${clock(date)}.${Math.floor(date.getMilliseconds() / 100)}`;
+    const milliseconds = String(date.getMilliseconds()).padStart(3, "0");
+    if (span < 20) return `${clock(date)}.${milliseconds.slice(0, span < 2 ? 2 : 1)}`;
     return span < 86_400 ? clock(date) : moment(date).slice(5, 16);
   }
 
@@ -208,7 +210,7 @@ export function timelinePart({ place, id, path, query, draw, current }) {
             "table",
             { class: "cards" },
             h("caption", { class: "unseen" }, "When the steps ran"),
-            h("thead", {}, h("tr", {}, [picture.stepsPerRow > 1 ? "Steps" : "Step", "Began", "Took", "How it went", "Worker"].map((title) => h("th", { scope: "col" }, title)))),
+            head([picture.stepsPerRow > 1 ? "Steps" : "Step", "Began", "Took", "How it went", "Worker"], ["Took"]),
             h("tbody", {}, picture.rows.map((row) => row.runs.map((run, index) => tableRow(picture, row, run, index)))),
           )
         : null,
