@@ -61,12 +61,14 @@ class StartAsked:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is wanted of a job that is there. `if_version`: only while it is at that version."""
+    """What is wanted of a job that is there. `if_version`: only while it is at that version. `if_status_version`: only
+    while its newest change of status is that version's; its steps may have reported since."""
 
     command: CommandName
     reason: str = ""
     dry_run: bool = False
     if_version: int | None = None
+    if_status_version: int | None = None
     command_id: str | None = None
     skip_cleanup: bool = False
 

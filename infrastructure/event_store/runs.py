@@ -13,7 +13,10 @@ from milepost.infrastructure.event_store.codec import decode
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 
-_LEFT_OUT: Final = (e.StepProgressed.topic, e.StepsPlanned.topic)  # many, or large, and nothing begins or ends with them
+_LEFT_OUT: Final = (
+    e.StepProgressed.topic,
+    e.StepsPlanned.topic,
+)  # many, or large, and nothing begins or ends with them
 
 
 @dataclass(slots=True)

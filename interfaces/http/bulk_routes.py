@@ -66,4 +66,10 @@ def _result(access: Access, job_id: str, asked: Change) -> Json:
         if told is None:
             raise
         status = problems.STATUS[told.code]
-        return {"id": job_id, "status": status, "error": told.word, "detail": told.message, "suggestion": told.suggestion}
+        return {
+            "id": job_id,
+            "status": status,
+            "error": told.word,
+            "detail": told.message,
+            "suggestion": told.suggestion,
+        }

@@ -25,7 +25,16 @@ Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
 Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=50)]
-IfMatch = Annotated[str | None, Header(description='The ETag that it must still have: "42".', max_length=40)]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description=(
+            'The ETag that it must still have: "42". Or "status-37": the version of its newest change of status, which'
+            " stays the same while its steps report."
+        ),
+        max_length=40,
+    ),
+]
 CommandId = Annotated[
     str | None, Header(alias="Idempotency-Key", description="Given again, it changes nothing.", max_length=200)
 ]
@@ -141,7 +150,14 @@ def _change(command: CommandName, sentence: str) -> None:
         idempotency_key: CommandId = None,
     ) -> Response:
         body = body or ChangeBody()
-        asked = Change(command, body.reason, body.dry_run, _version(if_match), idempotency_key, body.skip_cleanup)
+        asked = Change(
+            command,
+            body.reason,
+            body.dry_run,
+            *_versions(if_match),
+            command_id=idempotency_key,
+            skip_cleanup=body.skip_cleanup,
+        )
         result = access.service.change(str(job_id), asked)
         return JSONResponse(to_json(result), headers={"ETag": _etag(result.version)})
 
@@ -159,8 +175,11 @@ def _etag(version: int) -> str:
     return f'"{version}"'
 
 
-def _version(etag: str | None) -> int | None:
+def _versions(etag: str | None) -> tuple[int | None, int | None]:
+    """The version that is expected, and that of the newest change of status."""
     if etag is None or etag == "*":
-        return None
+        return None, None
     text = etag.strip('"')
-    return int(text) if text.isascii() and text.isdigit() else -1  # one that no job ever has
+    number = text.removeprefix("status-")
+    version = int(number) if number.isascii() and number.isdigit() else -1  # one that no job ever has
+    return (version, None) if text == number else (None, version)

@@ -14,7 +14,6 @@ const SAID = {
   remove: { verb: "Remove", explained: "It is taken out of the lists for good. Its history stays until it is pruned.", final: true },
 };
 const AT_ONCE = 200; // jobs of one request
-const TRIES = 25; // while nothing but the steps' own reports have come between
 const PROBLEMS_SHOWN = 20;
 
 export const verb = (command) => SAID[command].verb;
@@ -58,29 +57,22 @@ export function changeJob(place, job, command, onDone) {
 }
 
 /**
- * A running job gets a new version with every report of its steps, and those are no reason to refuse. So where the
- * version was another one, it is looked at again: what somebody did since is told and nothing happens; else the
- * command is sent for the version that it has now.
+ * Only while the job has the status that was shown, since the change that was shown. A running job gets a new version
+ * with every report of its steps, and those are no reason to refuse.
  */
 async function sent(place, seen, command, reason) {
   const path = paths(place).job(seen.id);
-  const key = newKey();
-  let version = seen.version;
-  for (let tries = 1; ; tries++) {
-    try {
-      return await ask(`${path}/${command}`, {
-        method: "POST",
-        body: { reason },
-        headers: { "If-Match": `"${version}"`, "Idempotency-Key": key },
-      });
-    } catch (problem) {
-      if (problem.status !== 412) throw problem;
-      const now = await ask(`${path}?steps=0`);
-      const changes = now.statusChanges.filter((change) => change.version > seen.version);
-      if (changes.length) throw new Problem(412, meanwhile(changes, command));
-      if (tries >= TRIES) throw problem;
-      version = now.version;
-    }
+  const version = seen.statusChanges.at(-1).version;
+  try {
+    return await ask(`${path}/${command}`, {
+      method: "POST",
+      body: { reason },
+      headers: { "If-Match": `"status-${version}"`, "Idempotency-Key": newKey() },
+    });
+  } catch (problem) {
+    if (problem.status !== 412) throw problem;
+    const now = await ask(`${path}?steps=0`);
+    throw new Problem(412, meanwhile(now.statusChanges, command));
   }
 }
 
@@ -166,7 +158,7 @@ export async function changeMany(place, command, { ids, filter, able, onDone }) 
 
   function note(result) {
     if (result.error) {
-      const why = result.detail.replaceAll(result.id, "it").replace(/^Job it/, "It");
+      const why = result.detail.replaceAll(new RegExp(`(\\bjob )?${result.id}`, "gi"), "it");
       if (!state.refused.has(why)) state.refused.set(why, []);
       state.refused.get(why).push(result.id);
       state.refusals++;

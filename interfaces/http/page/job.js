@@ -44,14 +44,15 @@ export function jobView(context, route) {
   function render() {
     if (!state.job) {
       return [
-        h("p", { class: "crumbs" }, h("a", { href: toList(place) }, "Jobs")),
-        h("h1", {}, state.problem?.status === 404 ? "No such job" : "Job"),
+        // Built as it will be when there is a job, so that a heading that has the focus keeps it.
+        crumbs(),
+        h("div", { class: "title" }, h("h1", {}, state.problem?.status === 404 ? "No such job" : "Job")),
         state.problem ? notice(state.problem) : h("p", { class: "muted", role: "status" }, "Loading …"),
       ];
     }
     const { job } = state;
     return [
-      h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: toList(place) }, "Jobs"), h("span", { "aria-hidden": "true" }, " / "), h("code", {}, job.id)),
+      crumbs(),
       h(
         "div",
         { class: "title" },
@@ -68,6 +69,11 @@ export function jobView(context, route) {
       ),
       h("section", { "aria-labelledby": "part", class: "part" }, h("h2", { id: "part", class: "unseen" }, TITLES[route.part]), part.render(job)),
     ];
+  }
+
+  function crumbs() {
+    const link = h("a", { href: toList(place) }, "Jobs");
+    return h("nav", { class: "crumbs", "aria-label": "Where this is" }, link, h("span", { "aria-hidden": "true" }, " / "), h("code", {}, id));
   }
 
   function badge(job, each) {

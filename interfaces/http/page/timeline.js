@@ -86,7 +86,9 @@ export function timelinePart({ place, id, path, query, draw, current }) {
     return `${which}, ${number(picture.begun)} begun${took}.${size}`;
   }
 
-  const toRow = (row) => toJob(place, id, "timeline", new URLSearchParams({ first: row.first, last: row.last }));
+  function toRow(row) {
+    return toJob(place, id, "timeline", new URLSearchParams({ first: row.first, last: row.last }));
+  }
 
   // -- the picture
 
