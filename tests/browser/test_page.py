@@ -291,7 +291,6 @@ def test_the_page_is_right_again_after_the_server_was_away(site: Site, namespace
     expect(page.locator("tbody .chip")).to_contain_text("Stopped")
     site.change(namespace, job, c.ResumeJob())
     expect(page.locator("tbody .chip")).to_contain_text("Pending")
-    server.stop()
 
 
 def test_a_job_of_10000_steps_is_shown_in_pages_and_in_a_picture_of_bounded_size(

@@ -83,7 +83,8 @@ function morph(old, next) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   for (const { name } of [...old.attributes]) {
-    if (!next.hasAttribute(name) && !(name === "open" && old.nodeName === "DETAILS")) old.removeAttribute(name);
+    const own = name === "tabindex" || (name === "open" && old.nodeName === "DETAILS"); // of the reader's doing
+    if (!own && !next.hasAttribute(name)) old.removeAttribute(name);
   }
   for (const type of Object.keys(next.handlers ?? {})) {
     if (!old.handlers?.[type]) old.addEventListener(type, dispatch);
