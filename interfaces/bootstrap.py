@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from milepost.domain.envelope import Origin
     from milepost.infrastructure.event_store.store import JobStore, Outcome, Situation
+    from milepost.infrastructure.event_store.tokens import Role, Token, Tokens
     from milepost.infrastructure.job_types.registry import JobTypes
     from milepost.infrastructure.running.executors import StepExecutor
     from milepost.infrastructure.running.worker import Worker
@@ -37,6 +38,7 @@ __all__ = [
     "BUSY",
     "SCHEMA_VERSION",
     "Application",
+    "CannotOpenDatabase",
     "DatabaseUnavailable",
     "ExecutorKind",
     "JobFilter",
@@ -44,12 +46,14 @@ __all__ = [
     "Outcome",
     "Row",
     "Situation",
+    "Token",
     "TurningPoint",
     "event_store_exists",
     "id_prefix",
     "now",
     "origin",
     "product_of",
+    "role",
     "try_to_write",
     "turning_points",
     "user_at_host",
@@ -140,6 +144,13 @@ class Application:
 
         return JobStore(self.database, RealSurroundings(lambda: self.database.clock_offset))
 
+    @property
+    def tokens(self) -> "Tokens":
+        """Who may ask over HTTP. Raises CannotOpenDatabase."""
+        from milepost.infrastructure.event_store.tokens import Tokens
+
+        return Tokens(self.database, self.store.surroundings)
+
     def now(self) -> datetime:
         """By the clock that all users of the event store share."""
         return now() + timedelta(seconds=self.reading.clock_offset)
@@ -217,6 +228,13 @@ class Application:
         for name in ("_opened", "_empty"):
             if name in self.__dict__:
                 getattr(self, name).close()
+
+
+def role(name: str) -> "Role":
+    """What a token may do, by its name. Raises RoleUnknown."""
+    from milepost.infrastructure.event_store.tokens import role_of
+
+    return role_of(name)
 
 
 def product_of(connection: "sa.Connection") -> str:

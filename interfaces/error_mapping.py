@@ -79,6 +79,10 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "CommandReused": (REFUSED, lambda _: "Give another --command-id: one id is for one command"),
     "QueueInvalid": (INVALID, lambda _: "Workers take from queues by name: 'milepost worker --queues NAME'"),
     "PriorityInvalid": (INVALID, lambda _: "Higher ones are taken first; 0 is what a job has that is given none"),
+    "RoleUnknown": (INVALID, lambda _: "Use viewer, operator or admin"),
+    "TokenNameInvalid": (INVALID, lambda _: "It stands in histories as the actor: name its user, and what it is for"),
+    "TokenNameTaken": (REFUSED, lambda _: "'milepost tokens list' shows all names there were"),
+    "TokenNotFound": (NOT_FOUND, lambda _: "'milepost tokens list' shows all there are"),
     "TextInvalid": (INVALID, lambda _: "Leave that character out"),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (

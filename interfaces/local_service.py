@@ -39,12 +39,22 @@ _OriginOf = Callable[[str], "Origin"]  # for a reason
 
 
 class LocalService:
-    """See `Service`. `origin_of` says who acts, from where, for a reason."""
+    """See `Service`. `origin_of` says who acts, from where, for a reason.
 
-    def __init__(self, app: Application, namespace: str, origin_of: _OriginOf = bootstrap.origin) -> None:
+    `may_see`: the namespaces of which documents about the whole event store may tell.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        namespace: str,
+        origin_of: _OriginOf = bootstrap.origin,
+        may_see: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._app = app
         self.namespace = namespace
         self._origin_of = origin_of
+        self._may_see = may_see
 
     def marker(self) -> int:
         return self._app.change_marker()
@@ -65,7 +75,7 @@ class LocalService:
         return self._app.queries.resolve(self.namespace, text)
 
     def shortened(self, ids: Sequence[str]) -> dict[str, str]:
-        return self._app.queries.shortened(ids)
+        return self._app.queries.shortened(ids, self.namespace)
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
         queries, now = self._app.queries, self._app.now()
@@ -226,10 +236,17 @@ class LocalService:
         now, queries = self._app.now(), self._app.queries
         held = queries.held_jobs(now)
         rows = queries.workers(now) if everyone else queries.live_workers(now)
-        return [_worker_document(row, held.get(row["name"], [])) for row in rows]
+        of = queries.namespaces_of([job_id for ids in held.values() for job_id in ids])
+        seen = {name: [each for each in ids if self._may_see(of.get(each, ""))] for name, ids in held.items()}
+        found = [_worker_document(row, seen.get(row["name"], [])) for row in rows]
+        # One that takes no types is there for a single job, and so tells of that one.
+        return [each for each in found if each.types or each.jobs or self._may_see("")]
 
     def namespaces(self) -> list[NamespaceDocument]:
-        return [NamespaceDocument(row["name"], row["jobs"], row["live"]) for row in self._app.queries.namespaces()]
+        return [NamespaceDocument(row["name"], row["jobs"], row["live"]) for row in self._visible_namespaces()]
+
+    def _visible_namespaces(self) -> list[Row]:
+        return [row for row in self._app.queries.namespaces() if self._may_see(row["name"])]
 
     def check(self) -> EventStoreState:
         _ = self._app.existing
@@ -245,8 +262,8 @@ class LocalService:
             bootstrap.try_to_write(connection)
             database = bootstrap.product_of(connection)
         seconds = time.monotonic() - began
-        queries, chosen = self._app.queries, self._app.settings
-        namespaces = queries.namespaces()
+        chosen = self._app.settings
+        namespaces = self._visible_namespaces()
         return EventStoreState(
             name=chosen.event_store.value,
             url=masked(chosen.url.value),
@@ -256,7 +273,7 @@ class LocalService:
             answered_in_seconds=round(seconds, 4),
             jobs=sum(row["jobs"] for row in namespaces),
             live=sum(row["live"] for row in namespaces),
-            workers=len(queries.live_workers(self._app.now())),
+            workers=len(self.workers(everyone=False)),
         )
 
 

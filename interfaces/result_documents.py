@@ -163,6 +163,31 @@ class NamespaceDocument(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenDocument(Document):
+    """A token that programs and pages ask a server with; its secret is not kept."""
+
+    name: str
+    """Also of whoever acted with it, in histories."""
+    role: str
+    namespaces: list[str] | None
+    """Those that it is for; null: all."""
+    created: str
+    created_by: str
+    expires: str | None
+    revoked: str | None
+    holds: bool
+    """Whether it is neither revoked nor expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTokenDocument(TokenDocument):
+    """A token that was just made."""
+
+    secret: str = ""
+    """Shown this once."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContextDocument(Document):
     """An event store and a namespace under one name."""
 

@@ -18,7 +18,9 @@ DOCUMENTS: Final[dict[str, type[Document]]] = {
     "job": j.JobDocument,
     "job-type": r.JobTypeDocument,
     "namespace": r.NamespaceDocument,
+    "new-token": r.NewTokenDocument,
     "start-result": r.StartResult,
+    "token": r.TokenDocument,
     "wait-result": r.WaitResult,
     "worker": r.WorkerDocument,
 }

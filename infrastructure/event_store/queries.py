@@ -107,6 +107,20 @@ class JobQueries:
         )
         return {row["status"]: row["jobs"] for row in self._rows(counted)}
 
+    def counts_by_namespace(self) -> list[tuple[str, str, int]]:
+        """Namespace, status and how many of it there are, of all jobs that are not removed."""
+        counted = (
+            sa.select(jobs.c.namespace, jobs.c.status, sa.func.count().label("jobs"))
+            .where(jobs.c.status != REMOVED)
+            .group_by(jobs.c.namespace, jobs.c.status)
+        )
+        return [(row["namespace"], row["status"], row["jobs"]) for row in self._rows(counted)]
+
+    def namespaces_of(self, job_ids: Collection[str]) -> dict[str, str]:
+        """Where each of these jobs is; ids that nobody has are left out."""
+        chosen = sa.select(jobs.c.id, jobs.c.namespace).where(jobs.c.id.in_(job_ids))
+        return {row["id"]: row["namespace"] for row in self._rows(chosen)}
+
     def resolve(self, namespace: str, text: str) -> str:
         """The id that begins with `text`. Raises InvalidJobId, JobNotFound, AmbiguousJobId."""
         begins = (jobs.c.namespace == namespace, *_begins_with(id_prefix(text)))
@@ -134,8 +148,11 @@ class JobQueries:
             raise JobNotFound(job_id, namespace)
         return found[0]
 
-    def shortened(self, ids: Collection[str]) -> dict[str, str]:
-        """Each id as short as it can be and still mean only this job in its namespace, from SHORTEST_ID characters."""
+    def shortened(self, ids: Collection[str], namespace: str | None = None) -> dict[str, str]:
+        """Each id as short as it can be and still mean only this job in its namespace, from SHORTEST_ID characters.
+
+        Of this namespace alone where one is given.
+        """
         neighbour = jobs.alias("neighbour")
 
         def beside(which: Any, condition: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
@@ -146,6 +163,8 @@ class JobQueries:
             beside(sa.func.max(neighbour.c.id), neighbour.c.id < jobs.c.id).label("before"),
             beside(sa.func.min(neighbour.c.id), neighbour.c.id > jobs.c.id).label("behind"),
         ).where(jobs.c.id.in_(ids))
+        if namespace is not None:
+            chosen = chosen.where(jobs.c.namespace == namespace)
         return {row["id"]: _shortest(row["id"], row["before"], row["behind"]) for row in self._rows(chosen)}
 
     def status_changes(self, job_ids: Collection[str]) -> dict[str, list[Row]]:

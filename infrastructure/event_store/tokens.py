@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import Final
@@ -19,6 +20,9 @@ from milepost.infrastructure.event_store.schema import tokens
 
 PREFIX: Final = "mp_"  # by which a secret is known where it should not be, in a log or a repository
 SECRET_BYTES: Final = 32
+# No "@", so that nobody takes a token for a user at a host.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TAKEN: Final = frozenset({"system"})  # an actor of histories
 
 
 class Role(IntEnum):
@@ -29,12 +33,30 @@ class Role(IntEnum):
     ADMIN = 3  # and make tokens and webhooks
 
 
+class RoleUnknown(JobError):
+    """There is no such role."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no role '{name}'.")
+
+
 class TokenNameTaken(JobError):
     """There is, or was, a token of that name: the history's actors would be taken for one another."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"There is, or was, a token '{name}': choose another name, for it stands in histories.")
+
+
+class TokenNameInvalid(JobError):
+    """That cannot be the name of a token."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name!r} is no name for a token: use letters, digits, dots, dashes, underscores, 100 at most."
+        )
 
 
 class TokenNotFound(JobError):
@@ -49,6 +71,7 @@ class TokenNotFound(JobError):
 class Token:
     """`namespaces`: those that it is for (None: all of the event store)."""
 
+    digest: str = field(repr=False)
     name: str
     role: Role
     namespaces: tuple[str, ...] | None
@@ -82,7 +105,9 @@ class Tokens:
         namespaces: Collection[str] | None = None,
         expires_at: datetime | None = None,
     ) -> str:
-        """The secret, which nobody can be told again. Raises TokenNameTaken."""
+        """The secret, which nobody can be told again. Raises TokenNameTaken, TokenNameInvalid."""
+        if not _NAME.fullmatch(name) or name in _TAKEN:
+            raise TokenNameInvalid(name)
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         row = (
             name,
@@ -115,16 +140,16 @@ class Tokens:
         """Also those that do not hold any more, oldest first."""
         return self._found(sa.select(tokens).order_by(tokens.c.created_at, tokens.c.name))
 
-    def of(self, secret: str) -> Token | None:
-        """The token that has this secret, if it holds now."""
-        found = self._found(sa.select(tokens).where(tokens.c.digest == digest(secret)))
-        return found[0] if found and found[0].holds(self._surroundings.now()) else None
+    def by_digest(self) -> dict[str, Token]:
+        """Those that are not revoked, by what is kept of their secrets."""
+        return {each.digest: each for each in self._found(sa.select(tokens).where(tokens.c.revoked_at.is_(None)))}
 
     def _found(self, chosen: sa.Select[tuple[object, ...]]) -> list[Token]:
         with self._database.read() as connection:
             rows: Sequence[sa.RowMapping] = connection.execute(chosen).mappings().all()
         return [
             Token(
+                digest=row["digest"],
                 name=row["name"],
                 role=Role[row["role"].upper()],
                 namespaces=None if row["namespaces"] is None else tuple(json.loads(row["namespaces"])),
@@ -135,6 +160,14 @@ class Tokens:
             )
             for row in rows
         ]
+
+
+def role_of(name: str) -> Role:
+    """Raises RoleUnknown."""
+    try:
+        return Role[name.upper()]
+    except KeyError:
+        raise RoleUnknown(name) from None
 
 
 def digest(secret: str) -> str:

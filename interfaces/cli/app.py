@@ -25,6 +25,7 @@ class Nouns(LazyGroup):
         "types": "milepost.interfaces.cli.job_types",
         "worker": "milepost.interfaces.cli.worker",
         "serve": "milepost.interfaces.cli.serve",
+        "tokens": "milepost.interfaces.cli.tokens",
         "workers": "milepost.interfaces.cli.workers",
         "event-stores": "milepost.interfaces.cli.event_stores",
         "namespaces": "milepost.interfaces.cli.namespaces",

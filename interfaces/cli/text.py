@@ -60,8 +60,24 @@ def local_short(moment: str) -> str:
 
 def moment(text: str, now: datetime) -> datetime:
     """A point in time: `2h` ago, a date, or an ISO 8601 time (local where no zone is given). Raises ValueError."""
-    if ago := _DURATION.fullmatch(text.strip().lower()):
-        return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
+    if (ago := _duration(text)) is not None:
+        return now - ago
+    return _told(text)
+
+
+def moment_to_come(text: str, now: datetime) -> datetime:
+    """The same, but `2h` is in two hours. Raises ValueError, OverflowError."""
+    if (ahead := _duration(text)) is not None:
+        return now + ahead
+    return _told(text)
+
+
+def _duration(text: str) -> timedelta | None:
+    found = _DURATION.fullmatch(text.strip().lower())
+    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]]) if found else None
+
+
+def _told(text: str) -> datetime:
     told = datetime.fromisoformat(text.strip())
     if told.year > LAST_YEAR:
         raise ValueError("nothing is that far away")

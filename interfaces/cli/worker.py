@@ -18,7 +18,7 @@ from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.list import is_narrow
 from milepost.interfaces.cli.jobs.waiting import answered
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.cli.worker_options import Executor, Slots, slots_or_default
+from milepost.interfaces.cli.worker_options import A_DAY, Executor, Slots, slots_or_default
 from milepost.interfaces.error_mapping import INVALID, OK, Told
 from milepost.interfaces.quantities import clean
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 app = new_app()
 
 # A terminal that closes ends its programs by SIGHUP, where there is such a signal.
-A_DAY: Final = 86_400.0
 _ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 END_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 

@@ -8,6 +8,7 @@ import typer
 
 from milepost.interfaces.bootstrap import ExecutorKind
 
+A_DAY: Final = 86_400.0
 MOST_SLOTS: Final = 1000  # each is a thread or a process
 
 

@@ -1,6 +1,7 @@
 """A worker beside the main thread, which is left to signals and to what is shown."""
 
 import threading
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -11,24 +12,39 @@ LEAVING_SECONDS: Final = 5.0
 
 
 class WorkerThread:
-    """Runs a worker for one job from `with` to its end; an error of the worker is raised there."""
+    """Runs a worker for one job, or for all, from `with` to its end; an error of the worker is raised there.
 
-    def __init__(self, app: Application, kind: ExecutorKind, slots: int | None, *, only: UUID | None) -> None:
+    `grace_seconds`: when it is told to end, how long it waits for steps. `when_over`: told when the worker has ended.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        kind: ExecutorKind,
+        slots: int | None,
+        *,
+        only: UUID | None,
+        grace_seconds: float = 30.0,
+        when_over: Callable[[], None] = lambda: None,
+    ) -> None:
         self._app = app
+        self._grace_seconds, self._when_over = grace_seconds, when_over
         self._kind: ExecutorKind = kind
         self._slots, self._only = slots_or_default(slots), only
         self._over = threading.Event()
         self._error: BaseException | None = None
 
     def __enter__(self) -> "WorkerThread":
-        self._worker, self._executor = self._app.worker(slots=self._slots, kind=self._kind, only=self._only)
+        self._worker, self._executor = self._app.worker(
+            slots=self._slots, kind=self._kind, only=self._only, grace_seconds=self._grace_seconds
+        )
         self._thread = threading.Thread(target=self._run, name="milepost-worker", daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._worker.hand_back()
-        self._thread.join(LEAVING_SECONDS)
+        self._thread.join(LEAVING_SECONDS if self._only else self._grace_seconds + LEAVING_SECONDS)
         self._over.set()  # only for one that did not get through with it: a worker ends by itself when all is back
         self._executor.close()
         if self._error is not None:
@@ -49,3 +65,5 @@ class WorkerThread:
             self._worker.run(self._over.is_set)
         except BaseException as error:  # noqa: BLE001 - raised again by the main thread
             self._error = error
+        finally:
+            self._when_over()

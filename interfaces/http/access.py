@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Path, Request
@@ -20,10 +21,6 @@ EventStore = Annotated[str, Path(pattern=NAME, description="The name of an event
 Namespace = Annotated[str, Path(pattern=NAME, description="A namespace.")]
 
 
-class NotAuthenticated(Exception):
-    """No token, or one that does not hold."""
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. `token`: None where the server is open, to this machine alone."""
@@ -31,8 +28,17 @@ class Caller:
     actor: str
     token: Token | None
 
+    @property
+    def role(self) -> Role:
+        return Role.ADMIN if self.token is None else self.token.role
+
+    @property
+    def namespaces(self) -> tuple[str, ...] | None:
+        """Those that it may see; None: all."""
+        return None if self.token is None else self.token.namespaces
+
     def may(self, role: Role) -> bool:
-        return self.token is None or self.token.role >= role
+        return self.role >= role
 
     def may_see(self, namespace: str) -> bool:
         return self.token is None or self.token.may_see(namespace)
@@ -47,10 +53,36 @@ class Access:
     service: LocalService
 
 
+def is_loopback(address: str) -> bool:
+    """Whether this address is of this machine alone."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def caller_of(request: Request, event_store: EventStore) -> Caller:
-    """Raises NotAuthenticated; Told where there is no such event store here, or none that the caller may know of."""
-    served: Served = request.app.state.served
-    return served.caller(event_store, request.headers.get("authorization"), request.client)
+    """Who asks for something of that event store. Raises Told where none of that name is served."""
+    _ = request.app.state.served.application(event_store)
+    caller: Caller = request.state.caller
+    return caller
+
+
+def whoever(request: Request) -> Caller:
+    """Who asks for something of no event store."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def overseer(request: Request) -> Caller:
+    """An admin of all namespaces. Raises Told."""
+    caller = whoever(request)
+    _refuse_less_than(Role.ADMIN, caller)
+    if caller.namespaces is not None:
+        raise Told(
+            NOT_ALLOWED, "This tells of all namespaces, and the token is for some", "Use one without --namespace"
+        )
+    return caller
 
 
 def _access(role: Role, request: Request, event_store: EventStore, namespace: Namespace) -> Access:
@@ -58,13 +90,18 @@ def _access(role: Role, request: Request, event_store: EventStore, namespace: Na
     if not caller.may_see(namespace):
         # Not "not allowed": that would tell whether there is such a namespace.
         raise Told(NOT_FOUND, f"There is no namespace '{namespace}' here", "Use one that your token is for")
+    _refuse_less_than(role, caller)
+    served: Served = request.app.state.served
+    app = served.application(event_store)
+    return Access(app, caller, LocalService(app, namespace, partial(_origin, caller), caller.may_see))
+
+
+def _refuse_less_than(role: Role, caller: Caller) -> None:
     if not caller.may(role):
         needed = role.name.lower()
         raise Told(
             NOT_ALLOWED, f"This needs the role {needed}", f"Ask for a token: 'milepost tokens create --role {needed}'"
         )
-    app = request.app.state.served.application(event_store)
-    return Access(app, caller, LocalService(app, namespace, partial(_origin, caller)))
 
 
 def _origin(caller: Caller, reason: str = "") -> Origin:

@@ -1,15 +1,14 @@
 """The application that is served: its routes, its errors, and what each answer carries."""
 
-import logging
-import secrets
-from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from milepost import __version__
+from milepost.infrastructure.event_store.known_tokens import KnownTokens
 from milepost.infrastructure.event_store.tokens import Tokens
 from milepost.interfaces.bootstrap import Application, user_at_host
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
@@ -17,42 +16,48 @@ from milepost.interfaces.http import (
     bulk_routes,
     entry_routes,
     job_routes,
+    monitor_routes,
     page_routes,
     problems,
     store_routes,
     stream_routes,
     timeline_routes,
 )
-from milepost.interfaces.http.access import Caller, NotAuthenticated
-from milepost.interfaces.http.feed import Feed
+from milepost.interfaces.http.access import Caller, is_loopback
+from milepost.interfaces.http.guard import Guard
+from milepost.interfaces.http.limits import Buckets, Limits
+from milepost.interfaces.http.metrics import Metrics
+from milepost.interfaces.http.monitor_routes import Readiness
+from milepost.interfaces.http.open_streams import OpenStreams
+from milepost.interfaces.http.openapi import publish
 
-log = logging.getLogger("milepost.server")
-
-MOST_BODY: Final = 1_000_000  # bytes
-SAFE: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class Address(NamedTuple):
-    host: str
-    port: int
+NO_LIMITS_GIVEN: Final = Limits()
+ROUTERS: Final = (
+    stream_routes.router,  # before the routes of one job, which would take its name for an id
+    bulk_routes.router,  # likewise
+    job_routes.router,
+    timeline_routes.router,
+    store_routes.router,
+    entry_routes.router,
+    monitor_routes.router,
+    page_routes.router,
+)
 
 
 class Served:
     """What a server serves: one event store, and who may ask. `open_to_all_here`: without tokens, on loopback alone."""
 
-    def __init__(self, app: Application, *, open_to_all_here: bool) -> None:
+    def __init__(self, app: Application, *, open_to_all_here: bool, limits: Limits = NO_LIMITS_GIVEN) -> None:
         self.app = app
         self.name = app.settings.event_store.value
         self.open_to_all_here = open_to_all_here
+        self.requests = Buckets(limits.requests_per_second)
+        self.failures = Buckets(limits.failures_per_second)
+        self.readiness = Readiness()
         self._tokens = Tokens(app.database, app.store.surroundings)
-        self._feed: Feed | None = None
+        self._known_tokens = KnownTokens(self._tokens, app.store.surroundings.now)
+        self._streams: OpenStreams | None = None
+        self.metrics = Metrics(app, lambda: len(self._streams or ()))
 
     def application(self, event_store: str) -> Application:
         """Raises Told."""
@@ -60,97 +65,64 @@ class Served:
             raise Told(NOT_FOUND, f"The event store '{event_store}' is not served here", f"There is '{self.name}'")
         return self.app
 
-    def caller(self, event_store: str, authorization: str | None, client: Any) -> Caller:
-        """Raises NotAuthenticated, or Told where there is no such event store."""
-        scheme, _, secret = (authorization or "").partition(" ")
-        if secret and scheme.lower() == "bearer":
-            token = self._tokens.of(secret.strip())
-            if token is None:
-                raise NotAuthenticated
-            self.application(event_store)
-            return Caller(token.name, token)
-        if authorization or not self.open_to_all_here or client is None or not _is_here(client.host):
-            raise NotAuthenticated
-        self.application(event_store)
-        return Caller(f"{user_at_host()} (http)", None)
+    async def caller(self, authorization: str | None, client: str) -> Caller | None:
+        """Who asks from that address; None for nobody that may. Raises DatabaseUnavailable, CannotOpenDatabase."""
+        if authorization is None:
+            return Caller(f"{user_at_host()} (http)", None) if self.open_to_all_here and is_loopback(client) else None
+        scheme, _, secret = authorization.partition(" ")
+        token = await self._known_tokens.of(secret.strip()) if scheme.lower() == "bearer" else None
+        return None if token is None else Caller(token.name, token)
 
     def has_tokens(self) -> bool:
         """Whether anybody holds one that is good."""
-        now = self.app.now()
-        return any(token.holds(now) for token in self._tokens.all())
+        return bool(self.holding())
 
-    def feed(self, app: Application) -> Feed:
-        if self._feed is None:
-            self._feed = Feed(app.database)
-        return self._feed
+    def holding(self) -> frozenset[str]:
+        """The names of the tokens that hold now."""
+        now = self.app.now()
+        return frozenset(token.name for token in self._tokens.all() if token.holds(now))
+
+    def streams(self, app: Application) -> OpenStreams:
+        """Asked for in the server's loop."""
+        if self._streams is None:
+            self._streams = OpenStreams(app.database, self.holding)
+        return self._streams
+
+    def end_streams(self) -> None:
+        """All of them, now, and those to come. In the server's loop."""
+        if self._streams is not None:
+            self._streams.close()
 
     def close(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+        """Once nobody is served any more."""
+        self._known_tokens.close()
 
 
 def build(served: Served) -> FastAPI:
     """The application."""
-    app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.state.served = served
-    app.include_router(stream_routes.router)  # before the routes of one job, which would take its name for an id
-    app.include_router(bulk_routes.router)
-    app.include_router(job_routes.router)
-    app.include_router(timeline_routes.router)
-    app.include_router(store_routes.router)
-    app.include_router(entry_routes.router)
-    app.include_router(page_routes.router)
+    app = FastAPI(
+        title="Milepost",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,  # to where the Host header says
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.served, app.state.routes = served, routes()
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(RequestValidationError, problems.misused)
     app.add_exception_handler(HTTPException, problems.of_http)
-    app.add_exception_handler(NotAuthenticated, _not_authenticated)
-    app.middleware("http")(_guarded)
+    app.add_middleware(Guard, served=served)
+    publish(app)
     return app
 
 
-async def _not_authenticated(_request: Request, _error: Exception) -> Response:
-    response = problems.answer(
-        401, "not_authenticated", "No token that holds was given", "Send 'Authorization: Bearer TOKEN'"
-    )
-    response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+def routes() -> tuple[APIRoute, ...]:
+    """All that is asked, each with its whole path."""
+    return tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 
 
-async def _guarded(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Bounds the body, refuses what another site's page sends, and tells errors of ours as problems."""
-    request_id = secrets.token_hex(8)
-    response = _refused(request)
-    if response is None:
-        try:
-            response = await go_on(request)
-        except Exception as error:
-            response = await problems.ours(request, error)
-            if response.status_code == 500:
-                log.exception("request %s: %s %s", request_id, request.method, request.url.path)
-    for name, value in SAFE.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-ID"] = request_id
-    return response
-
-
-def _refused(request: Request) -> Response | None:
-    length = request.headers.get("content-length", "0")
-    if request.method not in READING:
-        if not length.isdigit() or "transfer-encoding" in request.headers:
-            return problems.answer(411, "validation_error", "The length of the body is not said")
-        if int(length) > MOST_BODY:
-            return problems.answer(413, "validation_error", f"The body has more than {MOST_BODY:,} bytes")
-        # A page of another site can have a browser send a form here, but no JSON and no foreign origin unnoticed.
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if int(length) and kind != "application/json":
-            return problems.answer(415, "validation_error", "The body must be application/json")
-        origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-            return problems.answer(403, "not_allowed", "Requests from pages of other sites are refused")
-    return None
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,21 +1,19 @@
 """The route that a client asks first: what is served here, and who it is taken for."""
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
 
 from milepost import __version__
-from milepost.infrastructure.event_store.tokens import Role
+from milepost.interfaces.http.access import Caller, whoever
+from milepost.interfaces.http.answers import CallerDocument, EntryDocument, answered, told
 
 router = APIRouter(tags=["event store"])
 
 
-@router.get("/api")
-def entry(request: Request) -> Response:
+@router.get("/api", responses=told(EntryDocument))
+def entry(request: Request, caller: Annotated[Caller, Depends(whoever)]) -> Response:
     """What is served here, and who the caller is."""
-    served = request.app.state.served
-    caller = served.caller(served.name, request.headers.get("authorization"), request.client)
-    token = caller.token
-    role = (Role.ADMIN if token is None else token.role).name.lower()
-    namespaces = None if token is None or token.namespaces is None else list(token.namespaces)
-    who = {"name": caller.actor, "role": role, "namespaces": namespaces}
-    return JSONResponse({"version": __version__, "eventStores": [served.name], "caller": who})
+    namespaces = None if caller.namespaces is None else list(caller.namespaces)
+    who = CallerDocument(caller.actor, caller.role.name.lower(), namespaces)
+    return answered(EntryDocument(__version__, [request.app.state.served.name], who))

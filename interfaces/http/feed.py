@@ -1,130 +1,162 @@
-"""What happens in an event store, told to whoever listens: read once, handed to all."""
+"""What happens in an event store, told to whoever listens: read once, written once, handed to all.
+
+A thread reads what is new and hands each subject's events to the listeners of that subject alone. It waits for nobody:
+a listener has a bounded room of its own. Nothing is read while nobody listens.
+"""
 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from milepost.infrastructure.event_store.all_streams import AllStreams, PlacedEvent
-from milepost.infrastructure.event_store.codec import UnreadableEvent
+from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey, PlaceGone, StoredEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
+from milepost.interfaces.http.listener import Listener, Subject, joined
+from milepost.interfaces.http.sse import written
 
 log = logging.getLogger("milepost.server")
 
-PAGE: Final = 500
-LISTEN_SECONDS: Final = 0.02
+PAGE: Final = 500  # events read at once
+LISTEN_SECONDS: Final = 0.02  # between two looks
+TELLING_SECONDS: Final = 0.000_2  # for each listener: so many are told less often, and take a part of one core alone
 TROUBLE_SECONDS: Final = 0.5
-BACKLOG: Final = (
-    2_000  # events that a listener may be behind; then it is sent away, and may come again from where it was
-)
 
 
-@dataclass(eq=False, slots=True)
-class _Listener:
-    loop: asyncio.AbstractEventLoop
-    waiting: "asyncio.Queue[PlacedEvent | None]" = field(default_factory=lambda: asyncio.Queue(BACKLOG))
-    full: bool = False
+class Begin(NamedTuple):
+    """Where a listener begins: behind `feed` in the order of all, and behind `own` among the events of its subject."""
+
+    feed: EventKey | None
+    own: EventKey | None
 
 
 class Feed:
-    """One event store's. Its thread reads what is new; nothing is read while nobody listens."""
+    """One event store's, for the listeners of one loop."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
+        self.streams = AllStreams(database)
         self._database = database
-        self._streams = AllStreams(database)
-        self._turn = threading.Lock()
-        self._listeners: set[_Listener] = set()
+        self._loop = loop
+        self._reading = threading.Lock()  # who reads on, or joins
+        self._turn = threading.Lock()  # for moments: who listens
+        self._listeners: dict[Subject, set[Listener]] = {}
+        self._cursor: EventKey | None = None  # the last event that was handed out, while somebody listens
+        self._newest: dict[str, EventKey | None] = {}  # of namespaces that were asked for
         self._somebody = threading.Event()
         self._closed = threading.Event()
-        self._position: int | None = None
-        self._thread = threading.Thread(target=self._read, name="milepost-feed", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="milepost-feed", daemon=True)
         self._thread.start()
 
-    async def follow(self, after: int | None) -> AsyncIterator[PlacedEvent]:
-        """Every event behind that position once and in order; with None those that come from now on.
-
-        Ends when the server does, or when the listener is too far behind.
-        """
-        listener = _Listener(asyncio.get_running_loop())
-        with self._turn:
-            if self._position is None:
-                self._position = self._streams.last_position()
-            begin = self._position
-            self._listeners.add(listener)
-        self._somebody.set()
-        try:
-            at = begin if after is None else after
-            while at < begin:
-                page = await asyncio.to_thread(self._streams.after, at, PAGE)
-                for placed in page:
-                    yield placed
-                at = max(page[-1].position if page else begin, at)
-                if len(page) < PAGE:
-                    break
-            while (heard := await listener.waiting.get()) is not None:
-                if heard.position > at:  # else it was read from the store before
-                    yield heard
-        finally:
+    def join(self, listener: Listener) -> Begin:
+        """From now on it is given every event of its subject behind the place that is answered, in order."""
+        subject = listener.subject
+        with self._reading:
+            if self._somebody.is_set():
+                self._hand_out()  # so that it begins behind all that anybody can have heard of
+            else:
+                self._cursor, self._newest = self.streams.newest(), {}
+            own = self._own(subject)
             with self._turn:
-                self._listeners.discard(listener)
-                if not self._listeners:
-                    self._position = None
-                    self._somebody.clear()
+                self._listeners.setdefault(subject, set()).add(listener)
+                self._somebody.set()
+            return Begin(self._cursor, own)
+
+    def leave(self, listener: Listener) -> None:
+        """It is given nothing any more. Waits for nobody."""
+        with self._turn:
+            there = self._listeners.get(listener.subject, set())
+            there.discard(listener)
+            if not there:
+                self._listeners.pop(listener.subject, None)
+            if not self._listeners:
+                self._somebody.clear()
 
     def close(self) -> None:
         self._closed.set()
         self._somebody.set()
-        with self._turn:
-            for listener in self._listeners:
-                listener.loop.call_soon_threadsafe(_end, listener)
 
-    def _read(self) -> None:
+    def _own(self, subject: Subject) -> EventKey | None:
+        if subject.job_id is not None:
+            version = self.streams.version_of(subject.job_id, self._cursor)
+            return EventKey(subject.job_id, version) if version else None
+        if subject.namespace not in self._newest:
+            self._newest[subject.namespace] = self.streams.newest_of(subject.namespace, self._cursor)
+        return self._newest[subject.namespace]
+
+    def _follow(self) -> None:
         marker: int | None = None
+        silent = True
         while not self._closed.is_set():
             self._somebody.wait()
+            pause = LISTEN_SECONDS
             try:
                 now = self._database.change_marker()
                 if now != marker:
-                    self._hand_out()
-                marker = now
+                    with self._reading:
+                        pause = max(pause, self._hand_out())
+                marker, silent = now, True
             except (DatabaseUnavailable, CannotOpenDatabase) as error:
-                log.warning("%s", error)
-                self._closed.wait(TROUBLE_SECONDS)
-            except UnreadableEvent as error:
-                log.error("live views end: %s", error)
-                self.close()
-            self._closed.wait(LISTEN_SECONDS)
+                if silent:
+                    log.warning("streams wait: %s", error)
+                marker, silent, pause = None, False, TROUBLE_SECONDS
+            except Exception as error:
+                log.log(
+                    logging.WARNING if isinstance(error, PlaceGone) else logging.ERROR, "streams end", exc_info=error
+                )
+                marker, pause = None, TROUBLE_SECONDS
+                self._end_all()
+            self._closed.wait(pause)
 
-    def _hand_out(self) -> None:
+    def _hand_out(self) -> float:
+        """All that is new. How long to wait then."""
+        told = 0
         while True:
-            with self._turn:
-                if self._position is None:
-                    return
-                at = self._position
-            page = self._streams.after(at, PAGE)
-            with self._turn:
-                if self._position != at:
-                    continue
-                for placed in page:
-                    self._position = placed.position
-                    for listener in self._listeners:
-                        listener.loop.call_soon_threadsafe(_put, listener, placed)
-            if len(page) < PAGE:
-                return
+            page = self.streams.after(self._cursor, PAGE)
+            told = max(told, self._tell(page.events))
+            self._cursor = page.last
+            if not page.more:
+                return told * TELLING_SECONDS
+
+    def _tell(self, page: Sequence[StoredEvent]) -> int:
+        """How many listeners were told anything."""
+        with self._turn:
+            listeners = {subject: tuple(each) for subject, each in self._listeners.items()}
+        wanted: list[StoredEvent] = []
+        for event in page:
+            if event.namespace in self._newest:
+                self._newest[event.namespace] = event.key
+            if any(subject in listeners for subject in _subjects(event)):
+                wanted.append(event)
+        pieces: dict[Subject, list[bytes]] = {}
+        for event, block in zip(wanted, written(wanted, self.streams), strict=True):
+            for subject in _subjects(event):
+                if subject in listeners:
+                    pieces.setdefault(subject, []).append(block)
+        if pieces:
+            given = [(listeners[subject], joined(blocks)) for subject, blocks in pieces.items()]
+            self._loop.call_soon_threadsafe(_give, given)
+        return sum(len(listeners[subject]) for subject in pieces)
+
+    def _end_all(self) -> None:
+        """They come again, each from where it was."""
+        with self._turn:
+            ended = [listener for each in self._listeners.values() for listener in each]
+            self._listeners.clear()
+            self._somebody.clear()
+        self._loop.call_soon_threadsafe(_end, ended)
 
 
-def _put(listener: _Listener, placed: PlacedEvent) -> None:
-    if listener.full:
-        return
-    if listener.waiting.qsize() >= BACKLOG - 1:
-        listener.full = True
-        _end(listener)
-        return
-    listener.waiting.put_nowait(placed)
+def _subjects(event: StoredEvent) -> tuple[Subject, Subject]:
+    return Subject(event.namespace, None), Subject(event.namespace, event.job_id)
 
 
-def _end(listener: _Listener) -> None:
-    if not listener.waiting.full():
-        listener.waiting.put_nowait(None)
+def _give(given: Sequence[tuple[Sequence[Listener], Sequence[bytes]]]) -> None:
+    for listeners, pieces in given:
+        for listener in listeners:
+            for piece in pieces:
+                listener.give(piece)
+
+
+def _end(listeners: Sequence[Listener]) -> None:
+    for listener in listeners:
+        listener.end()

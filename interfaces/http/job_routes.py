@@ -1,18 +1,23 @@
 """The routes of one namespace's jobs."""
 
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from milepost.domain.errors import VersionMismatch
+from milepost.domain.queues import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.interfaces.bootstrap import JobFilter
-from milepost.interfaces.documents import camel, to_json
-from milepost.interfaces.http.access import Access, operator, viewer
-from milepost.interfaces.service import Change, CommandName, StartAsked, StepsAsked
+from milepost.interfaces.documents import camel
+from milepost.interfaces.http import versions
+from milepost.interfaces.http.access import NAME, Access, operator, viewer
+from milepost.interfaces.http.answers import EventsPage, JobCounts, JobsPage, answered, told
+from milepost.interfaces.http.versions import ETAGS, etag
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.result_documents import CommandResult, StartResult
+from milepost.interfaces.service import AT_REST, Change, CommandName, StartAsked, StepsAsked
 
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["jobs"])
 
@@ -20,6 +25,8 @@ MOST_JOBS: Final = 1_000  # of one page
 MOST_STEPS: Final = 1_000
 MOST_EVENTS: Final = 1_000
 LARGEST: Final = 1_000_000_000
+LONGEST_ETAGS: Final = 200
+NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It is at rest, and as it was."}}
 
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
@@ -32,11 +39,22 @@ IfMatch = Annotated[
             'The ETag that it must still have: "42". Or "status-37": the version of its newest change of status, which'
             " stays the same while its steps report."
         ),
-        max_length=40,
+        max_length=LONGEST_ETAGS,
+        pattern=ETAGS,
     ),
 ]
+IfNoneMatch = Annotated[
+    str | None, Header(description="An ETag that is known already.", max_length=LONGEST_ETAGS, pattern=ETAGS)
+]
 CommandId = Annotated[
-    str | None, Header(alias="Idempotency-Key", description="Given again, it changes nothing.", max_length=200)
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Given again, it changes nothing.",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+    ),
 ]
 
 
@@ -52,8 +70,8 @@ class StartBody(Asked):
     type: str = Field(max_length=200)
     request: dict[str, Any] = Field(default_factory=dict)
     tags: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)
-    queue: str | None = Field(default=None, max_length=100)
-    priority: int | None = None
+    queue: str | None = Field(default=None, pattern=NAME)
+    priority: int | None = Field(default=None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
     reason: str = Field(default="", max_length=2_000)
 
 
@@ -69,8 +87,8 @@ def meant(
     status: Annotated[list[JobStatus], Query(max_length=20)] = [],  # noqa: B006 - FastAPI copies it
     type: Texts = [],  # noqa: A002, B006 - the parameter's name
     tag: Texts = [],  # noqa: B006
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
     live: bool = False,
     id: Annotated[  # noqa: A002 - the parameter's name
         str, Query(pattern=r"^[0-9a-fA-F-]{0,36}$", description="How their ids begin.")
@@ -80,7 +98,7 @@ def meant(
     return JobFilter(tuple(each.value for each in status), tuple(type), tuple(tag), since, until, live, id)
 
 
-@router.get("")
+@router.get("", responses=told(JobsPage))
 def list_jobs(
     access: Viewer,
     which: Annotated[JobFilter, Depends(meant)],
@@ -90,44 +108,44 @@ def list_jobs(
 ) -> Response:
     """A page of jobs; `next` is what to give as `after` for the next one."""
     page = access.service.jobs(which, limit=limit, after=str(after) if after else None, oldest_first=order == "oldest")
-    return JSONResponse({"jobs": to_json(page.jobs), "next": page.jobs[-1].id if page.more else None})
+    return answered(JobsPage(list(page.jobs), page.jobs[-1].id if page.more else None))
 
 
-@router.get("/counts")
+@router.get("/counts", responses=told(JobCounts))
 def count_jobs(access: Viewer, which: Annotated[JobFilter, Depends(meant)]) -> Response:
     """How many there are of each status."""
-    return JSONResponse({"counts": access.service.counts(which)})
+    return answered(JobCounts(access.service.counts(which)))
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=told(StartResult, also=(201,)))
 def start_job(access: Operator, body: StartBody, idempotency_key: CommandId = None) -> Response:
     """Accept a job. 201 where it is new, 200 where it was there already."""
     asked = StartAsked(
         body.type, body.request, tuple(body.tags), body.queue, body.priority, idempotency_key, body.reason
     )
     result = access.service.start(asked)
-    return JSONResponse(to_json(result), 201 if result.changed else 200, {"ETag": _etag(result.version)})
+    return answered(result, 201 if result.changed else 200, {"ETag": etag(result.version)})
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", responses=told(JobDocument) | NOT_MODIFIED)
 def get_job(
     access: Viewer,
     job_id: JobId,
     steps: Annotated[int, Query(ge=0, le=MOST_STEPS)] = 100,
     steps_after: Annotated[int, Query(alias="stepsAfter", ge=-1, le=LARGEST)] = -1,
     step_status: Annotated[list[StepStatus], Query(alias="stepStatus", max_length=20)] = [],  # noqa: B006
-    if_none_match: Annotated[str | None, Header(max_length=40)] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Everything of one job, with a page of its steps."""
     statuses = tuple(each.value for each in step_status)
     job = access.service.job(str(job_id), StepsAsked(steps, steps_after, statuses))
-    etag = _etag(job.version)
-    if if_none_match == etag:
-        return Response(status_code=304, headers={"ETag": etag})
-    return JSONResponse(to_json(job), headers={"ETag": etag})
+    # While a job is live, its document says more than its version: rates, and what it waits for.
+    if if_none_match is not None and job.status in AT_REST and versions.is_known(if_none_match, job.version):
+        return Response(status_code=304, headers={"ETag": etag(job.version)})
+    return answered(job, headers={"ETag": etag(job.version)})
 
 
-@router.get("/{job_id}/events")
+@router.get("/{job_id}/events", responses=told(EventsPage))
 def list_events(
     access: Viewer,
     job_id: JobId,
@@ -138,7 +156,7 @@ def list_events(
     """Its events behind a version; `next` is what to give as `after` for the next page."""
     events = list(access.service.history(str(job_id), after=after, limit=limit + 1, names=event))
     page = events[:limit]
-    return JSONResponse({"events": to_json(page), "next": page[-1].version if len(events) > limit else None})
+    return answered(EventsPage(page, page[-1].version if len(events) > limit else None))
 
 
 def _change(command: CommandName, sentence: str) -> None:
@@ -150,36 +168,20 @@ def _change(command: CommandName, sentence: str) -> None:
         idempotency_key: CommandId = None,
     ) -> Response:
         body = body or ChangeBody()
-        asked = Change(
-            command,
-            body.reason,
-            body.dry_run,
-            *_versions(if_match),
-            command_id=idempotency_key,
-            skip_cleanup=body.skip_cleanup,
-        )
-        result = access.service.change(str(job_id), asked)
-        return JSONResponse(to_json(result), headers={"ETag": _etag(result.version)})
+        status = None if if_match is None else versions.expected_status(if_match)
+        expected = None if if_match is None or status is not None else versions.expected(access, job_id, if_match)
+        asked = Change(command, body.reason, body.dry_run, expected, status, idempotency_key, body.skip_cleanup)
+        try:
+            result = access.service.change(str(job_id), asked)
+        except VersionMismatch as error:
+            raise versions.NotThatVersion(access, error) from error
+        return answered(result, headers={"ETag": etag(result.version)})
 
     change.__doc__ = sentence
-    router.post(f"/{{job_id}}/{command}", operation_id=f"{command}_job")(change)
+    router.post(f"/{{job_id}}/{command}", operation_id=f"{command}_job", responses=told(CommandResult))(change)
 
 
 _change("stop", "Ask it to come to rest at its next checkpoint; it is at rest when its status is Stopped.")
 _change("resume", "Let it go on from its checkpoints.")
 _change("cancel", "Give it up for good; its cleanup runs.")
 _change("remove", "Take a job at rest out of the lists.")
-
-
-def _etag(version: int) -> str:
-    return f'"{version}"'
-
-
-def _versions(etag: str | None) -> tuple[int | None, int | None]:
-    """The version that is expected, and that of the newest change of status."""
-    if etag is None or etag == "*":
-        return None, None
-    text = etag.strip('"')
-    number = text.removeprefix("status-")
-    version = int(number) if number.isascii() and number.isdigit() else -1  # one that no job ever has
-    return (version, None) if text == number else (None, version)

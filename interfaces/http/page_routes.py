@@ -1,16 +1,19 @@
 """The routes of the web page: its packaged files, and what it knows of states from the domain's own tables."""
 
 import hashlib
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Annotated, Final, NamedTuple
 
-from fastapi import APIRouter, Header, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Header, Response
 
 from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus, possible
 from milepost.domain.transition_table import MEANINGS, STEP_MEANINGS
+from milepost.interfaces.documents import Document
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
+from milepost.interfaces.http.access import Caller, whoever
+from milepost.interfaces.http.answers import answered, told
 
 router = APIRouter(tags=["page"])
 
@@ -71,12 +74,38 @@ def _answer(name: str, if_none_match: str | None) -> Response:
     return Response(found.content, media_type=found.media_type, headers=headers)
 
 
-@router.get("/api/state-machine")
-def state_machine() -> Response:
+@dataclass(frozen=True, slots=True)
+class JobStatusDocument(Document):
+    """A status of jobs."""
+
+    name: str
+    meaning: str
+    commands: list[str]
+    """Those that would change a job of this status."""
+    at_rest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepStatusDocument(Document):
+    """A status of steps."""
+
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateMachineDocument(Document):
+    """The domain's transition table, as far as whoever gives commands needs it."""
+
+    job_statuses: list[JobStatusDocument]
+    step_statuses: list[StepStatusDocument]
+
+
+@router.get("/api/state-machine", responses=told(StateMachineDocument))
+def state_machine(_: Annotated[Caller, Depends(whoever)]) -> Response:
     """Every status of a job and of a step, what it means, and which commands would change a job of it."""
     jobs = [
-        {"name": status, "meaning": MEANINGS[status], "commands": possible(status), "atRest": status in AT_REST}
-        for status in JobStatus
+        JobStatusDocument(status, MEANINGS[status], list(possible(status)), status in AT_REST) for status in JobStatus
     ]
-    steps = [{"name": status, "meaning": STEP_MEANINGS[status]} for status in StepStatus]
-    return JSONResponse({"jobStatuses": jobs, "stepStatuses": steps}, headers={"Cache-Control": "max-age=3600"})
+    steps = [StepStatusDocument(status, STEP_MEANINGS[status]) for status in StepStatus]
+    return answered(StateMachineDocument(jobs, steps))

@@ -1,58 +1,49 @@
-"""The routes beside jobs: types, workers, namespaces, the event store, and what a monitor asks."""
+"""The routes beside jobs: types, workers, namespaces."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from milepost.interfaces.documents import to_json
 from milepost.interfaces.http.access import Caller, EventStore, caller_of
+from milepost.interfaces.http.answers import NamespacesDocument, TypesDocument, WorkersDocument, answered, told
 from milepost.interfaces.local_service import LocalService
+from milepost.interfaces.result_documents import JobTypeDocument
 
-router = APIRouter(tags=["event store"])
-Known = Annotated[Caller, Depends(caller_of)]
+router = APIRouter(prefix="/api/event-stores/{event_store}", tags=["event store"])
+
+LONGEST_TYPE: Final = 200
 
 
-def _service(request: Request, event_store: str) -> LocalService:
+def _service(request: Request, caller: Annotated[Caller, Depends(caller_of)], event_store: EventStore) -> LocalService:
     app = request.app.state.served.application(event_store)
-    return LocalService(app, app.namespace)
+    return LocalService(app, app.namespace, may_see=caller.may_see)
 
 
-@router.get("/api/event-stores/{event_store}/types")
-def list_types(request: Request, event_store: EventStore, _: Known) -> Response:
+Known = Annotated[LocalService, Depends(_service)]
+
+
+@router.get("/types", responses=told(TypesDocument))
+def list_types(service: Known) -> Response:
     """The job types that are known, each with the JSON schema of its request."""
-    service = _service(request, event_store)
-    return JSONResponse({"types": to_json(service.job_types()), "problems": list(service.type_problems())})
+    return answered(TypesDocument(service.job_types(), list(service.type_problems())))
 
 
-@router.get("/api/event-stores/{event_store}/types/{name}")
-def get_type(request: Request, event_store: EventStore, name: str, _: Known) -> Response:
+@router.get("/types/{name:path}", responses=told(JobTypeDocument))
+def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_TYPE)]) -> Response:
     """One of them."""
-    return JSONResponse(to_json(_service(request, event_store).job_type(name)))
+    return answered(service.job_type(name))
 
 
-@router.get("/api/event-stores/{event_store}/workers")
-def list_workers(request: Request, event_store: EventStore, _: Known, all: bool = False) -> Response:  # noqa: A002
-    """Who works, on what, since when."""
-    return JSONResponse({"workers": to_json(_service(request, event_store).workers(everyone=all))})
+@router.get("/workers", responses=told(WorkersDocument))
+def list_workers(
+    service: Known,
+    all: Annotated[bool, Query(description="Also those that gave no sign of life for long.")] = False,  # noqa: A002
+) -> Response:
+    """Who works, on which of the jobs that the caller may see, since when."""
+    return answered(WorkersDocument(service.workers(everyone=all)))
 
 
-@router.get("/api/event-stores/{event_store}/namespaces")
-def list_namespaces(request: Request, event_store: EventStore, caller: Known) -> Response:
+@router.get("/namespaces", responses=told(NamespacesDocument))
+def list_namespaces(service: Known) -> Response:
     """Those that have jobs, and that the caller may see."""
-    found = [each for each in _service(request, event_store).namespaces() if caller.may_see(each.name)]
-    return JSONResponse({"namespaces": to_json(found)})
-
-
-@router.get("/healthz", response_class=PlainTextResponse)
-def is_alive() -> str:
-    """Whether the server runs."""
-    return "ok"
-
-
-@router.get("/readyz")
-def is_ready(request: Request) -> Response:
-    """Whether its event store answers."""
-    served = request.app.state.served
-    served.app.queries.live_workers(served.app.now())
-    return JSONResponse({"ready": True})
+    return answered(NamespacesDocument(service.namespaces()))

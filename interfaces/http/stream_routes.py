@@ -1,88 +1,158 @@
-"""Server-Sent Events: what happens to a namespace's jobs, or to one of them, from a position on."""
+"""Server-Sent Events: what happens to a namespace's jobs, or to one of them, each event once and in order.
+
+The `id` of an event is its job and its version there, `JOB:VERSION`: opaque to clients, found again by the primary key,
+whatever happened to the database meanwhile, and it tells nobody about another namespace. First comes an `id` without
+data, so that a client that is cut before its first event misses nothing either.
+"""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Annotated, Final
-from uuid import UUID
+from functools import partial
+from time import monotonic
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from milepost.infrastructure.event_store.all_streams import PlacedEvent
-from milepost.interfaces.documents import to_json
+from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey, PlaceGone
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
 from milepost.interfaces.error_mapping import INVALID, Told
+from milepost.interfaces.http import problems
 from milepost.interfaces.http.access import Access
+from milepost.interfaces.http.feed import Begin
 from milepost.interfaces.http.job_routes import JobId, Viewer
-from milepost.interfaces.local_service import event_document
+from milepost.interfaces.http.listener import Listener, Subject
+from milepost.interfaces.http.open_streams import ALIVE_SECONDS, OpenStreams, TooManyStreams
+from milepost.interfaces.http.past import Past
+from milepost.interfaces.http.sse import ALIVE, FIRST, MEDIA_TYPE, RETRY, key_of, place
 
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["streams"])
 
-ALIVE_SECONDS: Final = 15.0  # a line that says nothing, so that nobody in between takes the connection for dead
-RETRY: Final = "retry: 1000\n\n"
+PAGE: Final = 500  # events of the past, at once
+TROUBLE_SECONDS: Final = 0.5
+LONGEST_ID: Final = 60
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 LastEventId = Annotated[
-    str | None, Header(alias="Last-Event-ID", description="The `id` of the last event that was heard.", max_length=20)
+    str | None,
+    Header(alias="Last-Event-ID", description="The `id` that was heard last.", max_length=LONGEST_ID),
 ]
-After = Annotated[int | None, Query(ge=0, description="The same, where no header can be set.")]
+After = Annotated[
+    str | None,
+    Query(description="The same, where no header can be set; 0: from the very start.", max_length=LONGEST_ID),
+]
 
 
-@router.get("/stream", response_class=StreamingResponse)
+class EventStream(Response):
+    """An answer that goes on. Lean: hundreds of them are told the same thing many times a second."""
+
+    media_type = MEDIA_TYPE
+    charset = "utf-8"
+
+    def __init__(self, streams: OpenStreams, listener: Listener, pieces: Callable[[], AsyncIterator[bytes]]) -> None:
+        super().__init__(headers=HEADERS)
+        del self.headers["content-length"]
+        self._streams, self._listener, self._pieces = streams, listener, pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        listener = self._listener
+        async with self._streams.opened(listener, partial(_abort, receive)):
+            gone = asyncio.ensure_future(_end_when_gone(receive, listener))
+            try:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                async for piece in self._pieces():
+                    listener.stuck_since = listener.heard_at = monotonic()
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    listener.stuck_since = None
+                listener.stuck_since = monotonic()
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            finally:
+                gone.cancel()
+
+
+@router.get("/stream", status_code=200, response_class=EventStream)
 async def stream_jobs(
     request: Request, access: Viewer, last_event_id: LastEventId = None, after: After = None
-) -> StreamingResponse:
+) -> Response:
     """The events of all its jobs. Without a position: those that come from now on."""
-    return _answer(_told(request, access, _position(last_event_id, after), None))
+    return await _opened(request, access, Subject(access.service.namespace, None), last_event_id or after)
 
 
-@router.get("/{job_id}/stream", response_class=StreamingResponse)
+@router.get("/{job_id}/stream", status_code=200, response_class=EventStream)
 async def stream_job(
     request: Request, access: Viewer, job_id: JobId, last_event_id: LastEventId = None, after: After = None
-) -> StreamingResponse:
+) -> Response:
     """The events of one job."""
     await asyncio.to_thread(access.service.job, str(job_id))  # there is one
-    return _answer(_told(request, access, _position(last_event_id, after), job_id))
+    return await _opened(request, access, Subject(access.service.namespace, job_id), last_event_id or after)
 
 
-def _answer(lines: AsyncIterator[str]) -> StreamingResponse:
-    return StreamingResponse(lines, media_type="text/event-stream", headers=HEADERS)
-
-
-async def _told(request: Request, access: Access, after: int | None, only: UUID | None) -> AsyncIterator[str]:
-    feed = request.app.state.served.feed(access.app)
-    placed = feed.follow(after)
-    yield RETRY
+async def _opened(request: Request, access: Access, subject: Subject, after: str | None) -> Response:
+    streams: OpenStreams = request.app.state.served.streams(access.app)
     try:
-        waiting: asyncio.Task[PlacedEvent] = asyncio.ensure_future(anext(placed))
-        while True:
-            done, _ = await asyncio.wait({waiting}, timeout=ALIVE_SECONDS)
-            if not done:
-                yield ": alive\n\n"
-                continue
-            try:
-                found = waiting.result()
-            except StopAsyncIteration:
-                return
-            if found.namespace == access.service.namespace and only in (None, found.recorded.job_id):
-                yield _line(found)
-            waiting = asyncio.ensure_future(anext(placed))
-    finally:
-        waiting.cancel()
-        with suppress(asyncio.CancelledError, StopAsyncIteration):
-            await waiting
-        await placed.aclose()
+        streams.refuse_if_full()
+    except TooManyStreams as error:
+        return problems.answer(503, "refused", str(error), "Close those that are not needed, or come again later")
+    token = access.caller.token
+    listener = Listener(subject, None if token is None else token.name)
+    if after is None:
+        begin = await streams.reading(partial(streams.feed.join, listener))
+        return EventStream(streams, listener, partial(_from_now_on, listener, begin))
+    try:
+        key = key_of(after)
+    except ValueError:
+        raise Told(INVALID, "That is no id of an event", "Give the last one that this stream sent") from None
+    if key is not None and not await streams.reading(partial(_is_of, subject, streams.feed.streams, key)):
+        # The same where it is there and not for this caller.
+        return problems.answer(
+            410, "gone", "There is no such event here", f"Start over without an id, or with {FIRST} for all there is"
+        )
+    return EventStream(streams, listener, partial(_from, key, listener, streams))
 
 
-def _line(found: PlacedEvent) -> str:
-    document = to_json(event_document(found.recorded, {}))
-    return f"id: {found.position}\nevent: {document['event']}\ndata: {json.dumps(document)}\n\n"
+def _is_of(subject: Subject, streams: AllStreams, key: EventKey) -> bool:
+    return subject.job_id in (None, key.job_id) and streams.namespace_of(key) == subject.namespace
 
 
-def _position(header: str | None, after: int | None) -> int | None:
-    if header is None:
-        return after
-    if not (header.isascii() and header.isdigit()):
-        raise Told(INVALID, "Last-Event-ID is no position", "Give the id of an event of this stream")
-    return int(header)
+async def _from_now_on(listener: Listener, begin: Begin) -> AsyncIterator[bytes]:
+    yield RETRY + place(begin.own)
+    while piece := await listener.next():
+        yield piece
+
+
+async def _from(key: EventKey | None, listener: Listener, streams: OpenStreams) -> AsyncIterator[bytes]:
+    """What is past, page by page, and only then among those who hear what is new."""
+    yield RETRY + place(key)
+    past, joined = Past(listener.subject, streams.feed.streams, key), False
+    while not listener.ended:
+        try:
+            if page := await streams.reading(past.page):
+                yield page
+            elif monotonic() - listener.heard_at > ALIVE_SECONDS:
+                yield ALIVE
+            if not past.more:
+                if joined:
+                    break
+                past.end_at(await streams.reading(partial(streams.feed.join, listener)))
+                joined = True
+        except PlaceGone:
+            return  # between two pages: it is told when it comes again
+        except (DatabaseUnavailable, CannotOpenDatabase):
+            await asyncio.sleep(TROUBLE_SECONDS)
+    while piece := await listener.next():
+        yield piece
+
+
+async def _end_when_gone(receive: Receive, listener: Listener) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    listener.end()
+
+
+def _abort(receive: Receive) -> None:
+    """Break the connection. ASGI has no word for it, and to close it politely waits for a client that takes nothing."""
+    cycle: Any = getattr(receive, "__self__", None)  # of uvicorn, for one request
+    with suppress(AttributeError):
+        cycle.transport.abort()

@@ -3,13 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Response
 
 from milepost.interfaces.bootstrap import Row, turning_points
-from milepost.interfaces.documents import to_json
 from milepost.interfaces.http.access import Access
-from milepost.interfaces.http.job_routes import LARGEST, JobId, Viewer
+from milepost.interfaces.http.answers import answered, told
+from milepost.interfaces.http.job_routes import LARGEST, IfNoneMatch, JobId, Viewer
+from milepost.interfaces.http.versions import etag, is_known
 from milepost.interfaces.timeline import TimelineDocument, attempts_of, chosen_rows, timeline
 
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["jobs"])
@@ -17,23 +17,24 @@ router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace
 StepIndex = Annotated[int | None, Query(ge=0, le=LARGEST)]
 
 
-@router.get("/{job_id}/timeline")
+@router.get("/{job_id}/timeline", responses=told(TimelineDocument))
 def get_timeline(
     access: Viewer,
     job_id: JobId,
     first: StepIndex = None,
     last: StepIndex = None,
-    if_none_match: Annotated[str | None, Header(max_length=40)] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """When its steps ran: at most 200 rows, each of one step or of several that follow one another.
 
     `first` and `last` are indexes of steps, to look at a part of them more closely.
     """
     row = access.app.queries.job(access.service.namespace, str(job_id))
-    etag = f'"{row["version"]}"'
-    if if_none_match == etag and not row["running"]:  # a step that runs is longer now than it was
-        return Response(status_code=304, headers={"ETag": etag})
-    return JSONResponse(to_json(_timeline(access, row, first or 0, last)), headers={"ETag": etag})
+    headers = {"ETag": etag(row["version"])}
+    # A step that runs has run longer now than a moment ago.
+    if if_none_match is not None and not row["running"] and is_known(if_none_match, row["version"]):
+        return Response(status_code=304, headers=headers)
+    return answered(_timeline(access, row, first or 0, last), headers=headers)
 
 
 def _timeline(access: Access, row: Row, first: int, last: int | None) -> TimelineDocument:

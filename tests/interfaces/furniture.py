@@ -27,7 +27,8 @@ ERROR: Final = ErrorDetail(
 class Furniture:
     """Jobs by what they are, each with its id."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, namespace: str = "Default") -> None:
+        self.namespace = namespace
         self.database = open_database(url)
         self.store = JobStore(self.database, RealSurroundings())
 
@@ -49,8 +50,8 @@ class Furniture:
         self.database.close()
         return {name: str(job.id) for name, job in made.items()}
 
-    def start(self, job_type: str, *, namespace: str = "Default", tags: tuple[str, ...] = ()) -> Job:
-        command = c.StartJob(namespace, job_type, dict(REQUEST), "3 steps of 10 items", tags=tags)
+    def start(self, job_type: str, *, namespace: str | None = None, tags: tuple[str, ...] = ()) -> Job:
+        command = c.StartJob(namespace or self.namespace, job_type, dict(REQUEST), "3 steps of 10 items", tags=tags)
         return self.store.start(command, OPERATOR)[0]
 
     def running(self, *, tags: tuple[str, ...] = (), lease_seconds: float = 3600.0, has_cleanup: bool = False) -> Job:
@@ -118,7 +119,7 @@ class Furniture:
 
     def execute(self, job_id: UUID, command: c.OperatorCommand, reason: str = "") -> Job:
         origin = Origin(OPERATOR.actor, OPERATOR.source, reason)
-        return self.store.execute("Default", job_id, lambda _: command, origin).job
+        return self.store.execute(self.namespace, job_id, lambda _: command, origin).job
 
     def work(self, job: Job, *commands: c.CoordinatorCommand) -> Job:
         """What its worker says of it, in one transaction."""

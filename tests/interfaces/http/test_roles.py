@@ -1,0 +1,167 @@
+"""Who may ask what: every route, with every kind of caller, cell by cell."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from milepost.infrastructure.event_store.tokens import Role
+from milepost.interfaces.http.app import routes
+from tests.interfaces.furniture import Furniture
+from tests.interfaces.http.served import MINE, THEIRS, Running, running
+
+JOBS: Final = "/api/event-stores/{event_store}/namespaces/{namespace}/jobs"
+JOB: Final = f"{JOBS}/{{job_id}}"
+STORE: Final = "/api/event-stores/{event_store}"
+
+# What is needed: nothing, any token, a role in the namespace, or an admin of all namespaces.
+ANYBODY, CALLER, VIEWER, OPERATOR, OVERSEER = "anybody", "caller", "viewer", "operator", "overseer"
+TABLE: Final[dict[tuple[str, str], str]] = {
+    ("GET", "/healthz"): ANYBODY,
+    ("GET", "/readyz"): ANYBODY,
+    ("GET", "/metrics"): OVERSEER,
+    ("GET", "/api"): CALLER,
+    ("GET", f"{STORE}/types"): CALLER,
+    ("GET", f"{STORE}/types/{{name}}"): CALLER,
+    ("GET", f"{STORE}/workers"): CALLER,
+    ("GET", f"{STORE}/namespaces"): CALLER,
+    ("GET", JOBS): VIEWER,
+    ("POST", JOBS): OPERATOR,
+    ("GET", f"{JOBS}/counts"): VIEWER,
+    ("GET", f"{JOBS}/stream"): VIEWER,
+    ("GET", JOB): VIEWER,
+    ("GET", f"{JOB}/events"): VIEWER,
+    ("GET", f"{JOB}/stream"): VIEWER,
+    ("POST", f"{JOB}/stop"): OPERATOR,
+    ("POST", f"{JOB}/resume"): OPERATOR,
+    ("POST", f"{JOB}/cancel"): OPERATOR,
+    ("POST", f"{JOB}/remove"): OPERATOR,
+}
+BODIES: Final = {("POST", JOBS): {"type": "self-test"}}  # of those that need one
+
+ALLOWED, NO_TOKEN, NOT_ALLOWED, NOT_FOUND = "allowed", 401, 403, 404
+NOBODY: Final = ("no token", "an invented token", "a revoked token", "an expired token", "no bearer")
+ROLES: Final = {
+    "a viewer": Role.VIEWER,
+    "an operator": Role.OPERATOR,
+    "an admin": Role.ADMIN,
+    "a viewer of it": Role.VIEWER,
+    "an operator of it": Role.OPERATOR,
+    "an admin of it": Role.ADMIN,
+    "a viewer elsewhere": Role.VIEWER,
+    "an operator elsewhere": Role.OPERATOR,
+    "an admin elsewhere": Role.ADMIN,
+}
+CALLERS: Final = (*NOBODY, *ROLES)
+
+
+def expected(needed: str, caller: str) -> str | int:
+    """The cell of the table."""
+    if needed == ANYBODY:
+        return ALLOWED
+    if caller in NOBODY:
+        return NO_TOKEN
+    role, elsewhere, of_all = ROLES[caller], caller.endswith("elsewhere"), len(caller.split()) == 2
+    match needed:
+        case "caller":
+            return ALLOWED
+        case "overseer":
+            return ALLOWED if role is Role.ADMIN and of_all else NOT_ALLOWED
+        case "viewer":
+            return NOT_FOUND if elsewhere else ALLOWED
+        case _:
+            return NOT_FOUND if elsewhere else ALLOWED if role >= Role.OPERATOR else NOT_ALLOWED
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """An event store with a job, and the job."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('roles') / 'jobs.sqlite'}"
+    found = Furniture(url)
+    made = found.completed()
+    found.database.close()
+    yield url, str(made.id)
+
+
+@pytest.fixture(scope="module")
+def server(job: tuple[str, str]) -> Iterator[Running]:
+    with running(job[0]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def clients(server: Running) -> Iterator[dict[str, httpx.Client]]:
+    secrets: dict[str, str] = {}
+    for name, role in ROLES.items():
+        namespaces = (MINE,) if name.endswith("of it") else (THEIRS,) if name.endswith("elsewhere") else ()
+        secrets[name] = server.token(name.replace(" ", "-"), role, *namespaces)
+    secrets["a revoked token"] = server.token("revoked", Role.ADMIN)
+    server.app.tokens.revoke("revoked")
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    secrets["an expired token"] = server.token("expired", Role.ADMIN, expires_at=past)
+    secrets["an invented token"] = "mp_" + "x" * 43
+    with ExitStack() as stack:
+        found = {name: stack.enter_context(server.asking(secret)) for name, secret in secrets.items()}
+        found["no token"] = stack.enter_context(server.asking())
+        found["no bearer"] = stack.enter_context(server.asking(Authorization=f"Basic {secrets['an admin']}"))
+        yield found
+
+
+def test_every_route_has_its_row_and_every_row_its_route() -> None:
+    assert {(method, route.path_format) for route in routes() for method in route.methods} == set(TABLE)
+
+
+def answer(client: httpx.Client, method: str, path: str, job_id: str) -> httpx.Response:
+    """The head of it, and the whole where it is an error: a stream has no end."""
+    at = path.format(event_store="default", namespace=MINE, job_id=job_id, name="self-test")
+    with client.stream(method, at, json=BODIES.get((method, path))) as found:
+        if found.status_code >= 400:
+            found.read()
+        return found
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(("method", "path"), TABLE)
+def test_each_caller_may_what_the_table_says(
+    clients: dict[str, httpx.Client], job: tuple[str, str], method: str, path: str, caller: str
+) -> None:
+    found = answer(clients[caller], method, path, job[1])
+
+    wanted = expected(TABLE[method, path], caller)
+    if wanted == ALLOWED:
+        # What the state of the job refuses was not refused to this caller.
+        assert found.status_code < 400 or found.status_code == 409
+    else:
+        assert found.status_code == wanted
+        assert found.json()["status"] == wanted
+        assert found.headers["content-type"] == "application/problem+json"
+    assert ("www-authenticate" in found.headers) == (found.status_code == NO_TOKEN)
+
+
+@pytest.mark.parametrize(("method", "path"), [each for each in TABLE if "{" in each[1]])
+def test_an_event_store_that_is_not_served_is_told_of_only_to_those_with_a_token(
+    clients: dict[str, httpx.Client], job: tuple[str, str], method: str, path: str
+) -> None:
+    elsewhere = path.replace("{event_store}", "elsewhere")
+
+    assert answer(clients["an admin"], method, elsewhere, job[1]).status_code == NOT_FOUND
+    assert answer(clients["no token"], method, elsewhere, job[1]).status_code == NO_TOKEN
+
+
+def test_where_it_is_open_whoever_is_on_this_machine_may_all(job: tuple[str, str], tmp_path: Path) -> None:
+    with running(f"sqlite:///{tmp_path / 'jobs.sqlite'}", open_here=True) as server, server.asking() as client:
+        started = client.post(JOBS.format(event_store="default", namespace=MINE), json={"type": "self-test"}).json()
+        for method, path in TABLE:
+            assert answer(client, method, path, started["id"]).status_code in (200, 201, 409), path
+
+
+def test_where_it_is_open_a_token_that_does_not_hold_opens_nothing(tmp_path: Path) -> None:
+    with running(f"sqlite:///{tmp_path / 'jobs.sqlite'}", open_here=True) as server:
+        with server.asking("mp_wrong") as client:
+            assert client.get("/api").status_code == NO_TOKEN
+        with server.asking(server.token("bob", Role.VIEWER)) as client:
+            assert client.get("/api").json()["caller"]["name"] == "bob"
