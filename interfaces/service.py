@@ -68,9 +68,9 @@ class Change:
     reason: str = ""
     dry_run: bool = False
     if_version: int | None = None
-    if_status_version: int | None = None
     command_id: str | None = None
     skip_cleanup: bool = False
+    if_status_version: int | None = None
 
 
 class Service(Protocol):

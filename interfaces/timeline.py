@@ -75,7 +75,7 @@ class TimelineDocument(Document):
     begin: str
     """When its first step began, or where none has, when the job was started."""
     end: str
-    """When its last step came to rest; now, where one runs."""
+    """When its last step came to rest; where one runs, when the newest thing happened that is known."""
     total_steps: int
     first: int
     last: int
@@ -109,13 +109,16 @@ class Attempts:
     all: list[Attempt] = field(default_factory=list[Attempt])
     marks: list[Mark] = field(default_factory=list[Mark])
     version: int = 0
+    oldest: str = ""
+    newest: str = ""
 
 
 def attempts_of(events: "Iterable[TurningPoint]") -> Attempts:
     """From what happened to a job."""
     found, running = Attempts(), dict[int, Attempt]()
     for each in events:
-        found.version = each.version
+        at = _text(each.at)
+        found.version, found.oldest, found.newest = each.version, found.oldest or at, at
         if each.event is e.StepStarted:
             begun = running[each.step] = Attempt(each.step, each.attempt, each.actor, each.at)
             found.all.append(begun)
@@ -123,7 +126,7 @@ def attempts_of(events: "Iterable[TurningPoint]") -> Attempts:
             if (attempt := running.pop(each.step, None)) is not None:
                 attempt.end, attempt.outcome = each.at, _OUTCOMES[each.event]
         else:
-            found.marks.append(Mark(_text(each.at), each.event.__name__, each.version, each.actor, each.reason))
+            found.marks.append(Mark(at, each.event.__name__, each.version, each.actor, each.reason))
     return found
 
 
@@ -133,23 +136,24 @@ def chosen_rows(first: int, last: int) -> int:
 
 
 def timeline(
-    found: Attempts, *, job_id: str, status: str, total: int, first: int, last: int, names: Mapping[int, str], now: str
+    found: Attempts, *, job_id: str, status: str, total: int, first: int, last: int, names: Mapping[int, str], advanced_at: str | None
 ) -> TimelineDocument:
-    """The picture of these steps. `names`: of the first step of each row."""
+    """The picture of these steps. `names`: of the first step of each row; `advanced_at`: when one last got further."""
     size = chosen_rows(first, last)
     meant = [each for each in found.all if first <= each.step <= last]
     by_row: dict[int, list[Attempt]] = {}
     for each in meant:
         by_row.setdefault((each.step - first) // size, []).append(each)
     begin = min((each.begin for each in meant), default=None)
-    until = max((each.end or datetime.fromisoformat(now) for each in meant), default=None)
+    newest = max((datetime.fromisoformat(at) for at in (advanced_at, found.newest) if at), default=None)
+    until = max((end for each in meant if (end := each.end or newest)), default=None)
     slot = (until - begin) / SLOTS if begin and until else timedelta()
     return TimelineDocument(
         id=job_id,
         version=found.version,
         status=status,
-        begin=_text(begin) if begin else found.marks[0].at if found.marks else now,
-        end=_text(until) if until else now,
+        begin=_text(begin) if begin else found.oldest,
+        end=_text(until) if until else found.newest,
         total_steps=total,
         first=first,
         last=last,

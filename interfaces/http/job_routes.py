@@ -170,7 +170,7 @@ def _change(command: CommandName, sentence: str) -> None:
         body = body or ChangeBody()
         status = None if if_match is None else versions.expected_status(if_match)
         expected = None if if_match is None or status is not None else versions.expected(access, job_id, if_match)
-        asked = Change(command, body.reason, body.dry_run, expected, status, idempotency_key, body.skip_cleanup)
+        asked = Change(command, body.reason, body.dry_run, expected, idempotency_key, body.skip_cleanup, status)
         try:
             result = access.service.change(str(job_id), asked)
         except VersionMismatch as error:

@@ -31,8 +31,7 @@ def get_timeline(
     """
     row = access.app.queries.job(access.service.namespace, str(job_id))
     headers = {"ETag": etag(row["version"])}
-    # A step that runs has run longer now than a moment ago.
-    if if_none_match is not None and not row["running"] and is_known(if_none_match, row["version"]):
+    if if_none_match is not None and is_known(if_none_match, row["version"]):
         return Response(status_code=304, headers=headers)
     return answered(_timeline(access, row, first or 0, last), headers=headers)
 
@@ -50,5 +49,5 @@ def _timeline(access: Access, row: Row, first: int, last: int | None) -> Timelin
         first=first,
         last=last,
         names={step["step"]: step["name"] for step in steps},
-        now=access.app.now().isoformat(timespec="microseconds"),
+        advanced_at=row["advanced_at"],
     )

@@ -32,6 +32,7 @@ export function headers(more = {}) {
 export async function ask(path, { body, headers: extra = {}, signal, ...more } = {}) {
   const sent = body === undefined ? {} : { body: JSON.stringify(body) };
   const kind = body === undefined ? {} : { "Content-Type": "application/json" };
+  const secret = token.get();
   const limit = AbortSignal.timeout(TIME_OUT);
   let response;
   try {
@@ -54,7 +55,8 @@ export async function ask(path, { body, headers: extra = {}, signal, ...more } =
     document = { detail: `The server answered ${response.status}` };
   }
   if (response.ok) return document;
-  if (response.status === 401) whenNotAuthenticated();
+  // Not where another token was given meanwhile: it is not the one that was refused.
+  if (response.status === 401 && token.get() === secret) whenNotAuthenticated(secret !== null);
   throw new Problem(response.status, document ?? {});
 }
 

@@ -33,7 +33,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 window.addEventListener("hashchange", navigate);
-onNotAuthenticated(() => signIn(token.get() !== null));
+onNotAuthenticated(signIn);
 begin();
 
 async function begin() {

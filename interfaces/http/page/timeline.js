@@ -282,7 +282,8 @@ function workersOf(picture) {
 /** From milliseconds to pixels. Long times in which no step ran are drawn as breaks of one width. */
 function scaleOf(picture, left, right) {
   const begin = Date.parse(picture.begin);
-  const end = Math.max(Date.parse(picture.end), begin + 1);
+  const runs = picture.rows.some((row) => row.runs.some((run) => run.running));
+  const end = Math.max(Date.parse(picture.end), begin + 1, runs ? Date.now() : 0); // what runs, runs until now
   const spans = picture.rows.flatMap((row) => row.runs.map((run) => [Date.parse(run.begin), run.end ? Date.parse(run.end) : end]));
   spans.sort((a, b) => a[0] - b[0]);
   const busy = [];
