@@ -193,6 +193,7 @@ class LocalService:
             partial(_command, asked),
             self._origin_of(asked.reason),
             expected_version=asked.if_version,
+            expected_status_version=asked.if_status_version,
             command_id=asked.command_id,
             dry_run=asked.dry_run,
         )

@@ -63,7 +63,8 @@ class StartAsked:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is wanted of a job that is there. `if_version`: only while it is at that version."""
+    """What is wanted of a job that is there. `if_version`: only while it is at that version. `if_status_version`: only
+    while its newest change of status is that version's; its steps may have reported since."""
 
     command: CommandName
     reason: str = ""
@@ -71,6 +72,7 @@ class Change:
     if_version: int | None = None
     command_id: str | None = None
     skip_cleanup: bool = False
+    if_status_version: int | None = None
 
 
 class Service(Protocol):

@@ -9,7 +9,7 @@ from typing import Final
 class JobFilter:
     """Which jobs are meant; what is empty does not matter. `since` and `until` are of the creation.
 
-    `live`: only those that are not at rest.
+    `live`: only those that are not at rest. `prefix`: how their ids begin.
     """
 
     statuses: tuple[str, ...] = ()
@@ -18,6 +18,7 @@ class JobFilter:
     since: datetime | None = None
     until: datetime | None = None
     live: bool = False
+    prefix: str = ""
 
 
 ALL_JOBS: Final = JobFilter()

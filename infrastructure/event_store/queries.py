@@ -177,6 +177,11 @@ class JobQueries:
             chosen = chosen.where(steps.c.status.in_(wanted))
         return self._rows(chosen.order_by(steps.c.step).limit(limit))
 
+    def steps_at(self, job_id: str, indexes: Collection[int]) -> list[Row]:
+        """The job's steps with these indexes, in order."""
+        chosen = sa.select(steps).where(steps.c.job_id == job_id, steps.c.step.in_(indexes))
+        return self._rows(chosen.order_by(steps.c.step))
+
     def step_names(self, job_id: str) -> dict[int, str]:
         """The names of the job's steps by their indexes."""
         chosen = sa.select(steps.c.step, steps.c.name).where(steps.c.job_id == job_id)
@@ -305,6 +310,8 @@ def _conditions(namespace: str, meant: JobFilter) -> list[sa.ColumnElement[bool]
     found.append(jobs.c.status.in_(meant.statuses) if meant.statuses else jobs.c.status != REMOVED)
     if meant.live:
         found.append(jobs.c.live)
+    if meant.prefix:
+        found += _begins_with(id_prefix(meant.prefix))
     if meant.types:
         found.append(jobs.c.type.in_(meant.types))
     if meant.since:

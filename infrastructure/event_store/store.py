@@ -26,7 +26,7 @@ from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.keys import KeyTaken, live_with_key, refuse_if_taken
 from milepost.infrastructure.event_store.leases import Accepts, Leases
 from milepost.infrastructure.event_store.read_models import insert
-from milepost.infrastructure.event_store.schema import commands, jobs, prepare
+from milepost.infrastructure.event_store.schema import commands, jobs, prepare, status_changes
 from milepost.infrastructure.event_store.snapshots import snapshot_due
 from milepost.infrastructure.event_store.streams import StreamMoved, Streams
 from milepost.infrastructure.event_store.workers import WorkerRecord, Workers
@@ -148,12 +148,14 @@ class JobStore:
         make: Callable[[Situation], OperatorCommand],
         origin: Origin,
         expected_version: int | None = None,
+        expected_status_version: int | None = None,
         command_id: str | None = None,
         dry_run: bool = False,
     ) -> Outcome:
         """Decide an operator's command in one transaction; with `dry_run` only say what it would do.
 
-        A command id that was seen before changes nothing. Raises JobNotFound (also for a job of another
+        A command id that was seen before changes nothing. `expected_status_version`: that of the job's newest change
+        of status, which unlike its version stays while its steps report. Raises JobNotFound (also for a job of another
         namespace), VersionMismatch, CommandReused, KeyTaken, or what the domain refuses it with.
         """
         known = self.load(job_id)  # may be long: not under the write lock
@@ -173,6 +175,8 @@ class JobStore:
                 raise CommandReused(command_id or "", seen[1], seen[0])
             if expected_version is not None and expected_version != job.version:
                 raise VersionMismatch(job_id, expected_version, job.version)
+            if expected_status_version is not None:
+                _refuse_if_status_changed(connection, job_id, expected_status_version)
             batch = Batch(job, self._correlated(origin, command_id), self.surroundings)
             events = batch.do(command)
             if isinstance(command, ResumeJob) and events:
@@ -276,6 +280,13 @@ def _name_of(command: OperatorCommand) -> str:
             return "CancelJob without-cleanup"
         case _:
             return type(command).__name__
+
+
+def _refuse_if_status_changed(connection: sa.Connection, job_id: UUID, expected: int) -> None:
+    newest = sa.select(sa.func.max(status_changes.c.version)).where(status_changes.c.job_id == str(job_id))
+    actual = connection.scalar(newest) or 0
+    if actual != expected:
+        raise VersionMismatch(job_id, expected, actual)
 
 
 def _seen(connection: sa.Connection, namespace: str, command_id: str | None) -> tuple[UUID, str] | None:

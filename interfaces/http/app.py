@@ -12,7 +12,17 @@ from milepost.infrastructure.event_store.known_tokens import KnownTokens
 from milepost.infrastructure.event_store.tokens import Tokens
 from milepost.interfaces.bootstrap import Application, user_at_host
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
-from milepost.interfaces.http import entry_routes, job_routes, monitor_routes, problems, store_routes, stream_routes
+from milepost.interfaces.http import (
+    bulk_routes,
+    entry_routes,
+    job_routes,
+    monitor_routes,
+    page_routes,
+    problems,
+    store_routes,
+    stream_routes,
+    timeline_routes,
+)
 from milepost.interfaces.http.access import Caller, is_loopback
 from milepost.interfaces.http.guard import Guard
 from milepost.interfaces.http.limits import Buckets, Limits
@@ -24,10 +34,13 @@ from milepost.interfaces.http.openapi import publish
 NO_LIMITS_GIVEN: Final = Limits()
 ROUTERS: Final = (
     stream_routes.router,  # before the routes of one job, which would take its name for an id
+    bulk_routes.router,  # likewise
     job_routes.router,
+    timeline_routes.router,
     store_routes.router,
     entry_routes.router,
     monitor_routes.router,
+    page_routes.router,
 )
 
 

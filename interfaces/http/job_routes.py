@@ -49,7 +49,15 @@ Word = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 Reason = Annotated[str, Field(max_length=2_000, pattern=NO_NUL)]
 Texts = Annotated[list[Word], Query(max_length=50)]
 IfMatch = Annotated[
-    str | None, Header(description='The ETag that it must still have: "42".', max_length=LONGEST_ETAGS, pattern=ETAGS)
+    str | None,
+    Header(
+        description=(
+            'The ETag that it must still have: "42". Or "status-37": the version of its newest change of status, which'
+            " stays the same while its steps report."
+        ),
+        max_length=LONGEST_ETAGS,
+        pattern=ETAGS,
+    ),
 ]
 IfNoneMatch = Annotated[
     str | None, Header(description="An ETag that is known already.", max_length=LONGEST_ETAGS, pattern=ETAGS)
@@ -98,9 +106,12 @@ def meant(
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     live: bool = False,
+    id: Annotated[  # noqa: A002 - the parameter's name
+        str, Query(pattern=r"^[0-9a-fA-F-]{0,36}$", description="How their ids begin.")
+    ] = "",
 ) -> JobFilter:
-    """Which jobs are meant: by status, type, tags (all of them), creation."""
-    return JobFilter(tuple(each.value for each in status), tuple(type), tuple(tag), since, until, live)
+    """Which jobs are meant: by status, type, tags (all of them), creation, beginning of the id."""
+    return JobFilter(tuple(each.value for each in status), tuple(type), tuple(tag), since, until, live, id)
 
 
 @router.get("", responses=told(JobsPage))
@@ -210,8 +221,9 @@ def _change(command: CommandName, sentence: str) -> None:
         idempotency_key: CommandId = None,
     ) -> Response:
         body = body or ChangeBody()
-        expected = None if if_match is None else versions.expected(access, job_id, if_match)
-        asked = Change(command, body.reason, body.dry_run, expected, idempotency_key, body.skip_cleanup)
+        status = None if if_match is None else versions.expected_status(if_match)
+        expected = None if if_match is None or status is not None else versions.expected(access, job_id, if_match)
+        asked = Change(command, body.reason, body.dry_run, expected, idempotency_key, body.skip_cleanup, status)
         try:
             result = access.service.change(str(job_id), asked)
         except VersionMismatch as error:

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from milepost.domain.errors import VersionMismatch
+from milepost.infrastructure.job_types.registry import RequestInvalid
 from milepost.interfaces.error_mapping import (
     CANNOT_CONNECT,
     INVALID,
@@ -84,7 +85,9 @@ async def ours(_request: Request, error: Exception) -> JSONResponse:
     if told.code == CANNOT_CONNECT:
         return unavailable(getattr(error, "outcome", ""))
     status = PRECONDITION_FAILED if isinstance(error, VersionMismatch) else STATUS[told.code]
-    return answer(status, told.word, told.message, told.suggestion)
+    # One by one, so that a form can show each at its field.
+    each = {"problems": list(error.problems)} if isinstance(error, RequestInvalid) else {}
+    return answer(status, told.word, told.message, told.suggestion, **each)
 
 
 def unavailable(outcome: str = "") -> JSONResponse:

@@ -11,6 +11,7 @@ from milepost.interfaces.result_documents import EventDocument
 _TAG: Final = r'(W/)?"[\x21\x23-\x7e]*"'
 ETAGS: Final = rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"
 _EACH: Final = re.compile(r'(W/)?"([^"]*)"')
+_OF_STATUS: Final = re.compile(r'"status-([0-9]{1,12})"')
 ANY: Final = "*"
 NEVER: Final = -1  # a version that no job has
 EVENTS_READ: Final = 1_000
@@ -47,6 +48,12 @@ def expected(access: Access, job_id: UUID, if_match: str) -> int | None:
         now: int = access.app.queries.job(access.service.namespace, str(job_id))["version"]
         return now if now in tags else tags[0]
     return tags[0] if tags else NEVER
+
+
+def expected_status(if_match: str) -> int | None:
+    """The version of the newest change of status that a command insists on; None where it says no such thing."""
+    found = _OF_STATUS.fullmatch(if_match.strip())
+    return int(found[1]) if found else None
 
 
 def _last_change(access: Access, error: VersionMismatch) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -25,6 +25,9 @@ TABLE: Final[dict[tuple[str, str], str]] = {
     ("GET", "/readyz"): ANYBODY,
     ("GET", "/metrics"): OVERSEER,
     ("GET", "/api"): CALLER,
+    ("GET", "/"): ANYBODY,
+    ("GET", "/page/{name}"): ANYBODY,
+    ("GET", "/api/state-machine"): CALLER,
     ("GET", f"{STORE}/types"): CALLER,
     ("GET", f"{STORE}/types/{{name}}"): CALLER,
     ("GET", f"{STORE}/workers"): CALLER,
@@ -32,16 +35,22 @@ TABLE: Final[dict[tuple[str, str], str]] = {
     ("GET", JOBS): VIEWER,
     ("POST", JOBS): OPERATOR,
     ("GET", f"{JOBS}/counts"): VIEWER,
+    ("GET", f"{JOBS}/ids"): VIEWER,
+    ("POST", f"{JOBS}/bulk"): OPERATOR,
     ("GET", f"{JOBS}/stream"): VIEWER,
     ("GET", JOB): VIEWER,
     ("GET", f"{JOB}/events"): VIEWER,
+    ("GET", f"{JOB}/timeline"): VIEWER,
     ("GET", f"{JOB}/stream"): VIEWER,
     ("POST", f"{JOB}/stop"): OPERATOR,
     ("POST", f"{JOB}/resume"): OPERATOR,
     ("POST", f"{JOB}/cancel"): OPERATOR,
     ("POST", f"{JOB}/remove"): OPERATOR,
 }
-BODIES: Final = {("POST", JOBS): {"type": "self-test"}}  # of those that need one
+BODIES: Final[dict[tuple[str, str], Any]] = {  # of those that need one
+    ("POST", JOBS): {"type": "self-test"},
+    ("POST", f"{JOBS}/bulk"): {"command": "stop", "ids": ["01234567-89ab-7cde-8f01-23456789abcd"]},
+}
 
 ALLOWED, NO_TOKEN, NOT_ALLOWED, NOT_FOUND = "allowed", 401, 403, 404
 NOBODY: Final = ("no token", "an invented token", "a revoked token", "an expired token", "no bearer")
@@ -117,7 +126,8 @@ def test_every_route_has_its_row_and_every_row_its_route() -> None:
 
 def answer(client: httpx.Client, method: str, path: str, job_id: str) -> httpx.Response:
     """The head of it, and the whole where it is an error: a stream has no end."""
-    at = path.format(event_store="default", namespace=MINE, job_id=job_id, name="self-test")
+    name = "page.css" if path.startswith("/page") else "self-test"
+    at = path.format(event_store="default", namespace=MINE, job_id=job_id, name=name)
     with client.stream(method, at, json=BODIES.get((method, path))) as found:
         if found.status_code >= 400:
             found.read()
@@ -142,7 +152,7 @@ def test_each_caller_may_what_the_table_says(
     assert ("www-authenticate" in found.headers) == (found.status_code == NO_TOKEN)
 
 
-@pytest.mark.parametrize(("method", "path"), [each for each in TABLE if "{" in each[1]])
+@pytest.mark.parametrize(("method", "path"), [each for each in TABLE if "{event_store}" in each[1]])
 def test_an_event_store_that_is_not_served_is_told_of_only_to_those_with_a_token(
     clients: dict[str, httpx.Client], job: tuple[str, str], method: str, path: str
 ) -> None:

@@ -1,0 +1,170 @@
+// The page: asks who one is, shows the view that the address means, and follows what happens.
+//
+// A view is {kind, title, render(), look(), heard(event), close(), kept?}: `render` answers what is to be shown of what it
+// knows, `look` asks the server again, `heard` is told of each event of the namespace. `kind`: where that changes, one
+// is somewhere else.
+
+import { ask, onNotAuthenticated, paths, token } from "./api.js";
+import { focusHeading, h, show } from "./dom.js";
+import { jobView } from "./job.js";
+import { listView } from "./list.js";
+import { notice } from "./parts.js";
+import { read, toList } from "./route.js";
+import { signInView } from "./sign_in.js";
+import { startView } from "./start.js";
+import { follow } from "./stream.js";
+
+const VIEWS = { list: listView, job: jobView, start: startView };
+const ROLES = ["viewer", "operator", "admin"];
+const RETRY = 2_000; // milliseconds
+const LIVE = {
+  live: ["●", "Live", "good"],
+  reconnecting: ["◌", "Reconnecting …", "warn"],
+  paused: ["◌", "Paused", "quiet"],
+  over: ["○", "Not live", "quiet"],
+};
+
+const main = document.getElementById("main");
+const top = document.getElementById("top");
+const state = { entry: null, rules: null, view: null, place: null, stream: null, live: "reconnecting", namespaces: [] };
+
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // "#main" would be taken for a place in the page's own addresses
+  main.focus();
+});
+window.addEventListener("hashchange", navigate);
+onNotAuthenticated(signIn);
+begin();
+
+async function begin() {
+  try {
+    const [entry, machine] = await Promise.all([ask("/api"), ask("/api/state-machine")]);
+    state.entry = entry;
+    state.rules = rulesOf(machine);
+  } catch (problem) {
+    if (problem.status === 401) return;
+    show(main, h("h1", {}, "Milepost"), notice(problem));
+    setTimeout(begin, RETRY);
+    return;
+  }
+  state.place = null;
+  navigate();
+}
+
+/** What the domain's transition table says, as the server tells it. */
+function rulesOf(machine) {
+  const job = new Map(machine.jobStatuses.map((each) => [each.name, each]));
+  const commands = [...new Set(machine.jobStatuses.flatMap((each) => each.commands))];
+  return {
+    job,
+    step: new Map(machine.stepStatuses.map((each) => [each.name, each])),
+    commands: ["stop", "resume", "cancel", "remove"].filter((each) => commands.includes(each)),
+    able: (command) => machine.jobStatuses.filter((each) => each.commands.includes(command)).map((each) => each.name),
+  };
+}
+
+function signIn(again) {
+  state.stream?.close();
+  Object.assign(state, { entry: null, stream: null, place: null });
+  token.clear();
+  open(signInView({ again, onToken: begin }));
+}
+
+function signOut() {
+  signIn(false);
+}
+
+function navigate() {
+  if (!state.entry) return;
+  const { eventStores, caller } = state.entry;
+  const route = read();
+  if (!route) {
+    history.replaceState(null, "", toList({ eventStore: eventStores[0], namespace: caller.namespaces?.[0] ?? "Default" }));
+    navigate();
+    return;
+  }
+  const place = { eventStore: route.eventStore, namespace: route.namespace };
+  if (place.eventStore !== state.place?.eventStore || place.namespace !== state.place?.namespace) settle(place);
+  const may = (role) => ROLES.indexOf(caller.role) >= ROLES.indexOf(role);
+  const kept = state.view?.kept?.of === keptOf(route) ? state.view.kept : null;
+  open(VIEWS[route.view]({ place, rules: state.rules, draw, may, kept, keptOf: keptOf(route) }, route));
+}
+
+/** What a view may take over from the one before it, so that nothing flickers: of the same list, or the same job. */
+const keptOf = (route) => [route.eventStore, route.namespace, route.view, route.id ?? ""].join("/");
+
+/** Another namespace: its stream, and the names of the others. */
+function settle(place) {
+  state.place = place;
+  state.stream?.close();
+  state.stream = follow(`${paths(place).jobs}/stream`, {
+    onEvent: (event) => state.view?.heard(event),
+    onCaughtUp: () => state.view?.look(),
+    onRefused: () => ask("/api").catch(() => {}), // tells whether the token still holds
+    onState: (live) => {
+      state.live = live;
+      drawTop();
+    },
+  });
+  ask(paths(place).namespaces)
+    .then(({ namespaces }) => {
+      state.namespaces = namespaces.map((each) => each.name);
+      drawTop();
+    })
+    .catch(() => {});
+}
+
+function open(view) {
+  const before = state.view;
+  before?.close();
+  state.view = view;
+  document.title = `${view.title} · Milepost`;
+  draw();
+  // Where only a filter, a page or a part of the same job changed, the focus stays on what changed it.
+  if (before && before.kind !== view.kind) focusHeading();
+}
+
+function draw() {
+  drawTop();
+  if (state.view) show(main, state.view.render());
+}
+
+function drawTop() {
+  const { entry, place } = state;
+  const brand = h("a", { class: "brand", href: place ? toList(place) : "#" }, h("svg", { width: 20, height: 20, viewBox: "0 0 32 32", "aria-hidden": "true" }, h("path", { class: "brand-stone", d: "M6 30V10a10 10 0 0 1 20 0v20z" }), h("path", { class: "brand-lines", d: "M11 14h10M11 19h10M11 24h6" })), "Milepost");
+  if (!entry || !place) {
+    show(top, brand);
+    return;
+  }
+  const [mark, text, tone] = LIVE[state.live];
+  show(
+    top,
+    brand,
+    h(
+      "nav",
+      { class: "place", "aria-label": "Event store and namespace" },
+      choose("Event store", "event-store", entry.eventStores, place.eventStore, (eventStore) => ({ ...place, eventStore })),
+      choose("Namespace", "namespace", namespaces(), place.namespace, (namespace) => ({ ...place, namespace })),
+    ),
+    h("span", { class: "spacer" }),
+    h("span", { class: `live ${tone}`, role: "status", "data-state": state.live }, h("span", { "aria-hidden": "true" }, mark), ` ${text}`),
+    h("span", { class: "caller", title: `Role: ${entry.caller.role}` }, h("span", { class: "unseen" }, "You are "), entry.caller.name, h("span", { class: "muted" }, ` ${entry.caller.role}`)),
+    token.get() ? h("button", { type: "button", class: "plain", onclick: signOut }, "Sign out") : null,
+  );
+}
+
+function namespaces() {
+  const { caller } = state.entry;
+  const known = caller.namespaces ?? ["Default", ...state.namespaces];
+  return [...new Set([...known, state.place.namespace])].sort();
+}
+
+function choose(label, id, names, chosen, placeOf) {
+  if (names.length === 1) return h("span", { class: "chosen", key: id }, h("span", { class: "unseen" }, `${label} `), names[0]);
+  return h(
+    "span",
+    { key: id },
+    h("label", { for: id, class: "unseen" }, label),
+    h("select", { id, ".value": chosen, onchange: (event) => (location.hash = toList(placeOf(event.target.value))) }, names.map((each) => h("option", { value: each, key: each }, each))),
+  );
+}

@@ -1,0 +1,112 @@
+// One job: its head with what may be done to it, and one of its parts.
+
+import { ask, paths, query } from "./api.js";
+import { changeJob, commandButton } from "./commands.js";
+import { h } from "./dom.js";
+import { historyPart } from "./history.js";
+import { overviewPart } from "./overview.js";
+import { chip, jobBar, notice } from "./parts.js";
+import { PARTS, toJob, toList } from "./route.js";
+import { stepsPart } from "./steps.js";
+import { coalesced } from "./stream.js";
+import { timelinePart } from "./timeline.js";
+
+const MAKE = { overview: overviewPart, steps: stepsPart, timeline: timelinePart, history: historyPart };
+const TITLES = { overview: "Overview", steps: "Steps", timeline: "Timeline", history: "History" };
+
+const NO_STEPS = { steps: null, nextStepsAfter: null };
+
+/**
+ * See app.js for what a view is. A part is {render(job), asked: {steps…} for the job's own request, look?(job), close?()}:
+ * `look` fetches what else it shows.
+ */
+export function jobView(context, route) {
+  const { place, rules, draw } = context;
+  const { id } = route;
+  const path = paths(place).job(id);
+  const before = context.kept;
+  const samePart = before?.part === route.part;
+  const state = { job: before?.state.job ? { ...before.state.job, ...(samePart ? {} : NO_STEPS) } : null, problem: null };
+  const part = MAKE[route.part]({ ...context, path, id, query: route.query, current: () => state.job });
+  const lookAtJob = coalesced(load);
+
+  async function load() {
+    try {
+      state.job = await ask(path + query(part.asked ?? { steps: 0 }));
+      state.problem = null;
+    } catch (problem) {
+      state.problem = problem;
+    }
+    draw();
+    if (state.job && !state.problem) part.look?.(state.job);
+  }
+
+  function render() {
+    if (!state.job) {
+      return [
+        // Built as it will be when there is a job, so that a heading that has the focus keeps it.
+        crumbs(),
+        h("div", { class: "title" }, h("h1", {}, state.problem?.status === 404 ? "No such job" : "Job")),
+        state.problem ? notice(state.problem) : h("p", { class: "muted", role: "status" }, "Loading …"),
+      ];
+    }
+    const { job } = state;
+    return [
+      crumbs(),
+      h(
+        "div",
+        { class: "title" },
+        h("h1", {}, job.type, job.details ? h("span", { class: "details" }, job.details) : null),
+        h("span", { class: "now" }, chip(job.status, rules.job.get(job.status)?.meaning)),
+        commands(job),
+      ),
+      state.problem ? notice(state.problem) : null,
+      h("div", { class: "head-progress" }, jobBar(job)),
+      h(
+        "nav",
+        { class: "tabs", "aria-label": "Parts of this job" },
+        PARTS.map((each) => h("a", { href: toJob(place, id, each), "aria-current": each === route.part ? "page" : null, key: each }, TITLES[each], badge(job, each))),
+      ),
+      h("section", { "aria-labelledby": "part", class: "part" }, h("h2", { id: "part", class: "unseen" }, TITLES[route.part]), part.render(job)),
+    ];
+  }
+
+  function crumbs() {
+    const link = h("a", { href: toList(place) }, "Jobs");
+    return h("nav", { class: "crumbs", "aria-label": "Where this is" }, link, h("span", { "aria-hidden": "true" }, " / "), h("code", {}, id));
+  }
+
+  function badge(job, each) {
+    if (each !== "steps" || !job.progress.failedSteps) return null;
+    return h("span", { class: "badge bad" }, `${job.progress.failedSteps} failed`);
+  }
+
+  function commands(job) {
+    if (!context.may("operator")) return null;
+    const possible = rules.job.get(job.status)?.commands ?? [];
+    if (!possible.length) return null;
+    return h(
+      "div",
+      { class: "commands", role: "group", "aria-label": "Commands" },
+      possible.map((command) => commandButton(command, () => changeJob(place, state.job, command, lookAtJob))),
+    );
+  }
+
+  function heard(event) {
+    if (event.jobId === id) lookAtJob();
+  }
+
+  lookAtJob();
+  return {
+    kind: `job ${id}`,
+    kept: { of: context.keptOf, part: route.part, state },
+    title: `${TITLES[route.part]} · ${id.slice(0, 13)}`,
+    render,
+    look: lookAtJob,
+    heard,
+    close: () => {
+      lookAtJob.close();
+      part.close?.();
+    },
+  };
+}

@@ -1,0 +1,162 @@
+// The form that starts a job, made from the JSON schema of its type's request.
+
+import { ask, newKey, paths } from "./api.js";
+import { h } from "./dom.js";
+import { notice } from "./parts.js";
+import { toJob, toList, toStart } from "./route.js";
+import { say } from "./say.js";
+import { field, fieldsOf, parsed, valuesOf } from "./schema_form.js";
+
+/** See app.js for what a view is. */
+export function startView(context, route) {
+  const { place, draw } = context;
+  const wanted = route.query.get("type");
+  const state = { types: null, loading: null, problem: null, problems: new Map(), busy: false };
+  // One start however often it is sent: the same key until something was changed in the form.
+  let key = newKey();
+
+  async function load() {
+    try {
+      const { types, problems } = await ask(paths(place).types);
+      Object.assign(state, { types, loading: problems });
+    } catch (problem) {
+      state.problem = problem;
+    }
+    draw();
+  }
+
+  const chosen = () => state.types?.find((each) => each.name === wanted) ?? (wanted ? null : state.types?.[0]) ?? null;
+
+  function render() {
+    return [
+      h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: toList(place) }, "Jobs"), h("span", { "aria-hidden": "true" }, " / "), "Start"),
+      h("h1", {}, "Start a job"),
+      !context.may("operator") ? h("p", { class: "notice" }, "Your token may look at jobs, and not start any.") : null,
+      state.types === null && !state.problem ? h("p", { class: "muted", role: "status" }, "Loading …") : null,
+      state.types !== null && context.may("operator") ? form() : null,
+      // Behind the form, where whoever has just pressed its button is.
+      state.problem ? h("div", { key: "problem" }, notice(state.problem)) : null,
+    ];
+  }
+
+  function form() {
+    if (!state.types.length) return h("p", { class: "notice" }, "No job types are known to the server: milepost.toml names their modules.");
+    const type = chosen();
+    return [
+      h(
+        "div",
+        { class: "field types", key: "types" },
+        h("label", { for: "type" }, "Job type"),
+        h("select", { id: "type", onchange: (event) => (location.hash = toStart(place, event.target.value)) }, type ? null : h("option", { selected: true }, wanted), state.types.map((each) => h("option", { value: each.name, selected: each.name === type?.name }, each.name))),
+        type ? h("span", { class: "note" }, type.description) : h("span", { class: "wrong" }, `The server knows no job type “${wanted}”.`),
+      ),
+      (state.loading ?? []).map((each) => h("p", { class: "notice" }, each)),
+      type ? requestForm(type) : null,
+    ];
+  }
+
+  function requestForm(type) {
+    const fields = fieldsOf(type.request);
+    return h(
+      "form",
+      { class: "start", key: `form-${type.name}`, novalidate: true, onsubmit: (event) => start(event, type, fields), oninput: () => (key = newKey()) },
+      h(
+        "fieldset",
+        {},
+        h("legend", {}, "Request"),
+        fields ? fields.map((each) => field(each, state.problems.get(each.name))) : whole(),
+        fields && !fields.length ? h("p", { class: "muted" }, "It asks for nothing.") : null,
+      ),
+      h(
+        "fieldset",
+        {},
+        h("legend", {}, "How it is kept"),
+        plain("job-tags", "Tags", "With commas between."),
+        plain("job-queue", "Queue", "", { value: type.queue, maxlength: 100 }),
+        plain("job-priority", "Priority", "Higher ones are taken first.", { value: type.priority, inputmode: "numeric" }),
+        plain("job-reason", "Reason", "Kept in the history.", { maxlength: 2000 }),
+      ),
+      h("p", { class: "buttons" }, h("button", { type: "submit", class: "primary", disabled: state.busy }, state.busy ? "Starting …" : "Start"), h("a", { class: "button", href: toList(place) }, "Back to the jobs")),
+    );
+  }
+
+  function whole() {
+    const problem = state.problems.get("");
+    return h("div", { class: "field tall" }, h("label", { for: "whole" }, "Request as JSON"), h("textarea", { id: "whole", name: "whole", rows: 8, class: "code", spellcheck: "false", "aria-invalid": problem ? "true" : null }, "{}"), problem ? h("span", { class: "wrong" }, problem) : null);
+  }
+
+  function plain(id, label, note, properties = {}) {
+    const problem = state.problems.get(id);
+    const described = [note ? `${id}-note` : "", problem ? `${id}-problem` : ""].filter(Boolean).join(" ");
+    return h(
+      "div",
+      { class: "field", key: id },
+      h("label", { for: id }, label),
+      h("input", { id, name: id, autocomplete: "off", "aria-describedby": described || null, "aria-invalid": problem ? "true" : null, ...properties }),
+      note ? h("span", { class: "note", id: `${id}-note` }, note) : null,
+      problem ? h("span", { class: "wrong", id: `${id}-problem` }, problem) : null,
+    );
+  }
+
+  async function start(event, type, fields) {
+    event.preventDefault();
+    if (state.busy) return;
+    const elements = event.target.elements;
+    const text = (name) => elements.namedItem(name).value.trim();
+    const { request, problems } = fields ? valuesOf(fields, event.target) : wholeOf(elements.namedItem("whole").value);
+    const priority = text("job-priority") === "" ? null : Number(text("job-priority"));
+    if (priority !== null && !Number.isInteger(priority)) problems.set("job-priority", "It must be a whole number");
+    if (problems.size) return refused(problems, null);
+    const body = {
+      type: type.name,
+      request,
+      tags: text("job-tags").split(",").map((each) => each.trim()).filter(Boolean),
+      queue: text("job-queue") || null,
+      priority,
+      reason: text("job-reason"),
+    };
+    state.busy = true;
+    draw();
+    try {
+      const result = await ask(paths(place).jobs, { method: "POST", body, headers: { "Idempotency-Key": key } });
+      say(result.message);
+      location.hash = toJob(place, result.id);
+    } catch (problem) {
+      state.busy = false;
+      refused(atFields(problem, fields ?? []), problem);
+    }
+  }
+
+  function wholeOf(text) {
+    try {
+      return { request: parsed(text), problems: new Map() };
+    } catch (error) {
+      return { request: null, problems: new Map([["", error.message]]) };
+    }
+  }
+
+  function refused(problems, problem) {
+    state.problems = problems;
+    state.problem = problem;
+    draw();
+    document.querySelector('[aria-invalid="true"]')?.focus();
+  }
+
+  /** What the server finds wrong, by field: "steps: Input should be …", "months.3: …". */
+  function atFields(problem, fields) {
+    const found = new Map();
+    for (const text of problem.problems ?? []) {
+      const at = text.indexOf(": ");
+      const [name, ...deeper] = text.slice(0, Math.max(at, 0)).split(".");
+      if (!fields.some((each) => each.name === name)) continue;
+      const where = deeper.length ? `${deeper.join(".")}: ` : "";
+      found.set(name, [found.get(name), where + text.slice(at + 2)].filter(Boolean).join("; "));
+    }
+    const wrong = { PriorityInvalid: "job-priority", QueueInvalid: "job-queue" };
+    for (const [word, id] of Object.entries(wrong)) if (problem.message.toLowerCase().startsWith(`the ${word.slice(0, -7).toLowerCase()}`)) found.set(id, problem.message);
+    return found;
+  }
+
+  load();
+  return { kind: "start", title: "Start a job", render, look: () => {}, heard: () => {}, close: () => {} };
+}

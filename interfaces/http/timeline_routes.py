@@ -1,0 +1,53 @@
+"""The route of a job's timeline: when its steps ran, on which worker, with attempts and stops."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from milepost.interfaces.bootstrap import Row, turning_points
+from milepost.interfaces.http.access import Access
+from milepost.interfaces.http.answers import answered, told
+from milepost.interfaces.http.job_routes import LARGEST, IfNoneMatch, JobId, Viewer
+from milepost.interfaces.http.versions import etag, is_known
+from milepost.interfaces.timeline import TimelineDocument, attempts_of, chosen_rows, timeline
+
+router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["jobs"])
+
+StepIndex = Annotated[int | None, Query(ge=0, le=LARGEST)]
+
+
+@router.get("/{job_id}/timeline", responses=told(TimelineDocument))
+def get_timeline(
+    access: Viewer,
+    job_id: JobId,
+    first: StepIndex = None,
+    last: StepIndex = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """When its steps ran: at most 200 rows, each of one step or of several that follow one another.
+
+    `first` and `last` are indexes of steps, to look at a part of them more closely.
+    """
+    row = access.app.queries.job(access.service.namespace, str(job_id))
+    headers = {"ETag": etag(row["version"])}
+    if if_none_match is not None and is_known(if_none_match, row["version"]):
+        return Response(status_code=304, headers=headers)
+    return answered(_timeline(access, row, first or 0, last), headers=headers)
+
+
+def _timeline(access: Access, row: Row, first: int, last: int | None) -> TimelineDocument:
+    end = row["total"] - 1
+    last = end if last is None else min(last, end)
+    begins = range(first, last + 1, chosen_rows(first, last))
+    steps = access.app.queries.steps_at(row["id"], begins)
+    return timeline(
+        attempts_of(turning_points(access.app.database, UUID(row["id"]))),
+        job_id=row["id"],
+        status=row["status"],
+        total=row["total"],
+        first=first,
+        last=last,
+        names={step["step"]: step["name"] for step in steps},
+        advanced_at=row["advanced_at"],
+    )
