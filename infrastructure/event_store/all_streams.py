@@ -16,6 +16,11 @@ from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs
 _POSITION: Final = {"sqlite": "e.rowid", "postgresql": "e.notification_id"}
 
 
+def position_column(connection: sa.Connection) -> str:
+    """The column of the table of events, called `e`, that counts them all."""
+    return _POSITION[connection.dialect.name]
+
+
 @dataclass(frozen=True, slots=True)
 class PlacedEvent:
     """An event of any job, and its place among all of the event store."""

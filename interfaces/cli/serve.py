@@ -35,6 +35,7 @@ def serve(
         import uvicorn
 
         from milepost.interfaces.http.app import Served, build
+        from milepost.interfaces.webhook_service import deliveries
     except ModuleNotFoundError as error:
         raise Told(INVALID, f"This needs more: {error}", "pip install 'milepost[server]'") from error
     open_here = _is_loopback(host) and not require_tokens
@@ -57,11 +58,12 @@ def serve(
         )
     )
     session.note(f"Serving event store {served.name} at http://{host}:{port}; Ctrl-C ends it")
-    if not worker:
-        _run(server, served)
-        return
-    with WorkerThread(session.app, "threads", slots, only=None):
-        _run(server, served)
+    with deliveries(session.app):
+        if not worker:
+            _run(server, served)
+            return
+        with WorkerThread(session.app, "threads", slots, only=None):
+            _run(server, served)
 
 
 def _run(server: object, served: "Served") -> None:

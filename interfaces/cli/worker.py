@@ -30,6 +30,7 @@ app = new_app()
 
 # A terminal that closes ends its programs by SIGHUP, where there is such a signal.
 A_DAY: Final = 86_400.0
+SETTLING_SECONDS: Final = 30.0
 _ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 END_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -75,6 +76,8 @@ def work(
     ] = False,
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
+    from milepost.interfaces.webhook_service import deliveries
+
     if scheduler is not None and not scheduler.strip():
         raise Told(INVALID, "--scheduler is empty", "Write --scheduler tcp://HOST:8786, or leave it out")
     if scheduler is not None and executor is not Executor.DASK:
@@ -104,7 +107,10 @@ def work(
     session.note(f"Worker {worker.name} takes {takes} ({where})")
     types_taken = wanted or frozenset(session.app.job_types.names())
     idle = Idle(session.app, worker, types_taken, from_queues) if exit_when_idle else None
-    worker.run(idle or (lambda: False))
+    with deliveries(session.app) as telling:
+        worker.run(idle or (lambda: False))
+        if exit_when_idle and not worker.left_running:
+            telling.settle(SETTLING_SECONDS)  # there may be no other worker to tell webhooks of what this one did
     for activity in worker.left_running:
         session.note(f"Ended without having come to rest: {_of(activity.call)}")
     if leaving.at_once or worker.left_running:  # another worker may have the jobs already: nothing may run beside it
