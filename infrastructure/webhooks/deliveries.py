@@ -29,7 +29,6 @@ log = logging.getLogger("milepost.webhooks")
 TAKEN_AT_ONCE: Final = 50  # events of one webhook under one claim; then others have their turn
 PASSED_OVER: Final = 10_000  # events that are none of its business, until a webhook's position is written again
 TROUBLE_SECONDS: Final = 0.5
-LEAVING_SECONDS: Final = 2.0  # how long a try that is under way may take when the process ends
 
 Compose = Callable[[Webhook, Announced], bytes]  # the body of a message; may raise UnreadableEvent
 
@@ -103,9 +102,14 @@ class Deliveries:
         if settling and not self._under_way and not self._look_again:
             self._settled.set()
 
+    def rest(self, seconds: float) -> None:
+        """Until an answer is there, or somebody waits for this, or the time is up."""
+        self._bell.wait(seconds)
+        self._bell.clear()
+
     def leave(self) -> None:
         """Hear what comes in time, and let go of the rest, so that nobody waits for a lease."""
-        deadline = time.monotonic() + LEAVING_SECONDS
+        deadline = time.monotonic() + self._pace.leave_seconds
         try:
             for telling in list(self._under_way.values()):
                 self._wait(telling.answer, deadline)
@@ -115,8 +119,10 @@ class Deliveries:
                     self._webhooks.release(telling.webhook, self.name)
         except (DatabaseUnavailable, CannotOpenDatabase) as error:
             log.warning("webhooks are held until their lease has run out: %s", error)
+        self._under_way.clear()
         if self._sender is not None:
             self._sender.close()
+            self._sender = None
 
     # -- what is new
 
@@ -262,14 +268,12 @@ class Deliveries:
             except Exception:
                 log.exception("webhooks: a defect; they are tried again")
                 trouble = True
-            self._bell.wait(TROUBLE_SECONDS if trouble else self._pace.listen_seconds)
-            self._bell.clear()
+            self.rest(TROUBLE_SECONDS if trouble else self._pace.listen_seconds)
         self.leave()
 
     def _wait(self, answer: "Future[Answer]", deadline: float) -> None:
         while not answer.done() and (left := deadline - time.monotonic()) > 0:
-            self._bell.wait(left)
-            self._bell.clear()
+            self.rest(left)
 
 
 def _afresh(webhook: Webhook) -> Webhook:

@@ -20,6 +20,7 @@ class Pace:
     give_up_seconds: float = 3 * 86_400.0
     at_once: int = 8  # receivers that one process tells at the same time
     listen_seconds: float = 0.1
+    leave_seconds: float = 2.0  # for tries that are under way when the process ends
     quiet_seconds: float = 1.0  # between two looks whether there is a webhook by now
 
     def wait_seconds(self, failures: int, chance: float, asked: float | None) -> float:
