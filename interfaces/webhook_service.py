@@ -23,6 +23,7 @@ from milepost.interfaces.webhook_documents import (
 )
 
 if TYPE_CHECKING:
+    from milepost.domain.envelope import RecordedEvent
     from milepost.infrastructure.webhooks.deliveries import Deliveries
 
 __all__ = ["OCCASIONS", "WebhookService", "deliveries"]
@@ -125,8 +126,8 @@ def deliveries(app: Application, pace: Pace | None = None) -> "Deliveries":
 
     event_store = app.settings.event_store.value
 
-    def compose(webhook: Webhook, announced: Announced) -> bytes:
-        event = event_document(announced.recorded(), {})
+    def compose(webhook: Webhook, announced: Announced, recorded: "RecordedEvent") -> bytes:
+        event = event_document(recorded, {})
         told = Announcement(webhook.name, event_store, announced_job(announced), event)
         return message(message_type(announced.occasion), event.occurred, told)
 

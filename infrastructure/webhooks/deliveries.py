@@ -12,6 +12,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from milepost.domain.envelope import RecordedEvent
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.announcements import Announced, Announcements
 from milepost.infrastructure.event_store.codec import UnreadableEvent
@@ -30,7 +31,7 @@ TAKEN_AT_ONCE: Final = 50  # events of one webhook under one claim; then others 
 PASSED_OVER: Final = 10_000  # events that are none of its business, until a webhook's position is written again
 TROUBLE_SECONDS: Final = 0.5
 
-Compose = Callable[[Webhook, Announced], bytes]  # the body of a message; may raise UnreadableEvent
+Compose = Callable[[Webhook, Announced, RecordedEvent], bytes]  # the body of a message
 
 
 @dataclass(slots=True)
@@ -186,12 +187,12 @@ class Deliveries:
     def _tell(self, webhook: Webhook, events: list[Announced]) -> None:
         event, *rest = events
         try:
-            body = self._compose(webhook, event)
+            recorded = event.recorded()
         except UnreadableEvent as error:  # of a newer Milepost, say, which will tell it
-            self._under_way.pop(webhook.id, None)
             self._try_later(webhook, str(error), None)
             return
-        answer = self._send(webhook, message_id(webhook.id, event.job_id, event.version), body)
+        body = self._compose(webhook, event, recorded)
+        answer = self._send(webhook, message_id(webhook.id, recorded.event_id), body)
         answer.add_done_callback(lambda _: self._bell.set())
         self._under_way[webhook.id] = _Telling(webhook, event, rest, answer)
 

@@ -35,9 +35,12 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def message_id(webhook: str, job_id: UUID, version: int) -> str:
-    """The same whenever this event is sent to this webhook, so that a receiver knows a repeat."""
-    return f"msg_{uuid5(UUID(webhook), f'{job_id}:{version}').hex}"
+def message_id(webhook: str, event_id: UUID) -> str:
+    """The same whenever this event is sent to this webhook, so that a receiver knows a repeat.
+
+    Not made from the event's place in its stream: in a store that was restored from a backup another event may take it.
+    """
+    return f"msg_{uuid5(UUID(webhook), str(event_id)).hex}"
 
 
 def headers(secret: str, identity: str, timestamp: int, body: bytes) -> dict[str, str]:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from milepost.domain.commands import CancelJob, ResumeJob
+from milepost.domain.envelope import RecordedEvent
 from milepost.domain.job import Job
 from milepost.infrastructure.event_store.announcements import Announced
 from milepost.infrastructure.event_store.database import Database, open_database
@@ -20,10 +20,9 @@ from milepost.infrastructure.webhooks.signing import message_id, new_secret
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
 from tests.stores import url_of
 
-ENDINGS: Final = ("completed", "failed", "cancelled", "stopped")
 
-
-def compose(webhook: Webhook, announced: Announced) -> bytes:
+def compose(webhook: Webhook, announced: Announced, recorded: RecordedEvent) -> bytes:
+    assert (recorded.job_id, recorded.version) == (announced.job_id, announced.version)
     told = {"job": str(announced.job_id), "version": announced.version, "occasion": announced.occasion}
     return json.dumps(told).encode()
 
@@ -70,7 +69,10 @@ class Stage:
         return self.scene.store.execute("Default", job.id, lambda _: CancelJob(worker_alive=False), OPERATOR).job
 
     def ids(self, webhook: Webhook, *places: tuple[Job, int]) -> list[str]:
-        return [message_id(webhook.id, job.id, version) for job, version in places]
+        return [
+            message_id(webhook.id, next(self.scene.store.history(job.id, version - 1)).event_id)
+            for job, version in places
+        ]
 
     def close(self) -> None:
         for deliverer in self.deliverers:

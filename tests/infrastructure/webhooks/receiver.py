@@ -1,7 +1,7 @@
 """A receiver on a real port, which misbehaves as it is told."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,7 +83,7 @@ class Receiver:
 
 
 @contextmanager
-def receiving(*behaviours: Behaviour, headers: dict[str, str] | None = None) -> Iterator[Receiver]:
+def receiving(*behaviours: Behaviour, headers: dict[str, str] | None = None) -> Generator[Receiver]:
     receiver = Receiver(behaviours, headers)
     try:
         yield receiver

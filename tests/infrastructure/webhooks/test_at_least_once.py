@@ -100,7 +100,7 @@ def live(shared: Shared, namespace: str, fates: list[str], webhook: Webhook) -> 
         for recorded in store.history(job.id, seen):
             seen = recorded.version
             if occasion_of(recorded.event.topic, "", OCCASIONS):
-                told.append(message_id(webhook.id, job.id, recorded.version))
+                told.append(message_id(webhook.id, recorded.event_id))
     return told
 
 

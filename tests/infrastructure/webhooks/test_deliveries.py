@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from standardwebhooks import Webhook as Verifier
 
-from milepost.infrastructure.event_store.codec import UnreadableEvent
-from milepost.infrastructure.event_store.database import Database
+from milepost.domain.commands import CompleteJob, ReportFailure, StartStep
+from milepost.domain.events import ErrorDetail
+from milepost.domain.job import Job
+from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 from milepost.infrastructure.event_store.webhooks import WebhookNotFound
 from milepost.infrastructure.webhooks.pace import Pace
@@ -44,14 +46,12 @@ def test_an_event_that_was_asked_for_is_told_once_and_signed(stage: Stage) -> No
 
 def test_events_come_in_the_order_in_which_they_were_committed(stage: Stage) -> None:
     with receiving() as receiver:
-        webhook = stage.webhook(receiver.url, "started", "stopped", "resumed", "completed", "cancelled")
+        stage.webhook(receiver.url, "started", "stopped", "resumed", "completed", "cancelled")
         first, second = stage.stopped(), stage.cancelled()
         third = stage.scene.completed()
 
         turns(stage.deliverer(), lambda: stage.now().delivered == 7)
 
-        of = [(first, 1), (first, 3), (first, 4), (second, 1), (second, 3), (third, 1), (third, third.version)]
-        assert sorted(stage.ids(webhook, *of)) != []
         told = [json.loads(each.body) for each in receiver.requests]
         assert [each["occasion"] for each in told if each["job"] == str(first.id)] == ["started", "stopped", "resumed"]
         assert [each["job"] for each in told] == [str(first.id)] * 3 + [str(second.id)] * 2 + [str(third.id)] * 2
@@ -70,9 +70,6 @@ def test_a_webhook_is_told_of_its_namespace_and_types_alone(stage: Stage) -> Non
 
 
 def test_a_job_that_completed_with_failures_is_not_told_as_completed(stage: Stage) -> None:
-    from milepost.domain.commands import CompleteJob, ReportFailure, StartStep
-    from milepost.domain.events import ErrorDetail
-
     with receiving() as receiver:
         stage.webhook(receiver.url, "completed", name="good")
         stage.webhook(receiver.url, "completed-with-failures", name="bad")
@@ -294,7 +291,8 @@ def test_a_webhook_that_is_paused_or_removed_while_it_is_told_is_told_nothing_mo
     with receiving(pause) as one, receiving(remove) as other:
         stage.webhook(one.url, "started", name="paused")
         stage.webhook(other.url, "started", name="removed")
-        stage.scene.start(), stage.scene.start()
+        for _ in range(2):
+            stage.scene.start()
         deliverer = stage.deliverer()
 
         turns(deliverer, lambda: len(one.requests) + len(other.requests) == 2)
@@ -374,20 +372,32 @@ def test_a_clock_that_was_set_back_keeps_no_webhook_waiting(stage: Stage) -> Non
 
 
 def test_an_event_of_a_newer_milepost_is_not_passed_over(stage: Stage) -> None:
-    def cannot(*_: object) -> bytes:
-        raise UnreadableEvent(stage.clock.new_id(), 1, "milepost:JobStarted", "too new")
-
     with receiving() as receiver:
         stage.webhook(receiver.url, "started")
-        stage.scene.start()
-        older, newer = stage.deliverer(), stage.deliverer()
-        older._compose = cannot  # pyright: ignore[reportPrivateUsage]
-        turns(older, lambda: stage.now().failures == 1)
-        assert "too new" in (stage.now().last_failure or "")
+        job = stage.scene.start()
+        change_class_version(stage, job, "99")
+        deliverer = stage.deliverer()
+        turns(deliverer, lambda: stage.now().failures == 1)
+        assert "cannot be read" in (stage.now().last_failure or "")
         assert receiver.requests == []
 
+        change_class_version(stage, job, "1")  # as if a newer one read it
         stage.clock.wait(5.0)
-        turns(newer, lambda: stage.now().delivered == 1)
+        turns(deliverer, lambda: stage.now().delivered == 1)
+
+
+def change_class_version(stage: Stage, job: Job, version: str) -> None:
+    """Of the first event of the job, as it is stored."""
+    with stage.scene.store.database.write() as connection:
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        found = connection.exec_driver_sql(
+            f"SELECT state FROM {EVENTS_TABLE} WHERE originator_id={mark}", (job.id.hex,)
+        ).scalar_one()
+        document = {**json.loads(bytes(found)), "class_version": int(version)}
+        connection.exec_driver_sql(
+            f"UPDATE {EVENTS_TABLE} SET state={mark} WHERE originator_id={mark}",
+            (json.dumps(document).encode(), job.id.hex),
+        )
 
 
 def test_what_a_webhook_need_not_be_told_of_is_looked_through_once(
@@ -438,7 +448,7 @@ def test_where_nobody_writes_nothing_is_asked(stage: Stage) -> None:
 
 
 @contextmanager
-def asked_of(database: Database) -> Iterator[list[str]]:
+def asked_of(database: Database) -> Generator[list[str]]:
     """The statements on tables of ours."""
     statements: list[str] = []
 
@@ -454,8 +464,6 @@ def asked_of(database: Database) -> Iterator[list[str]]:
 def test_a_database_that_does_not_answer_is_waited_for(
     stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from milepost.infrastructure.event_store.database import DatabaseUnavailable
-
     caplog.set_level(logging.WARNING, "milepost.webhooks")
     with receiving() as receiver:
         stage.webhook(receiver.url, "started")

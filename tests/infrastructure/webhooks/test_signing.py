@@ -55,7 +55,7 @@ def test_a_secret_that_is_not_base64_is_refused(secret: str) -> None:
 
 
 def test_a_message_has_the_same_id_each_time_and_another_for_each_event_and_webhook() -> None:
-    job, other = RealSurroundings().new_id(), str(RealSurroundings().new_id())
+    one, two, other = (RealSurroundings().new_id() for _ in range(3))
 
-    assert message_id(WEBHOOK, job, 3) == message_id(WEBHOOK, job, 3)
-    assert len({message_id(WEBHOOK, job, 3), message_id(WEBHOOK, job, 4), message_id(other, job, 3)}) == 3
+    assert message_id(WEBHOOK, one) == message_id(WEBHOOK, one)
+    assert len({message_id(WEBHOOK, one), message_id(WEBHOOK, two), message_id(str(other), one)}) == 3
