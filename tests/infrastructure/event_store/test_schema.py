@@ -102,8 +102,8 @@ def test_what_the_first_milepost_wrote_is_read_and_gone_on_with(path: Path) -> N
 @pytest.mark.parametrize("kind", ["file", "server"])
 def test_a_store_of_version_2_gets_tokens_and_webhooks_and_keeps_its_jobs(kind: str, tmp_path: Path) -> None:
     url = url_of(kind, tmp_path)
-    job = Scene(JobStore(open_database(url), Surroundings()), Surroundings()).start()
     older = open_database(url)
+    job = Scene(JobStore(older, Surroundings()), Surroundings()).start()
     with older.write() as connection:
         for table in (schema.tokens, schema.webhooks):
             table.drop(connection)
