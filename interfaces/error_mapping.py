@@ -85,6 +85,11 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "TokenNameTaken": (REFUSED, lambda _: "'milepost tokens list' shows all names there were"),
     "TokenNotFound": (NOT_FOUND, lambda _: "'milepost tokens list' shows all there are"),
     "TextInvalid": (INVALID, lambda _: "Leave that character out"),
+    "WebhookNotFound": (NOT_FOUND, lambda _: "Use 'milepost webhooks list' to see them"),
+    "WebhookNameTaken": (INVALID, lambda _: "Give another one with --name, or remove that one first"),
+    "UnknownOccasion": (INVALID, lambda error: f"Use --on with {', '.join(error.known)}"),
+    "AddressRefused": (INVALID, lambda error: error.suggestion),
+    "SecretInvalid": (INVALID, lambda _: "Give base64 of 24 to 64 random bytes, whsec_ in front; or let one be made"),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (
         CANNOT_CONNECT,

@@ -136,7 +136,15 @@ def chosen_rows(first: int, last: int) -> int:
 
 
 def timeline(
-    found: Attempts, *, job_id: str, status: str, total: int, first: int, last: int, names: Mapping[int, str], advanced_at: str | None
+    found: Attempts,
+    *,
+    job_id: str,
+    status: str,
+    total: int,
+    first: int,
+    last: int,
+    names: Mapping[int, str],
+    advanced_at: str | None,
 ) -> TimelineDocument:
     """The picture of these steps. `names`: of the first step of each row; `advanced_at`: when one last got further."""
     size = chosen_rows(first, last)

@@ -42,6 +42,11 @@ class PlaceGone(Exception):
         super().__init__(f"Event {key.version} of job {key.job_id} is not there any more.")
 
 
+def position_column(connection: sa.Connection) -> str:
+    """The column of the table of events, called `e`, that counts them all."""
+    return _POSITION[connection.dialect.name]
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event of any job as it is kept, to be decoded only for those who want it."""

@@ -44,6 +44,21 @@ def namespaces(ctx: typer.Context, incomplete: str) -> Offers:
     return _ask(ctx, named)
 
 
+def webhooks(ctx: typer.Context, incomplete: str) -> Offers:
+    def named(app: "Application") -> Offers:
+        from milepost.interfaces.webhook_service import WebhookService
+
+        return [(each.name, each.state) for each in WebhookService(app).all() if each.name.startswith(incomplete)]
+
+    return _ask(ctx, named)
+
+
+def occasions(incomplete: str) -> Offers:
+    from milepost.interfaces.webhook_service import OCCASIONS
+
+    return [(name, each.meaning) for name, each in OCCASIONS.items() if name.startswith(incomplete)]
+
+
 def contexts(incomplete: str) -> Offers:
     from milepost.infrastructure.contexts import Contexts
 

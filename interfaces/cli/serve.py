@@ -53,6 +53,7 @@ def serve(
         from milepost.interfaces.http.app import Served
         from milepost.interfaces.http.limits import Limits
         from milepost.interfaces.http.server import Server, listening, url_of
+        from milepost.interfaces.webhook_service import deliveries
     except ModuleNotFoundError as error:
         raise Told(INVALID, f"This needs more: {error}", "pip install 'milepost[server]'") from error
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -67,7 +68,7 @@ def serve(
             if worker
             else None
         )
-        with beside or nullcontext():
+        with deliveries(session.app), beside or nullcontext():
             if beside is not None:
                 server.when_leaving(beside.hand_back)
             asks = "open to this machine" if open_here else "for those who have a token"
