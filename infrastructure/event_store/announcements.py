@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from milepost.domain.envelope import RecordedEvent
-from milepost.infrastructure.event_store.all_streams import AllStreams, position_column
+from milepost.infrastructure.event_store.all_streams import newest_position, position_column
 from milepost.infrastructure.event_store.codec import decode
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.occasions import occasion_of, topics_of
@@ -57,11 +57,11 @@ class Announcements:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._streams = AllStreams(database)
 
     def last_position(self) -> int:
         """Of the newest event of all."""
-        return self._streams.last_position()
+        with self._database.read() as connection:
+            return newest_position(connection)
 
     def after(self, position: int, until: int, webhook: Webhook) -> Iterator[Announced]:
         """Those that the webhook is to be told of behind `position`, up to `until`; read as they are asked for."""

@@ -8,6 +8,7 @@ import typer
 from milepost.interfaces.cli.formats import Format
 
 if TYPE_CHECKING:
+    from milepost.interfaces.cli.session import Session
     from milepost.interfaces.service import Service
 
 OFFERED: Final = 50  # more than fits on a screen helps nobody
@@ -45,12 +46,13 @@ def namespaces(ctx: typer.Context, incomplete: str) -> Offers:
 
 
 def webhooks(ctx: typer.Context, incomplete: str) -> Offers:
-    def named(app: "Application") -> Offers:
+    def named(session: "Session") -> Offers:
         from milepost.interfaces.webhook_service import WebhookService
 
-        return [(each.name, each.state) for each in WebhookService(app).all() if each.name.startswith(incomplete)]
+        webhooks = WebhookService(session.app).all()
+        return [(each.name, each.state) for each in webhooks if each.name.startswith(incomplete)]
 
-    return _ask(ctx, named)
+    return _in_session(ctx, named)
 
 
 def occasions(incomplete: str) -> Offers:
@@ -86,6 +88,10 @@ def step_statuses(incomplete: str) -> Offers:
 
 def _ask(ctx: typer.Context, question: "Callable[[Service], Offers]") -> Offers:
     """Put the question to the event store, or to the server, that the command line so far chooses."""
+    return _in_session(ctx, lambda session: question(session.service))
+
+
+def _in_session(ctx: typer.Context, question: "Callable[[Session], Offers]") -> Offers:
     try:
         from milepost.interfaces.cli.session import Globals, Session
 
@@ -93,7 +99,7 @@ def _ask(ctx: typer.Context, question: "Callable[[Service], Offers]") -> Offers:
             Globals(_given(ctx, "event_store"), _given(ctx, "namespace"), _given(ctx, "server"), quiet=True)
         )
         try:
-            return question(session.service)
+            return question(session)
         finally:
             session.close()
     except Exception:  # noqa: BLE001 - see the module's docstring
