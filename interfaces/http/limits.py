@@ -9,7 +9,10 @@ KEPT: Final = 10_000  # callers that are remembered; whoever has not asked for l
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In the long run; twice as many at once after a pause. `failures`: from one address, without a token that holds."""
+    """In the long run; twice as many at once after a pause.
+
+    `requests_per_second`: of one caller. `failures_per_second`: of one address, without a token that holds.
+    """
 
     requests_per_second: float = 500.0
     failures_per_second: float = 20.0
@@ -19,7 +22,7 @@ class Buckets:
     """A bucket of permits for each caller, which fills as time goes by."""
 
     def __init__(self, per_second: float) -> None:
-        self._per_second, self._most = per_second, 2 * per_second  # a fraction of one permit is none
+        self._per_second, self._most = per_second, 2 * per_second
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:

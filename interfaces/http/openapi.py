@@ -88,7 +88,8 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(kinds) != 1:
         return schema
-    return {name: value for name, value in schema.items() if name != "anyOf"} | kinds[0]
+    only: dict[str, Any] = kinds[0]
+    return {name: value for name, value in schema.items() if name != "anyOf"} | only
 
 
 def _problems(path: str, method: str) -> dict[int, str]:
@@ -101,6 +102,8 @@ def _problems(path: str, method: str) -> dict[int, str]:
         found[403] = FOR_WRITERS[403]
     if path == "/readyz":
         found[503] = FOR_CALLERS[503]
+    if path.endswith("/stream"):
+        found[410] = "There is no such event here: start over."
     if method in WRITING:
         found |= FOR_WRITERS | FOR_COMMANDS
         if "{job_id}" in path:

@@ -90,12 +90,12 @@ async def stream_job(
 
 async def _opened(request: Request, access: Access, subject: Subject, after: str | None) -> Response:
     streams: OpenStreams = request.app.state.served.streams(access.app)
+    token = None if access.caller.token is None else access.caller.token.name
     try:
-        streams.refuse_if_full()
+        streams.refuse_if_full(token)
     except TooManyStreams as error:
-        return problems.answer(503, "refused", str(error), "Close those that are not needed, or come again later")
-    token = access.caller.token
-    listener = Listener(subject, None if token is None else token.name)
+        return problems.too_many_streams(str(error), of_one=error.of_one)
+    listener = Listener(subject, token)
     if after is None:
         begin = await streams.reading(partial(streams.feed.join, listener))
         return EventStream(streams, listener, partial(_from_now_on, listener, begin))

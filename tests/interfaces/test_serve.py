@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,7 +21,7 @@ JOBS: Final = "/api/event-stores/default/namespaces/Default/jobs"
 
 
 @contextmanager
-def serving(environment: Mapping[str, str], *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def serving(environment: Mapping[str, str], *options: str) -> Generator[tuple["subprocess.Popen[str]", str]]:
     """The process, and where it listens: it says so once it does."""
     process = subprocess.Popen(
         [EXECUTABLE, "serve", "--port", "0", *options],

@@ -322,14 +322,17 @@ def test_so_many_callers_are_remembered_and_no_more() -> None:
 
 def test_whoever_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -> None:
     limits = Limits(0.01, 0.01)  # so that a bucket that is not full has nothing for minutes
-    with running(f"sqlite:///{tmp_path / 'jobs.sqlite'}", limits=limits) as server:
-        with server.asking(server.token("eager", Role.VIEWER)) as eager, server.asking("mp_wrong") as guessing:
-            for client in (eager, guessing):
-                answer = client.get("/api")
-                assert answer.status_code == 429
-                assert answer.json()["error"] == "too_many_requests"
-                assert int(answer.headers["retry-after"]) > 0
-            assert eager.get("/healthz").status_code == 200
+    with (
+        running(f"sqlite:///{tmp_path / 'jobs.sqlite'}", limits=limits) as server,
+        server.asking(server.token("eager", Role.VIEWER)) as eager,
+        server.asking("mp_wrong") as guessing,
+    ):
+        for client in (eager, guessing):
+            answer = client.get("/api")
+            assert answer.status_code == 429
+            assert answer.json()["error"] == "too_many_requests"
+            assert int(answer.headers["retry-after"]) > 0
+        assert eager.get("/healthz").status_code == 200
 
 
 def test_who_guesses_does_not_hold_up_those_who_have_a_token(tmp_path: Path) -> None:
