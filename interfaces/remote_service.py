@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from milepost.domain.queues import refuse_bad_priority, refuse_bad_queue
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.client.blocking import Client
 from milepost.interfaces.client.calls import PAGE
@@ -68,12 +69,14 @@ class RemoteService:
         return self._client.beginning(text, limit=limit)
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
-        at_once = replace(steps, limit=min(steps.limit, STEPS_AT_ONCE))
+        # Those that people look at first are one page; of more than that, all come in order.
+        in_one = steps.limit <= STEPS_AT_ONCE
+        at_once = replace(steps, limit=min(steps.limit, STEPS_AT_ONCE), noteworthy=steps.noteworthy and in_one)
         job = self._client.job(job_id, at_once)
         found = list(job.steps or ())
         behind = job.next_steps_after
         while behind is not None and len(found) < steps.limit:
-            at_once = replace(steps, limit=min(steps.limit - len(found), STEPS_AT_ONCE), after=behind)
+            at_once = replace(at_once, limit=min(steps.limit - len(found), STEPS_AT_ONCE), after=behind)
             page = self._client.job(job_id, at_once)
             found += page.steps or ()
             behind = page.next_steps_after
@@ -89,6 +92,11 @@ class RemoteService:
     # -- commands
 
     def start(self, asked: StartAsked) -> StartResult:
+        # The server says so too, but of its schema: here it is told as where there is no server.
+        if asked.queue is not None:
+            refuse_bad_queue(asked.queue)
+        if asked.priority is not None:
+            refuse_bad_priority(asked.priority)
         return self._client.start(
             asked.job_type,
             asked.request,

@@ -3,6 +3,7 @@
 Both clients, the synchronous and the asynchronous one, get their methods from this table.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
+from milepost.interfaces.client.errors import InvalidInput
 from milepost.interfaces.documents import Json, from_json
 from milepost.interfaces.job_documents import JobDocument, StepDocument
 from milepost.interfaces.result_documents import (
@@ -29,6 +31,7 @@ T = TypeVar("T")
 
 PAGE: Final = 1_000  # jobs, steps or events at once; a server gives no more
 KEY: Final = "Idempotency-Key"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
 Parameters = tuple[tuple[str, str], ...]
 Cursor = str | int | None
@@ -184,7 +187,7 @@ class Calls:
         """Start a job: once under its key, so that it may be asked again where an answer was lost."""
         body: dict[str, Json] = {"type": job_type, "request": dict(request or {}), "tags": list(tags), "reason": reason}
         body |= {name: value for name, value in (("queue", queue), ("priority", priority)) if value is not None}
-        headers = {KEY: idempotency_key or str(uuid4())}
+        headers = {KEY: _key(idempotency_key or str(uuid4()))}
         return Call(method="POST", path=self.base, body=body, headers=headers, read=_reader(StartResult))
 
     def stop(
@@ -250,7 +253,7 @@ class Calls:
         skip_cleanup: bool = False,
     ) -> Call[CommandResult]:
         """Any of the four by its name."""
-        headers = {KEY: idempotency_key} if idempotency_key else {}
+        headers = {KEY: _key(idempotency_key)} if idempotency_key else {}
         if if_version is not None:
             headers["If-Match"] = f'"{if_version}"'
         body = {"reason": reason, "dryRun": dry_run, "skipCleanup": skip_cleanup}
@@ -312,6 +315,16 @@ class Calls:
 def _part(text: str) -> str:
     """As one part of a path; `..` would be taken for the one above."""
     return quote(text, safe="").replace(".", "%2E") if set(text) == {"."} else quote(text, safe="")
+
+
+def _key(text: str) -> str:
+    """As a header can carry it. Raises InvalidInput."""
+    if not _KEY.fullmatch(text):
+        raise InvalidInput(
+            "A command id for a server is of at most 200 letters, digits and signs",
+            "Leave out spaces and what is no ASCII",
+        )
+    return text
 
 
 def _given(**params: str | int | tuple[str, ...] | None) -> Parameters:

@@ -46,5 +46,6 @@ class Listening:
         connection = stream.get_extra_info("socket") if stream is not None else None
         with suppress(OSError):
             if connection is not None:
-                # Closing alone does not wake a thread that reads.
-                connection.shutdown(socket.SHUT_RDWR)
+                # Closing alone does not wake a thread that reads. Of a TLS socket, what is below TLS: TLS itself would
+                # be taken away from under that thread.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -187,6 +187,8 @@ WRONG: Final[tuple[tuple[Callable[[Client], object], type[ClientError]], ...]] =
     (lambda client: client.resolve("0"), InvalidInput),
     (lambda client: client.job_type("poem/1"), NothingFound),
     (lambda client: client.start("poem"), NothingFound),
+    (lambda client: client.start("self-test", idempotency_key="two words"), InvalidInput),
+    (lambda client: client.stop("01a20fb3", idempotency_key="ü"), InvalidInput),
     (lambda client: client.start("self-test", {"steps": -1}), InvalidInput),
     (lambda client: client.start("self-test", {"seconds": float("inf")}), InvalidInput),
     (lambda client: client.start("self-test", {"seconds": object()}), InvalidInput),

@@ -16,6 +16,8 @@ from milepost.infrastructure.credentials import credential
 from milepost.infrastructure.event_store.tokens import Role, Tokens
 from milepost.infrastructure.server_url import ServerUrl, ServerUrlInvalid
 from milepost.infrastructure.settings import Chosen, SettingsInvalid, resolve
+from milepost.interfaces import remote_service
+from milepost.interfaces.client import calls
 from milepost.interfaces.client.line import Line
 from milepost.interfaces.error_mapping import Told
 from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
@@ -333,6 +335,53 @@ def test_what_is_no_server_of_milepost_is_told_as_such_and_not_followed(
 
     assert (done.code, done.out, done.error["error"]) == (3, "", "server_error")
     assert stranger in done.error["message"]
+
+
+# -- the same answers
+
+SAME: Final = (
+    ("jobs", "list"),
+    ("jobs", "list", "--sort", "oldest", "--limit", "5"),
+    ("jobs", "list", "--limit", "3", "-o", "table"),
+    ("jobs", "list", "--status", "Failed", "--tag", "nightly"),
+    ("jobs", "list", "--since", "2h", "--until", "2026-01-01T10:00:00+02:00", "-o", "plain"),
+    ("jobs", "get", "COMPLETED"),
+    ("jobs", "get", "COMPLETED", "--steps", "2"),
+    ("jobs", "get", "WITH_FAILURES", "-o", "table"),
+    ("jobs", "get", "WITH_FAILURES", "-o", "table", "--steps", "1"),
+    ("jobs", "get", "COMPLETED", "--steps-after", "0", "--step-status", "Succeeded"),
+    ("jobs", "get", "ELSEWHERE"),
+    ("jobs", "get", "poem"),
+    ("jobs", "get", "0"),
+    ("jobs", "history", "COMPLETED"),
+    ("jobs", "history", "COMPLETED", "--limit", "5", "--after", "2", "-o", "table"),
+    ("jobs", "history", "COMPLETED", "--event", "StepSucceeded", "--event", "JobCompleted"),
+    ("jobs", "stop", "COMPLETED"),
+    ("jobs", "stop", "PENDING", "--dry-run"),
+    ("jobs", "start", "poem"),
+    ("jobs", "start", "self-test", "--set", "steps=-1"),
+    ("jobs", "start", "self-test", "--queue", "no such queue"),
+    ("jobs", "start", "self-test", "--priority", "1001"),
+    ("types", "list"),
+    ("types", "show", "self-test", "-o", "table"),
+    ("types", "show", "poem/1"),
+    ("types", "show", ""),
+    ("workers", "list", "--all"),
+    ("namespaces", "list"),
+)
+
+
+@pytest.mark.parametrize("command", SAME, ids=" ".join)
+def test_a_server_answers_what_the_event_store_would(
+    command: tuple[str, ...], jobs: Furniture, ids: Mapping[str, str], call: Milepost, server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name in ("PAGE", "SHORTENED_AT_ONCE", "STEPS_AT_ONCE"):  # so that everything comes in pieces
+        monkeypatch.setattr(remote_service, name, 2)
+    monkeypatch.setattr(calls, "PAGE", 2)
+    words = [ids.get(word.lower(), word) if word.isupper() else word for word in command]
+
+    assert call(*words, "--server", server.url) == call(*words)
 
 
 # -- whoever waits
