@@ -108,7 +108,6 @@ class Attempts:
 
     all: list[Attempt] = field(default_factory=list[Attempt])
     marks: list[Mark] = field(default_factory=list[Mark])
-    version: int = 0
     oldest: str = ""
     newest: str = ""
 
@@ -118,7 +117,7 @@ def attempts_of(events: "Iterable[TurningPoint]") -> Attempts:
     found, running = Attempts(), dict[int, Attempt]()
     for each in events:
         at = _text(each.at)
-        found.version, found.oldest, found.newest = each.version, found.oldest or at, at
+        found.oldest, found.newest = found.oldest or at, at
         if each.event is e.StepStarted:
             begun = running[each.step] = Attempt(each.step, each.attempt, each.actor, each.at)
             found.all.append(begun)
@@ -139,6 +138,7 @@ def timeline(
     found: Attempts,
     *,
     job_id: str,
+    version: int,
     status: str,
     total: int,
     first: int,
@@ -158,7 +158,7 @@ def timeline(
     slot = (until - begin) / SLOTS if begin and until else timedelta()
     return TimelineDocument(
         id=job_id,
-        version=found.version,
+        version=version,
         status=status,
         begin=_text(begin) if begin else found.oldest,
         end=_text(until) if until else found.newest,

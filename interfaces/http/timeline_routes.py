@@ -37,17 +37,18 @@ def get_timeline(
 
 
 def _timeline(access: Access, row: Row, first: int, last: int | None) -> TimelineDocument:
-    end = row["total"] - 1
-    last = end if last is None else min(last, end)
-    begins = range(first, last + 1, chosen_rows(first, last))
+    end: int = row["total"] - 1
+    to = end if last is None else min(last, end)
+    begins = range(first, to + 1, chosen_rows(first, to))
     steps = access.app.queries.steps_at(row["id"], begins)
     return timeline(
         attempts_of(turning_points(access.app.database, UUID(row["id"]))),
         job_id=row["id"],
+        version=row["version"],
         status=row["status"],
         total=row["total"],
         first=first,
-        last=last,
+        last=to,
         names={step["step"]: step["name"] for step in steps},
         advanced_at=row["advanced_at"],
     )

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from uuid import UUID
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from milepost.domain import commands as c
 from milepost.infrastructure.event_store.tokens import Role
@@ -15,11 +15,11 @@ from tests.browser.site import WIDE, Server, Site
 from tests.scenarios.workshop import eventually
 
 
-def button(page: Page, name: str) -> object:
+def button(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name, exact=True)
 
 
-def status(page: Page) -> object:
+def status(page: Page) -> Locator:
     return page.locator(".title .chip")
 
 

@@ -8,10 +8,28 @@ import { name } from "./parts.js";
 import { say, sayProblem } from "./say.js";
 
 const SAID = {
-  stop: { verb: "Stop", explained: "Its steps come to rest at their next checkpoints. It can be resumed." },
-  resume: { verb: "Resume", explained: "It goes on from its checkpoints; what succeeded does not run again." },
-  cancel: { verb: "Cancel", explained: "It is given up for good and cannot be resumed. Its cleanup runs.", final: true },
-  remove: { verb: "Remove", explained: "It is taken out of the lists for good. Its history stays until it is pruned.", final: true },
+  stop: {
+    verb: "Stop",
+    explained: "Its steps come to rest at their next checkpoints. It can be resumed.",
+    ofMany: "Their steps come to rest at their next checkpoints. They can be resumed.",
+  },
+  resume: {
+    verb: "Resume",
+    explained: "It goes on from its checkpoints; what succeeded does not run again.",
+    ofMany: "They go on from their checkpoints; what succeeded does not run again.",
+  },
+  cancel: {
+    verb: "Cancel",
+    explained: "It is given up for good and cannot be resumed. Its cleanup runs.",
+    ofMany: "They are given up for good and cannot be resumed. Their cleanups run.",
+    final: true,
+  },
+  remove: {
+    verb: "Remove",
+    explained: "It is taken out of the lists for good. Its history stays until it is pruned.",
+    ofMany: "They are taken out of the lists for good. Their histories stay until they are pruned.",
+    final: true,
+  },
 };
 const AT_ONCE = 200; // jobs of one request
 const PROBLEMS_SHOWN = 20;
@@ -92,7 +110,7 @@ function meanwhile(changes, command) {
  * routes take it; `able`: the statuses in which the command can be done.
  */
 export async function changeMany(place, command, { ids, filter, able, onDone }) {
-  const { verb: said, explained, final } = SAID[command];
+  const { verb: said, explained, ofMany, final } = SAID[command];
   const state = { ids: ids ?? [], left: 0, done: 0, changed: 0, same: 0, refused: new Map(), refusals: 0, phase: "counting" };
   const stopping = new AbortController();
   const { input, field } = reasonField();
@@ -180,7 +198,7 @@ export async function changeMany(place, command, { ids, filter, able, onDone }) 
         return h(
           "form",
           { method: "dialog", onsubmit: work },
-          h("p", {}, h("strong", {}, count(total, "job")), ids ? " selected. " : " match the filter now. ", explained.replace(/^It is/, "They are").replace("It goes", "They go").replace("Its", "Their").replaceAll(" its ", " their ")),
+          h("p", {}, h("strong", {}, count(total, "job")), ids ? " selected. " : total === 1 ? " matches the filter now. " : " match the filter now. ", total === 1 ? explained : ofMany),
           left,
           field,
           h("p", { class: "buttons" }, h("button", { type: "submit", class: final ? "danger" : "primary" }, `${said} ${count(total, "job")}`), h("button", { type: "button", onclick: close }, "Do nothing")),

@@ -73,9 +73,12 @@ export function jobBar(job) {
       }),
       h("span", { class: "percent" }, `${Math.floor(progress.percentage)} %`),
     ),
-    h("span", { class: "progress-text" }, [...parts, ...rates(progress)].join(" · ")),
+    h("span", { class: "progress-text" }, [...parts, ...rates(progress)].map(unbroken).join(" · ")),
   );
 }
+
+/** Lines end between the parts, and not in "1 min 06 s". */
+const unbroken = (text) => text.replaceAll(" ", "\u00a0");
 
 /** What is known of how fast it goes. */
 export function rates(progress) {

@@ -107,10 +107,9 @@ export function timelinePart({ place, id, path, query, draw, current }) {
       patterns(),
       ticks(scale, picture, top, bottom),
       scale.breaks.map((gap) => [
-        h("rect", { class: "break-gap", x: gap.x, y: top, width: gap.width, height: bottom - top }),
-        h("text", { class: "label middle", x: gap.x + gap.width / 2, y: 12 }, `⫽ ${duration(gap.seconds)}`),
-        h("title", {}, `Nothing ran for ${duration(gap.seconds)}`),
-      ].slice(0, 2)),
+        h("rect", { class: "break-gap", x: gap.x, y: top, width: gap.width, height: bottom - top }, h("title", {}, `Nothing ran for ${duration(gap.seconds)}`)),
+        h("text", { class: "label middle", x: gap.x + gap.width / 2, y: 12 }, `… ${duration(gap.seconds)} …`),
+      ]),
       marksDrawn(picture, scale, top, bottom),
       picture.rows.map((row) => {
         const index = Math.floor((row.first - picture.first) / picture.stepsPerRow);

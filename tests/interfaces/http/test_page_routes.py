@@ -1,0 +1,167 @@
+"""What the page asks of the server beside what every client asks: its files, timelines, ids and bulk commands."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from milepost.interfaces.http import page_routes
+from milepost.interfaces.http.bulk_routes import MOST_AT_ONCE
+from tests.interfaces.furniture import Furniture
+from tests.interfaces.http.served import MINE, jobs_of, running
+
+JOBS: Final = jobs_of(MINE)
+PAGE: Final = Path(page_routes.__file__).with_name("page")
+
+
+@pytest.fixture(scope="module")
+def furniture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furniture]:
+    found = Furniture(f"sqlite:///{tmp_path_factory.mktemp('page') / 'jobs.sqlite'}")
+    yield found
+    found.database.close()
+
+
+@pytest.fixture(scope="module")
+def client(furniture: Furniture) -> Iterator[httpx.Client]:
+    with running(furniture.database.url, open_here=True) as server, server.asking() as found:
+        yield found
+
+
+# -- its files
+
+
+@pytest.mark.parametrize("file", sorted(PAGE.iterdir()), ids=lambda file: file.name)
+def test_every_file_of_the_page_is_served_with_its_type_and_known_again(client: httpx.Client, file: Path) -> None:
+    answer = client.get(f"/page/{file.name}")
+    again = client.get(f"/page/{file.name}", headers={"If-None-Match": answer.headers["ETag"]})
+
+    assert (answer.status_code, answer.content) == (200, file.read_bytes())
+    assert answer.headers["Content-Type"] == page_routes.TYPES[file.suffix]
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", answer.headers["ETag"])
+
+
+def test_the_page_lets_nothing_in_from_elsewhere_and_nothing_inline(client: httpx.Client) -> None:
+    answer = client.get("/")
+    policy = answer.headers["Content-Security-Policy"]
+
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert re.findall(r"""(?:src|href)="(?!/page/|#)""", answer.text) == []
+    assert re.findall(r"<script(?![^>]*src=)|<style|style=|\son\w+=", answer.text) == []
+
+
+def test_the_files_of_the_page_name_no_other_host() -> None:
+    texts = {file.name: file.read_text(encoding="utf-8") for file in PAGE.iterdir()}
+
+    assert {
+        name: found for name, text in texts.items() if (found := re.findall(r"https?://(?!www\.w3\.org/)", text))
+    } == {}
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2Fpage_routes.py", "page_routes.py"])
+def test_nothing_but_the_page_is_served_from_there(client: httpx.Client, name: str) -> None:
+    assert client.get(f"/page/{name}").status_code == 404
+
+
+def test_the_states_are_those_of_the_domain(client: httpx.Client) -> None:
+    told = client.get("/api/state-machine").json()
+
+    commands = {each["name"]: each["commands"] for each in told["jobStatuses"]}
+    assert commands["Running"] == ["stop", "cancel"]
+    assert commands["Removed"] == []
+    assert [each["name"] for each in told["stepStatuses"]][:2] == ["Pending", "Running"]
+
+
+# -- many jobs
+
+
+def test_a_bulk_command_answers_for_each_job_in_order(client: httpx.Client, furniture: Furniture) -> None:
+    pending, done = str(furniture.start("self-test").id), str(furniture.completed().id)
+    nobodys = "01234567-89ab-7cde-8f01-23456789abcd"
+
+    asked = {"command": "stop", "ids": [done, pending, nobodys], "reason": "maintenance"}
+    refused, changed, unknown = client.post(f"{JOBS}/bulk", json=asked).json()["results"]
+
+    assert (refused["error"], refused["status"], refused["id"]) == ("refused", 409, done)
+    assert (changed["changed"], changed["status"], changed["id"]) == (True, "Stopped", pending)
+    assert (unknown["error"], unknown["status"]) == ("not_found", 404)
+    events = client.get(f"{JOBS}/{pending}/events").json()["events"]
+    assert events[-1]["reason"] == "maintenance"
+
+
+def test_a_dry_bulk_command_changes_nothing(client: httpx.Client, furniture: Furniture) -> None:
+    job = str(furniture.start("self-test").id)
+
+    (result,) = client.post(f"{JOBS}/bulk", json={"command": "cancel", "ids": [job], "dryRun": True}).json()["results"]
+
+    assert (result["dryRun"], result["changed"]) == (True, False)
+    assert client.get(f"{JOBS}/{job}").json()["status"] == "Pending"
+
+
+@pytest.mark.parametrize("ids", [[], ["01234567-89ab-7cde-8f01-23456789abcd"] * (MOST_AT_ONCE + 1), ["x"]])
+def test_a_bulk_command_is_for_some_jobs_and_not_too_many(client: httpx.Client, ids: list[str]) -> None:
+    assert client.post(f"{JOBS}/bulk", json={"command": "stop", "ids": ids}).status_code == 400
+
+
+def test_jobs_are_found_by_the_beginning_of_their_ids(client: httpx.Client, furniture: Furniture) -> None:
+    job = str(furniture.start("self-test").id)
+
+    for prefix in (job, job[:-1], job.replace("-", "").upper()):
+        assert [each["id"] for each in client.get(f"{JOBS}?id={prefix}").json()["jobs"]] == [job]
+    assert client.get(f"{JOBS}?id={job}&status=Running").json()["jobs"] == []
+    assert client.get(f"{JOBS}?id=xyz").status_code == 400
+
+
+# -- one job
+
+
+def test_the_timeline_of_a_job_is_the_document_that_is_published(client: httpx.Client, furniture: Furniture) -> None:
+    job = furniture.running()
+
+    answer = client.get(f"{JOBS}/{job.id}/timeline")
+    again = client.get(f"{JOBS}/{job.id}/timeline", headers={"If-None-Match": answer.headers["ETag"]})
+
+    told = answer.json()
+    assert [(row["name"], row["runs"][0]["succeeded"], row["runs"][0]["running"]) for row in told["rows"]] == [
+        ("step-1", 1, 0),
+        ("step-2", 0, 1),
+    ]
+    assert (told["begun"], told["totalSteps"], told["version"]) == (2, 3, job.version)
+    assert again.status_code == 304
+
+
+def test_a_part_of_a_timeline_is_looked_at_more_closely(client: httpx.Client, furniture: Furniture) -> None:
+    job = furniture.completed()
+
+    told = client.get(f"{JOBS}/{job.id}/timeline?first=1&last=1").json()
+    beyond = client.get(f"{JOBS}/{job.id}/timeline?first=5&last=900").json()
+
+    assert [row["name"] for row in told["rows"]] == ["step-2"]
+    assert beyond["rows"] == []
+
+
+def test_a_command_may_insist_on_the_status_that_was_seen_while_steps_report(
+    client: httpx.Client, furniture: Furniture
+) -> None:
+    job = furniture.running()
+    changes = client.get(f"{JOBS}/{job.id}").json()["statusChanges"]
+    seen, before = (f'"status-{each["version"]}"' for each in (changes[-1], changes[-2]))
+    assert changes[-1]["version"] < job.version
+
+    refused = client.post(f"{JOBS}/{job.id}/stop", headers={"If-Match": before})
+    done = client.post(f"{JOBS}/{job.id}/stop", headers={"If-Match": seen})
+
+    assert (refused.status_code, done.status_code) == (412, 200)
+    assert done.json()["status"] == "Stopping"
+    assert client.post(f"{JOBS}/{job.id}/cancel", headers={"If-Match": seen}).status_code == 412
+
+
+def test_what_is_wrong_with_a_request_is_told_one_by_one(client: httpx.Client) -> None:
+    request = {"steps": -1, "seconds": "long"}
+
+    told = client.post(JOBS, json={"type": "self-test", "request": request}).json()
+
+    assert [each.partition(":")[0] for each in told["problems"]] == ["steps", "seconds"]
