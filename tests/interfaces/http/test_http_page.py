@@ -11,7 +11,7 @@ import pytest
 
 from milepost.interfaces.http import bodies, guard, problems
 from milepost.interfaces.http.app import routes
-from milepost.interfaces.http.job_routes import MOST_EVENTS, MOST_JOBS, MOST_STEPS
+from milepost.interfaces.http.job_routes import MOST_EVENTS, MOST_IDS, MOST_JOBS, MOST_STEPS
 from milepost.interfaces.http.limits import Limits
 from milepost.interfaces.http.open_streams import MOST_STREAMS, MOST_STREAMS_OF_ONE
 from milepost.interfaces.http.server import IDLE_SECONDS, MOST_CONNECTIONS
@@ -53,7 +53,7 @@ def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
     figures = [
         (bodies.MOST_BODY, bodies.DEEPEST, int(bodies.SECONDS)),
         (guard.MOST_HEADERS, guard.MOST_URL),
-        (MOST_JOBS,),
+        (MOST_JOBS, MOST_STEPS),
         (int(limits.requests_per_second),),
         (int(limits.failures_per_second),),
         (MOST_STREAMS_OF_ONE, MOST_STREAMS),
@@ -62,7 +62,7 @@ def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| [^|]+ \| ([^|]*\d[^|]*) \|", bounds, re.MULTILINE)
 
     assert [tuple(int(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?<!,)", row)) for row in rows] == figures
-    assert MOST_STEPS == MOST_EVENTS == MOST_JOBS
+    assert (MOST_EVENTS, MOST_IDS) == (MOST_JOBS, MOST_STEPS)
 
 
 def examples() -> Iterator[list[str]]:
