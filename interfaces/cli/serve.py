@@ -15,6 +15,7 @@ from milepost.interfaces.error_mapping import INVALID, Told
 
 app = new_app()
 
+CONNECTIONS_KEPT = 10  # to make one anew for each request costs more than most requests
 SWITCH_SECONDS = (
     0.000_5  # a thread that computes lets others in so often: Python's own 0.005 keeps every answer waiting
 )
@@ -37,6 +38,7 @@ def serve(
         from milepost.interfaces.http.server import Server, listening
     except ModuleNotFoundError as error:
         raise Told(INVALID, f"This needs more: {error}", "pip install 'milepost[server]'") from error
+    session.app.connections_kept = CONNECTIONS_KEPT
     open_here = _is_loopback(host) and not require_tokens
     served = Served(session.app, open_to_all_here=open_here)
     if not open_here and not served.has_tokens():
