@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -54,7 +54,7 @@ class OpenStreams:
         return await self._loop.run_in_executor(self._readers, read)
 
     @asynccontextmanager
-    async def opened(self, listener: Listener, abort: Callable[[], None]) -> AsyncIterator[None]:
+    async def opened(self, listener: Listener, abort: Callable[[], None]) -> AsyncGenerator[None]:
         """It is among them. `abort` breaks its connection."""
         self._open[listener] = abort
         if self._caretaker is None:
