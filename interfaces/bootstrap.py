@@ -69,6 +69,7 @@ class Application:
 
     def __init__(self, settings: Settings, note: Callable[[str], None] = lambda _: None) -> None:
         self.settings = settings
+        self.connections_kept: int | None = None  # more than usual, where many ask at once
         self.namespace = settings.namespace.value
         self._note = note
 
@@ -86,7 +87,7 @@ class Application:
 
     @cached_property
     def _opened(self) -> Database:
-        database = open_database(self.settings.url.value)
+        database = open_database(self.settings.url.value, self.connections_kept)
         if database.in_memory:
             cause = "a database in memory ends with the command that opened it; write sqlite:///PATH"
             raise CannotOpenDatabase(self.settings.url.value, cause)

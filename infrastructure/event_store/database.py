@@ -74,22 +74,23 @@ class Database(ABC):
         """Close its connections."""
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, kept: int | None = None) -> Database:
     """SQLite in a file (`sqlite:///path`) or in memory (`sqlite://`), or PostgreSQL (`postgresql://…?schema=…`).
 
-    A database that is not there yet, or does not answer, is found out at its first use. Raises CannotOpenDatabase.
+    A database that is not there yet, or does not answer, is found out at its first use. `kept`: connections that stay
+    open, where many are used at once. Raises CannotOpenDatabase.
     """
     backend = parsed(url).get_backend_name()
     if backend == "sqlite":
         from milepost.infrastructure.event_store.sqlite import SqliteDatabase
 
-        return SqliteDatabase(url)
+        return SqliteDatabase(url) if kept is None else SqliteDatabase(url, kept)
     if backend == "postgresql":
         try:
             from milepost.infrastructure.event_store.postgres import PostgresDatabase
         except ModuleNotFoundError as error:
             raise CannotOpenDatabase(url, "PostgreSQL needs more: pip install 'milepost[postgres]'") from error
-        return PostgresDatabase(url)
+        return PostgresDatabase(url) if kept is None else PostgresDatabase(url, kept)
     raise CannotOpenDatabase(url, WRITE)
 
 

@@ -91,7 +91,7 @@ _ADVICE: Final = {
 class PostgresDatabase(Database):
     """A schema of a PostgreSQL database: `postgresql://user@host/database?schema=milepost`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kept: int = CONNECTIONS_KEPT) -> None:
         self.url = url
         self.schema, address = _address(url)
         self.lock = lock_key(self.schema)
@@ -107,8 +107,8 @@ class PostgresDatabase(Database):
         self._process = os.getpid()
         self._ours = {name: value for name, value in _CONNECTION.items() if name not in address.query}
         # Under the lock each statement must see what its last holder wrote, whatever a role's own default is.
-        self.engine = self._engine(address, CONNECTIONS_MOST, isolation_level="READ COMMITTED")
-        self._of_steps = self._engine(address, STEP_CONNECTIONS_MOST)
+        self.engine = self._engine(address, CONNECTIONS_MOST, kept, isolation_level="READ COMMITTED")
+        self._of_steps = self._engine(address, STEP_CONNECTIONS_MOST, CONNECTIONS_KEPT)
         self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._calling = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine, "connect", self._configure)
@@ -121,11 +121,11 @@ class PostgresDatabase(Database):
             idle=_milliseconds(IDLE_SECONDS), busy=_milliseconds(self._busy_seconds)
         )
 
-    def _engine(self, address: sa.URL, most: int, **options: Any) -> sa.Engine:
+    def _engine(self, address: sa.URL, most: int, kept: int, **options: Any) -> sa.Engine:
         return sa.create_engine(
             address.set(drivername="postgresql+psycopg"),
-            pool_size=CONNECTIONS_KEPT,
-            max_overflow=most - CONNECTIONS_KEPT,
+            pool_size=kept,
+            max_overflow=most - kept,
             pool_timeout=self._busy_seconds,
             connect_args={**self._ours, "prepare_threshold": 2},
             **options,

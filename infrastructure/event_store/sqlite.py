@@ -50,7 +50,7 @@ _CANNOT_OPEN: Final = frozenset(
 class SqliteDatabase(Database):
     """A SQLite database in a file (`sqlite:///path`) or in memory (`sqlite://`)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kept: int = READERS_KEPT) -> None:
         self.url = url
         path = parsed(url).database or ""
         self.in_memory = path in ("", ":memory:")
@@ -73,7 +73,7 @@ class SqliteDatabase(Database):
             self.engine = sa.create_engine(
                 url,
                 poolclass=QueuePool,
-                pool_size=READERS_KEPT,
+                pool_size=kept,
                 max_overflow=-1,
                 connect_args={"check_same_thread": False, "timeout": self._busy_seconds},
             )

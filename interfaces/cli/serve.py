@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = new_app()
 
 MOST_REQUESTS: Final = 1_000_000
+CONNECTIONS_KEPT: Final = 10  # to make one anew for each request costs more than most requests
 # A thread that computes lets others in so often: Python's own 0.005 keeps every answer waiting.
 SWITCH_SECONDS: Final = 0.000_5
 
@@ -55,6 +56,7 @@ def serve(
         from milepost.interfaces.http.server import Server, listening, url_of
     except ModuleNotFoundError as error:
         raise Told(INVALID, f"This needs more: {error}", "pip install 'milepost[server]'") from error
+    session.app.connections_kept = CONNECTIONS_KEPT
     sys.setswitchinterval(SWITCH_SECONDS)
     with listening(host, port) as listener:
         # What the name of the host has led to, not what it looks like.
