@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 app = new_app()
 
-CONNECTIONS_KEPT: Final = 10  # to make one anew for each request costs more than most requests
-# A thread that computes lets others in so often; Python's own 0.005 keeps every answer waiting.
-SWITCH_SECONDS: Final = 0.000_5
 MOST_REQUESTS: Final = 1_000_000
+CONNECTIONS_KEPT: Final = 10  # to make one anew for each request costs more than most requests
+# A thread that computes lets others in so often: Python's own 0.005 keeps every answer waiting.
+SWITCH_SECONDS: Final = 0.000_5
 
 
 @command(app, "serve")

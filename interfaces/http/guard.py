@@ -49,8 +49,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request, answer = Request(scope, receive), Answer(scope, send)
-        with self._served.metrics.timed(scope, answer):
+        answer, plain = Answer(scope, send), _plain(scope)
+        request = Request(plain, receive)
+        with self._served.metrics.timed(plain, scope["method"], answer):
             await self._answered(request, answer)
 
     async def _answered(self, request: Request, answer: "Answer") -> None:
@@ -61,7 +62,7 @@ class Guard:
             if refused is not None:
                 await refused(request.scope, request.receive, answer.send)
                 return
-            await self._app(_plain(request.scope), await _read(request), answer.send)
+            await self._app(request.scope, await _read(request), answer.send)
         except ConnectionError:
             return  # nobody is there any more
         except bodies.BodyRefused as error:
@@ -150,10 +151,9 @@ def is_for_callers(path: str) -> bool:
 
 
 def _plain(scope: Scope) -> Scope:
-    """HEAD is GET without a body, but for streams, which have no end."""
-    if scope["method"] == "HEAD" and not scope["path"].endswith("/stream"):
-        scope["method"] = "GET"
-    return scope
+    """HEAD is GET without a body, but for streams, which have no end. The server keeps its own scope as it was."""
+    head = scope["method"] == "HEAD" and not scope["path"].endswith("/stream")
+    return {**scope, "method": "GET"} if head else dict(scope)
 
 
 async def _read(request: Request) -> Receive:

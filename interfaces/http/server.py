@@ -14,12 +14,12 @@ import uvicorn
 
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.http.app import Served, build
+from milepost.interfaces.http.heads import BoundedHeads
 
 GRACE_SECONDS: Final = 15  # for commands under way: a write may wait for its turn that long
 QUIET_SECONDS: Final = 1.0  # for connections that nobody uses, or reads from, to close by themselves
 LOOK_SECONDS: Final = 0.1
 IDLE_SECONDS: Final = 30  # that a connection may be kept without a request
-MOST_HEADER_BYTES: Final = 16_384  # of a request's line and headers
 MOST_CONNECTIONS: Final = 4_000
 BACKLOG: Final = 2_048  # connections that wait to be accepted
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -64,8 +64,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # whoever asks could write X-Forwarded-For
-                http="h11",  # the one that bounds what headers may take
-                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+                http=BoundedHeads,
                 ws="none",
                 lifespan="off",
                 timeout_keep_alive=IDLE_SECONDS,

@@ -322,3 +322,18 @@ def test_what_is_no_http_is_refused(server: Running) -> None:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
 
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
+
+
+def test_a_head_that_does_not_end_is_not_kept(server: Running) -> None:
+    at = urlsplit(server.url)
+
+    def endless(connection: socket.socket) -> None:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-Long: ")
+        while True:
+            connection.sendall(b"x" * 65_536)
+
+    with (
+        socket.create_connection((at.hostname, at.port), timeout=60) as connection,
+        pytest.raises(OSError, match=r"reset|Broken|aborted"),
+    ):
+        endless(connection)

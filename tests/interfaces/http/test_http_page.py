@@ -82,7 +82,8 @@ def test_the_examples_on_the_page_run(tmp_path: Path) -> None:
 
 
 def asked(client: httpx.Client, words: list[str], job_id: str) -> httpx.Response:
-    method, headers, body, url = "GET", {}, None, ""
+    method, url, body = "GET", "", None
+    headers: dict[str, str] = {}
     rest = iter(words)
     for word in rest:
         match word:
