@@ -17,8 +17,10 @@ from milepost.interfaces.cli.jobs.board.keyboard import keys_of
 from milepost.interfaces.cli.jobs.board.picture import FRAME, picture, window
 from milepost.interfaces.cli.jobs.board.state import Board, Key, Order, pressed, refreshed
 from milepost.interfaces.job_documents import JobDocument, JobProgress, StatusChange
-from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
+from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost, Words
 from tests.interfaces.furniture import Furniture
+
+ON_ALL_STORES = True
 
 NOW: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PROGRESS: Final = JobProgress(10, 3, 1, 0, 2, 4, 0, 0, False, False, "", 40.0, 120, "items", 12.5, 0.5, 42.0)
@@ -185,11 +187,11 @@ Watching = Callable[..., Screen]
 
 
 @pytest.fixture
-def watching(environment: Mapping[str, str]) -> Watching:
+def watching(environment: Mapping[str, str], words: Words) -> Watching:
     def watch(*arguments: str, columns: int = 100, lines: int = 24) -> Screen:
         child: pexpect.spawn[Any] = pexpect.spawn(
             str(EXECUTABLE),
-            ["jobs", "watch", *arguments],
+            words("jobs", "watch", *arguments),
             env={**environment, "TERM": "xterm-256color"},
             dimensions=(lines, columns),
             timeout=TIME_OUT,

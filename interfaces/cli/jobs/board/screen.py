@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from milepost.interfaces import bootstrap
-from milepost.interfaces.bootstrap import DatabaseUnavailable, JobFilter
+from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli.jobs.board import state
 from milepost.interfaces.cli.jobs.board.keyboard import Keyboard, keyboard
 from milepost.interfaces.cli.jobs.board.picture import LIVE, PENDING, picture, visible
 from milepost.interfaces.cli.jobs.board.state import Board, Order
-from milepost.interfaces.cli.jobs.waiting import LISTEN_SECONDS, LOOK_SECONDS, at_rest
+from milepost.interfaces.cli.jobs.waiting import LISTEN_SECONDS, LOOK_SECONDS, UNAVAILABLE, at_rest
 from milepost.interfaces.cli.output import console
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.error_mapping import NOT_FOUND, problem_of
@@ -140,10 +140,10 @@ class _Screen:
         return state.told(board, result.message)
 
     def _answer(self, ask: Callable[[], T]) -> T | None:
-        """What it gives; None while the database does not answer, which is said then, and the last picture stays."""
+        """What it gives; None while the database or the server is away, which is said, and the last picture stays."""
         try:
             found = ask()
-        except DatabaseUnavailable as error:
+        except UNAVAILABLE as error:
             self._board, self._trouble = state.told(self._board, str(error), bad=True), True
             return None
         if self._trouble:
