@@ -8,9 +8,11 @@ from typing import Final
 import httpx
 import pytest
 
+from milepost.domain import commands as c
 from milepost.interfaces.http import page_routes
 from milepost.interfaces.http.bulk_routes import MOST_AT_ONCE
-from tests.interfaces.furniture import Furniture
+from milepost.interfaces.http.known_attempts import MOST_JOBS
+from tests.interfaces.furniture import ERROR, Furniture
 from tests.interfaces.http.served import MINE, jobs_of, running
 
 JOBS: Final = jobs_of(MINE)
@@ -131,6 +133,21 @@ def test_the_timeline_of_a_job_is_the_document_that_is_published(client: httpx.C
     ]
     assert (told["begun"], told["totalSteps"], told["version"]) == (2, 3, job.version)
     assert again.status_code == 304
+
+
+def test_a_timeline_that_was_looked_at_before_has_what_happened_since(
+    client: httpx.Client, furniture: Furniture
+) -> None:
+    job = furniture.running()
+    before = client.get(f"{JOBS}/{job.id}/timeline").json()
+    furniture.work(job, c.ReportFailure(job.claim, 1, 1, 1.0, ERROR), c.StartStep(job.claim, 2))
+    after = client.get(f"{JOBS}/{job.id}/timeline").json()
+    for _ in range(MOST_JOBS):
+        assert client.get(f"{JOBS}/{furniture.completed().id}/timeline").status_code == 200
+
+    assert [sum(run["running"] for row in told["rows"] for run in row["runs"]) for told in (before, after)] == [1, 1]
+    assert [run["failed"] for run in after["rows"][1]["runs"]] == [1]
+    assert client.get(f"{JOBS}/{job.id}/timeline").json() == after
 
 
 def test_a_part_of_a_timeline_is_looked_at_more_closely(client: httpx.Client, furniture: Furniture) -> None:
