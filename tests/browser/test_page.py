@@ -123,7 +123,7 @@ def test_a_stop_reaches_a_worker_in_another_process_with_its_reason_and_a_resume
     button(page, "Stop this job").click()
     expect(page.locator(".toast")).to_contain_text(re.compile("Stopp"))
     expect(status(page)).to_contain_text("Stopped")
-    expect(page.locator(".last-change")).to_contain_text("Stopped")
+    expect(page.locator(".last-change")).to_contain_text(re.compile("Asked for by .+ \\(http\\): .?deploying"))
     expect(page.locator(".changes")).to_contain_text("deploying")
     changes = site.queries.status_changes([job])[job]
     assert [each["reason"] for each in changes if each["status"] == "Stopping"] == ["deploying"]
