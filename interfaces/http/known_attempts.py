@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
@@ -23,7 +23,7 @@ class KnownAttempts:
         self._known: OrderedDict[UUID, Attempts] = OrderedDict()
 
     @contextmanager
-    def of(self, job_id: UUID) -> Iterator[Attempts]:
+    def of(self, job_id: UUID) -> Generator[Attempts, None, None]:
         """As they are now; inside the block nobody changes them. Raises UnreadableEvent."""
         with self._turn:
             found = self._known.pop(job_id, None) or Attempts()
