@@ -1,13 +1,10 @@
-"""Contexts: an event store and a namespace under one name, kept in the user's settings folder."""
+"""Contexts: a server or an event store, and a namespace, under one name, kept in the user's settings folder."""
 
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
-
-FIELDS: Final = ("event_store", "namespace", "url")
 
 
 class ContextInvalid(Exception):
@@ -29,6 +26,8 @@ class Context:
     event_store: str | None = None
     namespace: str | None = None
     url: str | None = None
+    server: str | None = None
+    token_file: str | None = None  # where the server's token is kept; never the token itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from milepost.infrastructure.contexts import Context, Contexts
+from milepost.infrastructure.server_url import ServerUrl
 
 FILES: Final = ("milepost.toml", "pyproject.toml")
 DEFAULT_EVENT_STORE: Final = "default"
@@ -57,6 +58,9 @@ class Settings:
     event_stores: Mapping[str, Chosen] = field(default_factory=dict[str, Chosen])
     job_types: tuple[str, ...] = ()
     import_from: tuple[Path, ...] = ()
+    server: Chosen | None = None
+    """Where it is asked, in place of opening the event store here."""
+    token_file: Chosen | None = None
 
 
 def resolve(
@@ -64,10 +68,11 @@ def resolve(
     event_store: str | None = None,
     namespace: str | None = None,
     output: str | None = None,
+    server: str | None = None,
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> Settings:
-    """The settings for these options. Raises SettingsInvalid."""
+    """The settings for these options. Raises SettingsInvalid, ContextInvalid, ServerUrlInvalid."""
     here = folder or Path.cwd()
     file = read_file(here)
     contexts = Contexts.read(environ)
@@ -89,6 +94,9 @@ def resolve(
     check_name("event store", store)
     check_name("namespace", space)
     stores = known_event_stores(environ, context, contexts.active_name(environ), file)
+    at = _server(server, environ, context, contexts.active_name(environ))
+    if at:
+        stores.setdefault(store.value, Chosen("", str(at.value)))  # there it is known by name alone
     if store.value not in stores:
         raise SettingsInvalid(
             f"The event store '{store.value}' (from {store.source}) is not known; there is {_listed(stores)}",
@@ -105,6 +113,36 @@ def resolve(
         event_stores=stores,
         job_types=listed or (file.job_types if file else ()),
         import_from=(here,) if listed else (file.path.parent,) if file else (),
+        server=at,
+        token_file=_token_file(at, environ, context, contexts.active_name(environ)),
+    )
+
+
+def _server(
+    option: str | None, environ: Mapping[str, str], context: Context | None, context_name: str | None
+) -> Chosen | None:
+    """The server that is meant. A database that the environment names is nearer than the server of a context."""
+    of_context = context.server if context and not environ.get("MILEPOST_URL") else None
+    chosen = _optional(
+        (option, "option --server"),
+        (environ.get("MILEPOST_SERVER"), "environment MILEPOST_SERVER"),
+        (of_context, f"context {context_name}"),
+    )
+    return Chosen(str(ServerUrl.parse(chosen.value)), chosen.source) if chosen else None
+
+
+def _token_file(
+    server: Chosen | None, environ: Mapping[str, str], context: Context | None, context_name: str | None
+) -> Chosen | None:
+    """The file with the token for this server: a context's token is for the context's own server and for no other."""
+    if server is None:
+        return None
+    its_own = (
+        context is not None and context.server is not None and server.value == str(ServerUrl.parse(context.server))
+    )
+    return _optional(
+        (environ.get("MILEPOST_TOKEN_FILE"), "environment MILEPOST_TOKEN_FILE"),
+        (context.token_file if context and its_own else None, f"context {context_name}"),
     )
 
 

@@ -4,6 +4,7 @@ import gc
 import getpass
 import os
 import socket
+import stat
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,8 @@ from milepost.infrastructure.event_store.database import (
     file_of,
     open_database,
 )
-from milepost.infrastructure.event_store.queries import BUSY, JobFilter, JobPage, JobQueries, Row, id_prefix
+from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.infrastructure.event_store.queries import BUSY, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.runs import TurningPoint, turning_points
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from milepost.domain.envelope import Origin
+    from milepost.infrastructure.clock import RealSurroundings
     from milepost.infrastructure.event_store.store import JobStore, Outcome, Situation
     from milepost.infrastructure.event_store.tokens import Role, Token, Tokens
     from milepost.infrastructure.job_types.registry import JobTypes
@@ -51,6 +54,7 @@ __all__ = [
     "event_store_exists",
     "id_prefix",
     "now",
+    "open_to_others",
     "origin",
     "product_of",
     "role",
@@ -139,10 +143,16 @@ class Application:
 
     @cached_property
     def store(self) -> "JobStore":
-        from milepost.infrastructure.clock import RealSurroundings
         from milepost.infrastructure.event_store.store import JobStore
 
-        return JobStore(self.database, RealSurroundings(lambda: self.database.clock_offset))
+        return JobStore(self.database, self.surroundings)
+
+    @cached_property
+    def surroundings(self) -> "RealSurroundings":
+        """The clock that all users of the event store share, ids and chances."""
+        from milepost.infrastructure.clock import RealSurroundings
+
+        return RealSurroundings(lambda: self._opened.clock_offset)
 
     @property
     def tokens(self) -> "Tokens":
@@ -250,6 +260,14 @@ def event_store_exists(url: str) -> bool | None:
         return None if path is None else path.exists()
     except (CannotOpenDatabase, OSError):
         return None
+
+
+def open_to_others(url: str) -> str | None:
+    """The file of the event store, where more people than its owner may read it."""
+    path = file_of(url)
+    if path is None or os.name != "posix" or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return None
+    return str(path)
 
 
 def origin(reason: str = "") -> "Origin":

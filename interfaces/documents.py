@@ -4,10 +4,13 @@ Plain dataclasses, so that a listing does not wait for pydantic to be imported; 
 (`milepost.interfaces.schemas`) is made from the very same classes. On the wire the names are in camelCase.
 """
 
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+import types
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Json = Any
+D = TypeVar("D", bound="Document")
 
 
 def camel(name: str) -> str:
@@ -44,3 +47,48 @@ def to_json(value: Any) -> Json:
     if isinstance(value, (list, tuple)):
         return [to_json(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
     return value
+
+
+def from_json(cls: type[D], value: Json) -> D:
+    """The document that these JSON values are; a field of a newer version is passed over.
+
+    Raises ValueError for what is no such document.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"not a {cls.__name__}")
+    given: dict[str, Json] = {}
+    for name, (on_the_wire, inner, optional) in _fields_of(cls).items():  # type: ignore[arg-type]  # a class is hashable
+        if on_the_wire in value:
+            given[name] = _read(inner, value[on_the_wire])
+        elif not optional:
+            raise ValueError(f"{cls.__name__} without {on_the_wire}")
+    return cls(**given)
+
+
+def _read(inner: "type[Document] | None", value: Json) -> Json:
+    if inner is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [from_json(inner, each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    return from_json(inner, value)
+
+
+@cache
+def _fields_of(cls: type[Document]) -> "dict[str, tuple[str, type[Document] | None, bool]]":
+    """By field: its name on the wire, the document that it is or holds, and whether it may be left out."""
+    hints = get_type_hints(cls)
+    return {
+        each.name: (
+            camel(each.name),
+            _document_in(hints[each.name]),
+            each.default is not MISSING or each.default_factory is not MISSING,
+        )
+        for each in fields(cls)
+    }
+
+
+def _document_in(hint: Any) -> "type[Document] | None":
+    """`StepDocument` of `list[StepDocument] | None`."""
+    if get_origin(hint) in (Union, types.UnionType, list):
+        return next((found for each in get_args(hint) if (found := _document_in(each))), None)
+    return hint if isinstance(hint, type) and issubclass(hint, Document) else None

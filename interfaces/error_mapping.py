@@ -56,7 +56,7 @@ class Told(Exception):
     """An error that a command composes itself."""
 
     def __init__(self, code: int, message: str, suggestion: str = "") -> None:
-        self.code, self.suggestion = code, suggestion
+        self.code, self.told, self.suggestion = code, message, suggestion
         super().__init__(message)
 
 
@@ -65,6 +65,7 @@ _Suggest = Callable[[Any], str]
 _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "Told": (SERVER_ERROR, lambda error: error.suggestion),
     "SettingsInvalid": (INVALID, lambda error: error.suggestion),
+    "ServerUrlInvalid": (INVALID, lambda error: error.suggestion),
     "ContextNotFound": (NOT_FOUND, lambda error: error.suggestion),
     "ContextInvalid": (INVALID, lambda error: error.suggestion),
     "InvalidJobId": (INVALID, lambda _: "Use an id from 'milepost jobs list', or the beginning of one"),
@@ -84,6 +85,11 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "TokenNameTaken": (REFUSED, lambda _: "'milepost tokens list' shows all names there were"),
     "TokenNotFound": (NOT_FOUND, lambda _: "'milepost tokens list' shows all there are"),
     "TextInvalid": (INVALID, lambda _: "Leave that character out"),
+    "WebhookNotFound": (NOT_FOUND, lambda _: "Use 'milepost webhooks list' to see them"),
+    "WebhookNameTaken": (INVALID, lambda _: "Give another one with --name, or remove that one first"),
+    "UnknownOccasion": (INVALID, lambda error: f"Use --on with {', '.join(error.known)}"),
+    "AddressRefused": (INVALID, lambda error: error.suggestion),
+    "SecretInvalid": (INVALID, lambda _: "Give base64 of 24 to 64 random bytes, whsec_ in front; or let one be made"),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (
         CANNOT_CONNECT,

@@ -21,7 +21,9 @@ from milepost.interfaces.read_documents import job_document, step_document
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
+    EventStoreDocument,
     EventStoreState,
+    JobHint,
     JobTypeDocument,
     NamespaceDocument,
     StartResult,
@@ -65,8 +67,8 @@ class LocalService:
         page = self._app.queries.page(self.namespace, meant, limit=limit, after=after, oldest_first=oldest_first)
         return JobList(tuple(self._documents(page.rows)), page.more)
 
-    def matching(self, meant: JobFilter) -> list[str]:
-        return self._app.queries.ids(self.namespace, meant)
+    def matching(self, meant: JobFilter, *, after: str | None = None, limit: int | None = None) -> list[str]:
+        return self._app.queries.ids(self.namespace, meant, after=after, limit=limit)
 
     def counts(self, meant: JobFilter) -> dict[str, int]:
         return self._app.queries.counts(self.namespace, meant)
@@ -76,6 +78,10 @@ class LocalService:
 
     def shortened(self, ids: Sequence[str]) -> dict[str, str]:
         return self._app.queries.shortened(ids, self.namespace)
+
+    def beginning(self, text: str, *, limit: int) -> list[JobHint]:
+        rows = self._app.queries.beginning(self.namespace, bootstrap.id_prefix(text) if text else "", limit)
+        return [JobHint(row["id"], row["type"], row["status"]) for row in rows]
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
         queries, now = self._app.queries, self._app.now()
@@ -247,6 +253,19 @@ class LocalService:
 
     def _visible_namespaces(self) -> list[Row]:
         return [row for row in self._app.queries.namespaces() if self._may_see(row["name"])]
+
+    def event_stores(self) -> list[EventStoreDocument]:
+        chosen = self._app.settings
+        return [
+            EventStoreDocument(
+                name,
+                masked(url.value),
+                url.source,
+                name == chosen.event_store.value,
+                bootstrap.event_store_exists(url.value),
+            )
+            for name, url in sorted(chosen.event_stores.items())
+        ]
 
     def check(self) -> EventStoreState:
         _ = self._app.existing

@@ -67,6 +67,15 @@ class StartResult(CommandResult):
 
 
 @dataclass(frozen=True, slots=True)
+class JobHint(Document):
+    """What a shell offers of a job."""
+
+    id: str
+    type: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class WaitResult(Document):
     """How a job that was waited for ended."""
 
@@ -122,9 +131,9 @@ class EventStoreDocument(Document):
 
     name: str
     url: str
-    """Without a password."""
+    """Its database's, without a password; or that of the server that serves it."""
     source: str
-    """Where it was named: the environment, a context, a file."""
+    """Where it was named: the environment, a context, a file, the server."""
     in_use: bool
     exists: bool | None
     """Whether its file is there; null where it is no file."""
@@ -189,10 +198,13 @@ class NewTokenDocument(TokenDocument):
 
 @dataclass(frozen=True, slots=True)
 class ContextDocument(Document):
-    """An event store and a namespace under one name."""
+    """A server or an event store, and a namespace, under one name."""
 
     name: str
     event_store: str | None
     namespace: str | None
     url: str | None
+    server: str | None
+    token_file: str | None
+    """Where the token for the server is kept."""
     in_use: bool

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from milepost.interfaces import job_documents as j
 from milepost.interfaces import result_documents as r
+from milepost.interfaces import webhook_documents as w
 from milepost.interfaces.documents import Document, Failure
 
 DOCUMENTS: Final[dict[str, type[Document]]] = {
@@ -22,6 +23,9 @@ DOCUMENTS: Final[dict[str, type[Document]]] = {
     "start-result": r.StartResult,
     "token": r.TokenDocument,
     "wait-result": r.WaitResult,
+    "webhook": w.WebhookDocument,
+    "webhook-message": w.WebhookMessage,
+    "webhook-ping": w.PingResult,
     "worker": r.WorkerDocument,
 }
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
-from milepost.infrastructure.event_store.queries import JobFilter
+from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
+    EventStoreDocument,
     EventStoreState,
+    JobHint,
     JobTypeDocument,
     NamespaceDocument,
     StartResult,
@@ -100,6 +102,10 @@ class Service(Protocol):
         """Each id as short as it may be given."""
         ...
 
+    def beginning(self, text: str, *, limit: int) -> list[JobHint]:
+        """The newest jobs whose id begins so. Raises InvalidJobId."""
+        ...
+
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
         """Everything of one job. Raises JobNotFound."""
         ...
@@ -131,6 +137,10 @@ class Service(Protocol):
     def workers(self, *, everyone: bool) -> list[WorkerDocument]: ...
 
     def namespaces(self) -> list[NamespaceDocument]: ...
+
+    def event_stores(self) -> list[EventStoreDocument]:
+        """Those that have a name where the service is."""
+        ...
 
     def check(self) -> EventStoreState:
         """Raises CannotOpenDatabase where there is no event store."""

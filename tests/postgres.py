@@ -62,8 +62,13 @@ class Postgres:
 
 @cache
 def postgres() -> Postgres:
-    """The server of this process, for all tests that do not stop it."""
-    return Postgres()
+    """The server of this process, for all tests that do not stop it; so it need not outlive a loss of power."""
+    server = Postgres()
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET full_page_writes = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return server
 
 
 def fresh_url() -> str:

@@ -52,7 +52,7 @@ def test_the_build_table_names_the_facade_and_the_layers_and_nothing_else() -> N
 def test_the_wheel_holds_every_file_of_the_tree_under_one_name(wheel: Path) -> None:
     in_layers = {f"milepost/{file}" for layer in LAYERS for file in files_under(layer)}
 
-    assert packaged(wheel) == in_layers | {"milepost/__init__.py", "milepost/py.typed"}
+    assert packaged(wheel) == in_layers | {f"milepost/{name}" for name in ("__init__.py", "client.py", "py.typed")}
 
 
 def test_the_wheel_puts_nothing_but_milepost_on_the_import_path(unpacked: Path) -> None:

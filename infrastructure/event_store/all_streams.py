@@ -42,6 +42,18 @@ class PlaceGone(Exception):
         super().__init__(f"Event {key.version} of job {key.job_id} is not there any more.")
 
 
+def position_column(connection: sa.Connection) -> str:
+    """The column of the table of events, called `e`, that counts them all."""
+    return _POSITION[connection.dialect.name]
+
+
+def newest_position(connection: sa.Connection) -> int:
+    """Of the newest event of all; 0 where there is none."""
+    asked = f"SELECT max({position_column(connection)}) FROM {EVENTS_TABLE} e"
+    found: int | None = connection.exec_driver_sql(asked).scalar()
+    return found or 0
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event of any job as it is kept, to be decoded only for those who want it."""
@@ -82,7 +94,7 @@ class AllStreams:
     def newest(self) -> EventKey | None:
         """The event store's newest event; None where there is none."""
         with self._database.read() as connection:
-            return self._key_at(connection, self._newest_position(connection))
+            return self._key_at(connection, newest_position(connection))
 
     def newest_of(self, namespace: str, until: EventKey | None) -> EventKey | None:
         """The newest event of a namespace among those up to `until`, None of which is up to the very start.
@@ -165,10 +177,6 @@ class AllStreams:
                     sa.select(steps.c.step, steps.c.name).where(steps.c.job_id == str(job_id), steps.c.step.in_(part))
                 )
             }
-
-    def _newest_position(self, connection: sa.Connection) -> int:
-        found: int | None = connection.exec_driver_sql(f"SELECT max({self._position}) FROM {EVENTS_TABLE} e").scalar()
-        return found or 0
 
     def _position_of(self, connection: sa.Connection, key: EventKey | None) -> int:
         if key is None:

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from milepost.infrastructure.event_store.opposition import UNOPPOSED
 from milepost.infrastructure.event_store.schema import jobs, leases, refusals
 
 Condition = sa.ColumnElement[bool]
+Which = Literal["listed", "unheld"]
 
 SILENT_SHARE: Final = 0.4  # of a lease: a worker that gave no sign of life for so long may be gone
 
@@ -71,14 +73,14 @@ def next_candidate(connection: sa.Connection, wanted: Wanted, now: float) -> Can
         return None
     places = list(_places(connection, wanted, now))
     if left:
-        found = _first(connection, places, _among(left))
+        found = _first(connection, places, "listed", left)
         if found is not None:
             return found
     if wanted.room == 0:
         return None
-    if silent and wanted.room is not None and _count(connection, places, _among(list(silent))) >= wanted.room:
+    if silent and wanted.room is not None and _count(connection, places, list(silent)) >= wanted.room:
         return None
-    return _first(connection, places, ~sa.exists().where(leases.c.job_id == jobs.c.id))
+    return _first(connection, places, "unheld")
 
 
 def _silent_for(connection: sa.Connection, worker: str, now: float) -> dict[str, float]:
@@ -92,51 +94,90 @@ def _silent_for(connection: sa.Connection, worker: str, now: float) -> dict[str,
     return dict(connection.execute(chosen).all())
 
 
-def _first(connection: sa.Connection, places: Iterable[Condition], which: Condition) -> Candidate | None:
+class _Place(NamedTuple):
+    """Where to look: what a statement asks for there, and the values that it is given."""
+
+    asks: frozenset[str]
+    values: dict[str, Any]
+
+
+def _first(
+    connection: sa.Connection, places: Iterable[_Place], which: Which, listed: Collection[str] = ()
+) -> Candidate | None:
     found: list[Candidate] = []
     for place in places:
-        waiting = sa.select(-jobs.c.priority, jobs.c.id, jobs.c.type, jobs.c.request).where(place, which)
-        first = waiting.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
-        found += [Candidate(*row) for row in connection.execute(first)]
+        values = place.values | {"listed": json.dumps(list(listed))}
+        found += [Candidate(*row) for row in connection.execute(_first_there(place.asks, which), values)]
     return min(found, default=None)
 
 
-def _count(connection: sa.Connection, places: Iterable[Condition], which: Condition) -> int:
-    return sum(
-        connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(place, which)) or 0 for place in places
-    )
+def _count(connection: sa.Connection, places: Iterable[_Place], listed: Collection[str]) -> int:
+    named = {"listed": json.dumps(list(listed))}
+    return sum(connection.scalar(_count_there(place.asks), place.values | named) or 0 for place in places)
 
 
-def _places(connection: sa.Connection, wanted: Wanted, now: float) -> Iterator[Condition]:
-    """Where to look, by type and queue: each a seek in an index, past what is refused or behind a limit per key."""
-    refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == wanted.worker)
-    free = sa.and_(jobs.c.live, ~refused, UNOPPOSED, ~_among([str(job_id) for job_id in wanted.skip]))
-    if wanted.only is not None:
-        free = sa.and_(free, jobs.c.id == str(wanted.only))
+# A worker asks several times a second, and building a statement takes longer than the database takes to answer it.
+
+
+@cache
+def _first_there(asks: frozenset[str], which: Which) -> sa.Executable:
+    waiting = sa.select(-jobs.c.priority, jobs.c.id, jobs.c.type, jobs.c.request).where(_there(asks), _which(which))
+    return waiting.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
+
+
+@cache
+def _count_there(asks: frozenset[str]) -> sa.Executable:
+    return sa.select(sa.func.count()).select_from(jobs).where(_there(asks), _which("listed"))
+
+
+def _which(which: Which) -> Condition:
+    return _among("listed") if which == "listed" else ~sa.exists().where(leases.c.job_id == jobs.c.id)
+
+
+def _there(asks: frozenset[str]) -> Condition:
+    """The condition of a place: a seek in an index, past what is refused or behind a limit per key."""
+    refused = sa.exists().where(refusals.c.job_id == jobs.c.id, refusals.c.worker == sa.bindparam("for_worker"))
+    there = [jobs.c.live, ~refused, UNOPPOSED, ~_among("skip"), jobs.c.type == sa.bindparam("of_type")]
+    if "only" in asks:
+        there.append(jobs.c.id == sa.bindparam("only"))
+    if "in_queue" in asks:
+        there.append(jobs.c.queue == sa.bindparam("in_queue"))
+    if "full" in asks:  # jobs without a limit key have no such limit
+        there.append(sa.or_(jobs.c.limit_key.is_(None), ~_among("full", jobs.c.limit_key)))
+    return sa.and_(*there)
+
+
+def _places(connection: sa.Connection, wanted: Wanted, now: float) -> Iterator[_Place]:
+    """Where to look, by type and queue."""
     counted = connection.execute(
         sa.select(leases.c.type, leases.c.limit_key, sa.func.count())
         .where(lease_holds(now))
         .group_by(leases.c.type, leases.c.limit_key)
     ).all()
+    values: dict[str, Any] = {
+        "for_worker": wanted.worker,
+        "skip": json.dumps([str(job_id) for job_id in wanted.skip]),
+    }
+    if wanted.only is not None:
+        values["only"] = str(wanted.only)
     for job_type, offer in wanted.offers.items():
         running = {key: count for of_type, key, count in counted if of_type == job_type}
         if offer.running is None or sum(running.values()) < offer.running:
-            of_type = sa.and_(free, jobs.c.type == job_type, _within(offer, running))
-            if wanted.queues is None:
-                yield of_type
-            else:
-                yield from (sa.and_(of_type, jobs.c.queue == queue) for queue in wanted.queues)
+            here = values | {"of_type": job_type} | _full(offer, running)
+            for queue in [{}] if wanted.queues is None else [{"in_queue": queue} for queue in wanted.queues]:
+                asks = here | queue
+                yield _Place(frozenset(asks), asks)
 
 
-def _among(ids: Collection[str]) -> Condition:
+def _among(name: str, column: sa.ColumnElement[Any] = jobs.c.id) -> Condition:
     """One parameter, however many there are: databases have a limit."""
-    listed = json_texts(sa.literal(json.dumps(list(ids))))
-    return jobs.c.id.in_(sa.select(listed.c.value))
+    listed = json_texts(sa.bindparam(name, type_=sa.Text))
+    return column.in_(sa.select(listed.c.value))
 
 
-def _within(offer: ClaimOffer, running: Mapping[str | None, int]) -> Condition:
-    """Jobs whose limit key is not at its limit; jobs without one have no such limit."""
+def _full(offer: ClaimOffer, running: Mapping[str | None, int]) -> dict[str, str]:
+    """The limit keys that are at their limit, where there is such a limit."""
     if offer.running_per_key is None:
-        return sa.true()
+        return {}
     full = [key for key, count in running.items() if key is not None and count >= offer.running_per_key]
-    return sa.or_(jobs.c.limit_key.is_(None), jobs.c.limit_key.not_in(full))
+    return {"full": json.dumps(full)}

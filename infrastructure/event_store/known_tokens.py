@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
@@ -23,7 +23,7 @@ class KnownTokens:
     ) -> None:
         self._tokens, self._now, self._monotonic = tokens, now, monotonic
         self._reader = ThreadPoolExecutor(1, "milepost-tokens")
-        self._reading: asyncio.Future[Mapping[str, Token]] | None = None
+        self._reading: asyncio.Future[dict[str, Token]] | None = None
         self._pausing: asyncio.Task[None] | None = None
         self._read_at = 0.0
 
@@ -39,7 +39,7 @@ class KnownTokens:
     def close(self) -> None:
         self._reader.shutdown(wait=False)
 
-    async def _known(self, fresh_seconds: float) -> Mapping[str, Token]:
+    async def _known(self, fresh_seconds: float) -> dict[str, Token]:
         """One read at a time for all who ask, and a failed one is not tried again before its time either."""
         reading = self._reading
         if reading is None or (reading.done() and self._monotonic() - self._read_at >= fresh_seconds):

@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from milepost.infrastructure.event_store.schema import leases, workers
+from milepost.infrastructure.event_store.schema import leases, webhooks, workers
 
 CLOCKS_APART_SECONDS: Final = 5.0
 FOR_EVER: Final = 1e12  # seconds
@@ -30,3 +30,9 @@ def overdue(now: float) -> sa.ColumnElement[float]:
 def worker_lives(now: float) -> sa.ColumnElement[bool]:
     """The same for a worker's own sign of life."""
     return sa.and_(workers.c.expires_at > now, workers.c.beat_at <= now + CLOCKS_APART_SECONDS)
+
+
+def webhook_held(now: float) -> sa.ColumnElement[bool]:
+    """Whether a process delivers for it: the same again."""
+    given_at = webhooks.c.expires_at - webhooks.c.seconds
+    return sa.and_(webhooks.c.holder.is_not(None), webhooks.c.expires_at > now, given_at <= now + CLOCKS_APART_SECONDS)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.json_texts import json_texts
 from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
@@ -45,22 +46,6 @@ class AmbiguousJobId(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs are meant; what is empty does not matter. `since` and `until` are of the creation.
-
-    `live`: only those that are not at rest. `prefix`: how their ids begin.
-    """
-
-    statuses: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    live: bool = False
-    prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class JobPage:
     """Some jobs, and whether there are more behind the last."""
 
@@ -79,7 +64,7 @@ class JobQueries:
     def page(
         self,
         namespace: str,
-        meant: JobFilter = JobFilter(),
+        meant: JobFilter = ALL_JOBS,
         *,
         limit: int,
         after: str | None = None,
@@ -93,12 +78,14 @@ class JobQueries:
         rows = self._rows(chosen)
         return JobPage(tuple(rows[:limit]), len(rows) > limit)
 
-    def ids(self, namespace: str, meant: JobFilter) -> list[str]:
-        """The ids of all that is meant, oldest first."""
-        chosen = sa.select(jobs.c.id).where(*_conditions(namespace, meant)).order_by(jobs.c.id)
-        return [row["id"] for row in self._rows(chosen)]
+    def ids(self, namespace: str, meant: JobFilter, *, after: str | None = None, limit: int | None = None) -> list[str]:
+        """The ids of all that is meant and comes behind `after`, oldest first."""
+        chosen = sa.select(jobs.c.id).where(*_conditions(namespace, meant))
+        if after is not None:
+            chosen = chosen.where(jobs.c.id > after)
+        return [row["id"] for row in self._rows(chosen.order_by(jobs.c.id).limit(limit))]
 
-    def counts(self, namespace: str, meant: JobFilter = JobFilter()) -> dict[str, int]:
+    def counts(self, namespace: str, meant: JobFilter = ALL_JOBS) -> dict[str, int]:
         """How many jobs there are of each status."""
         counted = (
             sa.select(jobs.c.status, sa.func.count().label("jobs"))

@@ -164,6 +164,33 @@ tokens = sa.Table(
     sa.Column("revoked_at", _string(32)),
 )
 
+# Who is told of what, up to which event, and how the telling goes. `position` counts all events: see AllStreams.
+webhooks = sa.Table(
+    "milepost_webhooks",
+    metadata,
+    sa.Column("id", _string(36), primary_key=True),
+    sa.Column("name", _string(200), nullable=False, unique=True),
+    sa.Column("url", _text, nullable=False),
+    sa.Column("secret", _text, nullable=False),  # as it is: whoever signs needs it
+    sa.Column("occasions", _text, nullable=False),  # JSON
+    sa.Column("namespace", _string(200)),  # none: all
+    sa.Column("types", _text),  # JSON; none: all
+    sa.Column("created_at", _string(32), nullable=False),
+    sa.Column("created_by", _text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("delivered", sa.BigInteger, nullable=False),
+    sa.Column("last_success_at", _string(32)),
+    sa.Column("last_failure_at", _string(32)),
+    sa.Column("last_failure", _text),
+    sa.Column("failures", sa.Integer, nullable=False),  # tries of the event at hand
+    sa.Column("failing_since", sa.Float),
+    sa.Column("next_try_at", sa.Float),
+    sa.Column("paused", _text),  # why
+    sa.Column("holder", _string(300)),  # the process that delivers now, by a lease
+    sa.Column("expires_at", sa.Float),
+    sa.Column("seconds", sa.Float),
+)
+
 # A cache of the fold: may be lost at any time.
 snapshots = sa.Table(
     "milepost_snapshots",
@@ -190,9 +217,14 @@ def _queues_and_priorities(connection: sa.Connection) -> None:
         index.create(connection)
 
 
+def _tokens_and_webhooks(connection: sa.Connection) -> None:
+    for table in (tokens, webhooks):
+        table.create(connection)
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     1: _queues_and_priorities,
-    2: tokens.create,
+    2: _tokens_and_webhooks,
 }  # from n to n + 1
 
 

@@ -273,7 +273,8 @@ def _name_of(command: OperatorCommand) -> str:
     """What a command id stands for: a command with another type, request or option is another command."""
     match command:
         case StartJob():
-            asked = json.dumps([command.job_type, command.request], sort_keys=True)
+            placed = [command.tags, command.queue, command.priority]
+            asked = json.dumps([command.job_type, command.request, placed], sort_keys=True)
             return f"StartJob {hashlib.sha256(asked.encode()).hexdigest()[:32]}"
         case CancelJob(skip_cleanup=True):
             return "CancelJob without-cleanup"

@@ -29,6 +29,7 @@ class Nouns(LazyGroup):
         "workers": "milepost.interfaces.cli.workers",
         "event-stores": "milepost.interfaces.cli.event_stores",
         "namespaces": "milepost.interfaces.cli.namespaces",
+        "webhooks": "milepost.interfaces.cli.webhooks",
         "context": "milepost.interfaces.cli.context",
         "schema": "milepost.interfaces.cli.schema",
         "demo": "milepost.interfaces.cli.demo",

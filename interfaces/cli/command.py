@@ -34,6 +34,13 @@ Namespace = Annotated[
         autocompletion=completion.namespaces,
     ),
 ]  # fmt: skip
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server", help="Ask this server, instead of opening the event store here.", metavar="URL",
+        rich_help_panel=_PANEL,
+    ),
+]  # fmt: skip
 Output = Annotated[
     str | None,
     typer.Option(
@@ -52,6 +59,7 @@ Debug = Annotated[
 _GLOBALS: Final = {
     "event_store": (EventStore, None),
     "namespace": (Namespace, None),
+    "server": (Server, None),
     "output": (Output, None),
     "quiet": (Quiet, False),
     "yes": (Yes, False),

@@ -8,7 +8,8 @@ import typer
 from milepost.interfaces.cli.formats import Format
 
 if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import Application
+    from milepost.interfaces.cli.session import Session
+    from milepost.interfaces.service import Service
 
 OFFERED: Final = 50  # more than fits on a screen helps nobody
 Offers = list[tuple[str, str]]
@@ -17,33 +18,47 @@ Offers = list[tuple[str, str]]
 def job_ids(ctx: typer.Context, incomplete: str) -> Offers:
     """The newest jobs whose id begins so."""
 
-    def beginning(app: "Application") -> Offers:
-        from milepost.interfaces.bootstrap import id_prefix
-
-        found = app.queries.beginning(app.namespace, id_prefix(incomplete) if incomplete else "", OFFERED)
-        return [(row["id"], f"{row['type']} {row['status']}") for row in found]
+    def beginning(service: "Service") -> Offers:
+        return [(job.id, f"{job.type} {job.status}") for job in service.beginning(incomplete, limit=OFFERED)]
 
     return _ask(ctx, beginning)
 
 
 def job_types(ctx: typer.Context, incomplete: str) -> Offers:
-    return _ask(ctx, lambda app: [(name, "") for name in app.job_types.names() if name.startswith(incomplete)])
+    def known(service: "Service") -> Offers:
+        return [(each.name, "") for each in service.job_types() if each.name.startswith(incomplete)]
+
+    return _ask(ctx, known)
 
 
 def event_stores(ctx: typer.Context, incomplete: str) -> Offers:
-    def named(app: "Application") -> Offers:
-        stores = app.settings.event_stores
-        return [(name, stores[name].source) for name in sorted(stores) if name.startswith(incomplete)]
+    def named(service: "Service") -> Offers:
+        return [(each.name, each.source) for each in service.event_stores() if each.name.startswith(incomplete)]
 
     return _ask(ctx, named)
 
 
 def namespaces(ctx: typer.Context, incomplete: str) -> Offers:
-    def named(app: "Application") -> Offers:
-        names = [str(row["name"]) for row in app.queries.namespaces()]
-        return [(name, "") for name in names if name.startswith(incomplete)]
+    def named(service: "Service") -> Offers:
+        return [(each.name, "") for each in service.namespaces() if each.name.startswith(incomplete)]
 
     return _ask(ctx, named)
+
+
+def webhooks(ctx: typer.Context, incomplete: str) -> Offers:
+    def named(session: "Session") -> Offers:
+        from milepost.interfaces.webhook_service import WebhookService
+
+        webhooks = WebhookService(session.app).all()
+        return [(each.name, each.state) for each in webhooks if each.name.startswith(incomplete)]
+
+    return _in_session(ctx, named)
+
+
+def occasions(incomplete: str) -> Offers:
+    from milepost.interfaces.webhook_service import OCCASIONS
+
+    return [(name, each.meaning) for name, each in OCCASIONS.items() if name.startswith(incomplete)]
 
 
 def contexts(incomplete: str) -> Offers:
@@ -71,17 +86,22 @@ def step_statuses(incomplete: str) -> Offers:
     return [(status.value, "") for status in StepStatus if status.value.startswith(incomplete)]
 
 
-def _ask(ctx: typer.Context, question: "Callable[[Application], Offers]") -> Offers:
-    """Put the question to the event store that the command line so far chooses."""
-    try:
-        from milepost.infrastructure.settings import resolve
-        from milepost.interfaces.bootstrap import Application
+def _ask(ctx: typer.Context, question: "Callable[[Service], Offers]") -> Offers:
+    """Put the question to the event store, or to the server, that the command line so far chooses."""
+    return _in_session(ctx, lambda session: question(session.service))
 
-        app = Application(resolve(event_store=_given(ctx, "event_store"), namespace=_given(ctx, "namespace")))
+
+def _in_session(ctx: typer.Context, question: "Callable[[Session], Offers]") -> Offers:
+    try:
+        from milepost.interfaces.cli.session import Globals, Session
+
+        session = Session(
+            Globals(_given(ctx, "event_store"), _given(ctx, "namespace"), _given(ctx, "server"), quiet=True)
+        )
         try:
-            return question(app)
+            return question(session)
         finally:
-            app.close()
+            session.close()
     except Exception:  # noqa: BLE001 - see the module's docstring
         return []
 

@@ -1,4 +1,4 @@
-"""`milepost context`: an event store and a namespace under one name, so that nobody has to type them."""
+"""`milepost context`: a server or an event store, and a namespace, under one name, so that nobody has to type them."""
 
 import os
 from dataclasses import replace
@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from milepost.infrastructure.contexts import Context, Contexts
+from milepost.infrastructure.server_url import ServerUrl
 from milepost.infrastructure.settings import Chosen, anchored, check_name, masked
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, group, new_app
@@ -16,7 +17,7 @@ from milepost.interfaces.cli.session import Session
 from milepost.interfaces.error_mapping import INVALID, NOT_FOUND, Told
 from milepost.interfaces.result_documents import ContextDocument
 
-app = new_app(help="Event store and namespace under one name. Options and environment go before it.")
+app = new_app(help="Server, event store and namespace under one name. Options and environment go before it.")
 group(app)
 
 Name = Annotated[str, typer.Argument(help="A context.", metavar="NAME", autocompletion=completion.contexts)]
@@ -26,6 +27,7 @@ COLUMNS: Final[tuple[Column[ContextDocument], ...]] = (
     Column("EventStore", lambda each: each.event_store),
     Column("Namespace", lambda each: each.namespace),
     Column("Url", lambda each: each.url, gives_way=True),
+    Column("Server", lambda each: each.server, gives_way=True),
 )
 
 
@@ -41,8 +43,12 @@ def create_context(
     session: Session,
     name: Annotated[str, typer.Argument(help="Its name.", metavar="NAME")],
     url: Annotated[str | None, typer.Option("--url", help="The database of its event store.", metavar="URL")] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option("--token-file", help="Where the token for its server is kept. Never the token.", metavar="PATH"),
+    ] = None,
 ) -> None:
-    """Create a context of --event-store, --namespace and --url. The first one is in use at once."""
+    """Create a context of --server or --url, --event-store and --namespace. The first one is in use at once."""
     contexts = Contexts.read()
     check_name("context", Chosen(name, "the command line"))
     if name in contexts.named:
@@ -51,7 +57,17 @@ def create_context(
     for what, value in (("event store", given.event_store), ("namespace", given.namespace)):
         if value:
             check_name(what, Chosen(value, "the command line"))
-    context = Context(given.event_store, given.namespace, anchored(url, Path.cwd()) if url else None)
+    context = Context(
+        given.event_store,
+        given.namespace,
+        anchored(url, Path.cwd()) if url else None,
+        str(ServerUrl.parse(given.server)) if given.server else None,
+        str(Path.cwd() / Path(token_file).expanduser()) if token_file else None,
+    )
+    if url and context.server:
+        raise Told(INVALID, "A context has a server or a database, not both", "Leave out --url or --server")
+    if token_file and not context.server:
+        raise Told(INVALID, "A token file is for a server", "Give --server URL, too")
     changed = contexts.with_context(name, context)
     changed.write()
     _say(session, changed, name, f"Created context {name}{'; it is in use' if changed.current == name else ''}")
@@ -104,5 +120,7 @@ def _document(contexts: Contexts, name: str) -> ContextDocument:
         event_store=context.event_store,
         namespace=context.namespace,
         url=masked(context.url) if context.url else None,
+        server=context.server,
+        token_file=context.token_file,
         in_use=contexts.active_name(os.environ) == name,
     )

@@ -35,6 +35,8 @@ def demo(
     month: Annotated[int, typer.Option("--month", min=1, max=12, help="Which month of 2013 to import.")] = 1,
 ) -> None:
     """Import a month of real flights with a job, stop it half-way, look at it, resume it."""
+    if session.given.server:
+        session.only_here()
     try:
         locate_flights()
     except FlightsDataMissing as error:

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from milepost.infrastructure.settings import masked
-from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.command import command, group, new_app
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
@@ -23,18 +21,7 @@ COLUMNS: Final[tuple[Column[EventStoreDocument], ...]] = (
 @command(app, "list")
 def list_event_stores(session: Session) -> None:
     """List the event stores: name, whether it exists, database, where it was named. * is in use."""
-    chosen = session.settings
-    documents = [
-        EventStoreDocument(
-            name,
-            masked(url.value),
-            url.source,
-            name == chosen.event_store.value,
-            bootstrap.event_store_exists(url.value),
-        )
-        for name, url in sorted(chosen.event_stores.items())
-    ]
-    session.out.many(documents, COLUMNS, lambda each: each.name)
+    session.out.many(session.service.event_stores(), COLUMNS, lambda each: each.name)
 
 
 STATE_COLUMNS: Final[tuple[Column[EventStoreState], ...]] = (
@@ -53,7 +40,7 @@ STATE_COLUMNS: Final[tuple[Column[EventStoreState], ...]] = (
 @command(app, "create")
 def create_event_store(session: Session) -> None:
     """Make the event store, or bring it up to date: what its first user would do otherwise."""
-    state = session.service.create()
+    state = session.local.create()
     done = "Made" if state.created else "It was there already:"
     session.out.said([state], STATE_COLUMNS, lambda each: each.name, lambda each: f"{done} {_told(each)}")
 

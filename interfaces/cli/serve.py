@@ -1,5 +1,6 @@
 """`milepost serve`: the HTTP API, by default with a worker beside it."""
 
+import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 app = new_app()
 
+# A thread that computes lets others in so often; Python's own 0.005 keeps every answer waiting.
+SWITCH_SECONDS: Final = 0.000_5
 MOST_REQUESTS: Final = 1_000_000
 
 
@@ -50,8 +53,10 @@ def serve(
         from milepost.interfaces.http.app import Served
         from milepost.interfaces.http.limits import Limits
         from milepost.interfaces.http.server import Server, listening, url_of
+        from milepost.interfaces.webhook_service import deliveries
     except ModuleNotFoundError as error:
         raise Told(INVALID, f"This needs more: {error}", "pip install 'milepost[server]'") from error
+    sys.setswitchinterval(SWITCH_SECONDS)
     with listening(host, port) as listener:
         # What the name of the host has led to, not what it looks like.
         open_here = is_loopback(listener.getsockname()[0]) and not require_tokens
@@ -63,7 +68,7 @@ def serve(
             if worker
             else None
         )
-        with beside or nullcontext():
+        with deliveries(session.app), beside or nullcontext():
             if beside is not None:
                 server.when_leaving(beside.hand_back)
             asks = "open to this machine" if open_here else "for those who have a token"

@@ -1,4 +1,4 @@
-"""One run of one command: what was chosen, the event store it opens, and where its output goes."""
+"""One run of one command: what was chosen, the event store it opens or asks for, and where its output goes."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from milepost.infrastructure.settings import Settings, masked, resolve
 from milepost.interfaces.cli import formats
@@ -16,10 +16,18 @@ from milepost.interfaces.error_mapping import INVALID, OK, Problem, Told, proble
 from milepost.interfaces.quantities import clean
 
 if TYPE_CHECKING:
+    from milepost.infrastructure.credentials import Credential
     from milepost.interfaces.bootstrap import Application
     from milepost.interfaces.local_service import LocalService
+    from milepost.interfaces.remote_service import RemoteService
+    from milepost.interfaces.service import Service
 
 T = TypeVar("T")
+
+_LEAVE_OUT: Final = {
+    "option --server": "Leave --server out",
+    "environment MILEPOST_SERVER": "Unset MILEPOST_SERVER, where its database can be reached",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Globals:
 
     event_store: str | None = None
     namespace: str | None = None
+    server: str | None = None
     output: str | None = None
     quiet: bool = False
     yes: bool = False
@@ -39,6 +48,7 @@ class Globals:
             self,
             event_store=later.event_store or self.event_store,
             namespace=later.namespace or self.namespace,
+            server=later.server or self.server,
             output=later.output or self.output,
             quiet=later.quiet or self.quiet,
             yes=later.yes or self.yes,
@@ -63,22 +73,63 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """Raises SettingsInvalid, ContextInvalid."""
+        """Raises SettingsInvalid, ContextInvalid, ServerUrlInvalid."""
         given = self.given
-        return resolve(event_store=given.event_store, namespace=given.namespace, output=given.output)
+        return resolve(
+            event_store=given.event_store, namespace=given.namespace, output=given.output, server=given.server
+        )
 
     @cached_property
     def app(self) -> "Application":
+        """The event store, opened here. Raises Told where a server is to be asked instead."""
         from milepost.interfaces.bootstrap import Application
 
+        self.only_here()
         return Application(self.settings, self.note)
 
+    def only_here(self) -> None:
+        """For commands that work on the event store itself. Raises Told where a server is to be asked."""
+        if (server := self.settings.server) is not None:
+            raise Told(
+                INVALID,
+                f"This works on the event store itself, and not through a server: {server.value} ({server.source})",
+                _LEAVE_OUT.get(server.source, "Use a context without a server, or name the database in MILEPOST_URL"),
+            )
+
+    @property
+    def service(self) -> "Service":
+        """The namespace's jobs, here or at a server."""
+        return self.remote if self.settings.server is not None else self.local
+
     @cached_property
-    def service(self) -> "LocalService":
-        """The namespace's jobs."""
+    def local(self) -> "LocalService":
+        """Raises Told where a server is to be asked."""
         from milepost.interfaces.local_service import LocalService
 
         return LocalService(self.app, self.namespace)
+
+    @cached_property
+    def remote(self) -> "RemoteService":
+        from milepost.interfaces.client.blocking import Client
+        from milepost.interfaces.remote_service import RemoteService
+
+        server, known = self.settings.server, self.credential
+        assert server is not None, "there is one to be asked"
+        client = Client(
+            server.value,
+            token=known.token if known else None,
+            event_store=self.settings.event_store.value,
+            namespace=self.namespace,
+            plain_http=os.environ.get("MILEPOST_PLAIN_HTTP", "") == "1",
+        )
+        return RemoteService(client, server.value, self.settings.event_store.value)
+
+    @cached_property
+    def credential(self) -> "Credential | None":
+        """What is shown to the server. Raises SettingsInvalid."""
+        from milepost.infrastructure.credentials import credential
+
+        return credential(self.settings.token_file)
 
     @property
     def namespace(self) -> str:
@@ -130,18 +181,19 @@ class Session:
     def explain(self) -> None:
         """What was chosen and why, for `--debug`."""
         chosen = self.settings
-        for name, what in (
-            ("event store", chosen.event_store),
-            ("namespace", chosen.namespace),
-            ("database", chosen.url),
-        ):
+        where = ("database", chosen.url) if chosen.server is None else ("server", chosen.server)
+        for name, what in (("event store", chosen.event_store), ("namespace", chosen.namespace), where):
             self._debug(f"{name}: {masked(what.value)} ({what.source})")
+        if chosen.server is not None:
+            self._debug(f"token: {self.credential.source if self.credential else 'none'}")
         self._debug(f"settings file: {chosen.file or 'none'}; context: {chosen.context or 'none'}")
         self._debug(f"output: {self.format}")
 
     def close(self) -> None:
         if "app" in self.__dict__:
             self.app.close()
+        if "remote" in self.__dict__:
+            self.remote.close()
         if self.given.debug:
             self._debug(f"exit code {self.code} after {1000 * (time.monotonic() - self._began):.0f} ms")
 

@@ -16,7 +16,7 @@ from milepost.interfaces.bootstrap import Application, DatabaseUnavailable
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.list import is_narrow
-from milepost.interfaces.cli.jobs.waiting import answered
+from milepost.interfaces.cli.jobs.waiting import Unavailable, answered
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.worker_options import A_DAY, Executor, Slots, slots_or_default
 from milepost.interfaces.error_mapping import INVALID, OK, Told
@@ -25,10 +25,13 @@ from milepost.interfaces.quantities import clean
 if TYPE_CHECKING:
     from milepost.infrastructure.running.call import Call
     from milepost.infrastructure.running.worker import Worker
+    from milepost.infrastructure.webhooks.deliveries import Deliveries
 
 app = new_app()
 
 # A terminal that closes ends its programs by SIGHUP, where there is such a signal.
+SETTLING_SECONDS: Final = 30.0
+SETTLING_TRIES: Final = 150
 _ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 END_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -74,6 +77,8 @@ def work(
     ] = False,
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
+    from milepost.interfaces.webhook_service import deliveries
+
     if scheduler is not None and not scheduler.strip():
         raise Told(INVALID, "--scheduler is empty", "Write --scheduler tcp://HOST:8786, or leave it out")
     if scheduler is not None and executor is not Executor.DASK:
@@ -103,20 +108,30 @@ def work(
     session.note(f"Worker {worker.name} takes {takes} ({where})")
     types_taken = wanted or frozenset(session.app.job_types.names())
     idle = Idle(session.app, worker, types_taken, from_queues) if exit_when_idle else None
-    worker.run(idle or (lambda: False))
-    for activity in worker.left_running:
-        session.note(f"Ended without having come to rest: {_of(activity.call)}")
-    if leaving.at_once or worker.left_running:  # another worker may have the jobs already: nothing may run beside it
-        pool.close()
-        leave_now()
+    with deliveries(session.app) as telling:
+        worker.run(idle or (lambda: False))
+        for activity in worker.left_running:
+            session.note(f"Ended without having come to rest: {_of(activity.call)}")
+        if leaving.at_once or worker.left_running:  # another worker may have the jobs: nothing may run beside it
+            pool.close()
+            leave_now()
+        if exit_when_idle:
+            _settle(telling, worker)
     pool.close()
     session.note(f"Worker {worker.name} ended")
+
+
+def _settle(telling: "Deliveries", worker: "Worker") -> None:
+    """Tell webhooks of what this worker did, for no other one may be there; unless it is asked to end."""
+    for _ in range(SETTLING_TRIES):
+        if worker.gone or telling.settle(SETTLING_SECONDS / SETTLING_TRIES):
+            return
 
 
 def _wait_for_database(session: Session) -> None:
     """After a power failure a worker may be there before its server is: it waits, as it would in the middle."""
 
-    def told(error: DatabaseUnavailable) -> str:
+    def told(error: Unavailable) -> str:
         return f"{error.told} Waiting until it answers; or end this, and correct the URL."
 
     answered(session, lambda: session.app.store, told)

@@ -7,7 +7,13 @@ from fastapi.responses import JSONResponse
 
 from milepost.interfaces.documents import Document, to_json
 from milepost.interfaces.job_documents import JobDocument
-from milepost.interfaces.result_documents import EventDocument, JobTypeDocument, NamespaceDocument, WorkerDocument
+from milepost.interfaces.result_documents import (
+    EventDocument,
+    JobHint,
+    JobTypeDocument,
+    NamespaceDocument,
+    WorkerDocument,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +23,36 @@ class JobsPage(Document):
     jobs: list[JobDocument]
     next: str | None
     """What to give as `after` for the next page; null at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdsPage(Document):
+    """The ids of some jobs."""
+
+    ids: list[str]
+    next: str | None
+    """What to give as `after` for the next page; null at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeId(Document):
+    """The id that was begun."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShortIds(Document):
+    """Ids as short as they may be given, by the whole ones."""
+
+    ids: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class JobHints(Document):
+    """Jobs in few words."""
+
+    jobs: list[JobHint]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from starlette.types import Receive
@@ -76,10 +76,11 @@ def _texts(value: Any, levels: int = DEEPEST) -> Iterator[str]:
     elif isinstance(value, dict | list):
         if not levels:
             raise _too_deep()
-        inside: Iterable[Any] = value.values() if isinstance(value, dict) else value
-        if isinstance(value, dict):
-            yield from value
-        for each in inside:
+        node: dict[str, Any] | list[Any] = value  # pyright: ignore[reportUnknownVariableType]  # JSON
+        if isinstance(node, dict):
+            yield from node
+            node = list(node.values())
+        for each in node:
             yield from _texts(each, levels - 1)
 
 

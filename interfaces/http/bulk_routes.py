@@ -1,36 +1,25 @@
-"""The routes of commands on many jobs: which ones are meant, and one command on up to 200 of them."""
+"""The route of one command on up to 200 jobs."""
 
-from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from milepost.interfaces.bootstrap import DatabaseUnavailable, JobFilter
+from milepost.interfaces.bootstrap import DatabaseUnavailable
 from milepost.interfaces.documents import Document
 from milepost.interfaces.error_mapping import problem_of
 from milepost.interfaces.http import problems
 from milepost.interfaces.http.access import Access
 from milepost.interfaces.http.answers import answered, told
-from milepost.interfaces.http.job_routes import Asked, Operator, Viewer, meant
+from milepost.interfaces.http.job_routes import Asked, Operator, Reason
 from milepost.interfaces.result_documents import CommandResult
 from milepost.interfaces.service import Change, CommandName
 
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["jobs"])
 
 MOST_AT_ONCE: Final = 200
-MOST_IDS: Final = 10_000  # of one page
-
-
-@dataclass(frozen=True, slots=True)
-class IdsPage(Document):
-    """The ids of some jobs."""
-
-    ids: list[str]
-    next: str | None
-    """What to give as `after` for the next page; null at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +46,8 @@ class BulkBody(Asked):
 
     command: CommandName
     ids: list[UUID] = Field(min_length=1, max_length=MOST_AT_ONCE)
-    reason: str = Field(default="", max_length=2_000)
+    reason: Reason = ""
     dry_run: bool = False
-
-
-@router.get("/ids", responses=told(IdsPage))
-def list_ids(
-    access: Viewer,
-    which: Annotated[JobFilter, Depends(meant)],
-    limit: Annotated[int, Query(ge=1, le=MOST_IDS)] = MOST_IDS,
-    after: UUID | None = None,
-) -> Response:
-    """The ids of all that is meant, oldest first."""
-    ids = access.service.matching(which)
-    ids = ids[bisect_right(ids, str(after)) if after else 0 :]
-    return answered(IdsPage(ids[:limit], ids[limit - 1] if len(ids) > limit else None))
 
 
 @router.post("/bulk", responses=told(BulkResult))

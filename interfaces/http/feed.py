@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey, PlaceGone, StoredEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
 from milepost.interfaces.http.listener import Listener, Subject, joined
-from milepost.interfaces.http.sse import written
+from milepost.interfaces.http.sse import Writer
 
 log = logging.getLogger("milepost.server")
 
 PAGE: Final = 500  # events read at once
 LISTEN_SECONDS: Final = 0.02  # between two looks
+BETWEEN_PAGES_SECONDS: Final = 0.001
 TELLING_SECONDS: Final = 0.000_2  # for each listener: so many are told less often, and take a part of one core alone
 TROUBLE_SECONDS: Final = 0.5
 
@@ -35,6 +36,7 @@ class Feed:
 
     def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
         self.streams = AllStreams(database)
+        self.writer = Writer(self.streams)
         self._database = database
         self._loop = loop
         self._reading = threading.Lock()  # who reads on, or joins
@@ -51,10 +53,7 @@ class Feed:
         """From now on it is given every event of its subject behind the place that is answered, in order."""
         subject = listener.subject
         with self._reading:
-            if self._somebody.is_set():
-                self._hand_out()  # so that it begins behind all that anybody can have heard of
-            else:
-                self._cursor, self._newest = self.streams.newest(), {}
+            self._catch_up()
             own = self._own(subject)
             with self._turn:
                 self._listeners.setdefault(subject, set()).add(listener)
@@ -72,8 +71,21 @@ class Feed:
                 self._somebody.clear()
 
     def close(self) -> None:
+        """Nothing is read any more when this returns: the database may be closed then."""
         self._closed.set()
         self._somebody.set()
+        self._thread.join()
+
+    def _catch_up(self) -> None:
+        """So that who joins begins behind all that anybody can have heard of."""
+        newest = self.streams.newest()
+        try:
+            while self._somebody.is_set() and self._cursor != newest:
+                self._hand_out(until=newest)
+        except PlaceGone:
+            self._end_all()
+        if not self._somebody.is_set():
+            self._cursor, self._newest = newest, {}
 
     def _own(self, subject: Subject) -> EventKey | None:
         if subject.job_id is not None:
@@ -92,30 +104,37 @@ class Feed:
             try:
                 now = self._database.change_marker()
                 if now != marker:
-                    with self._reading:
-                        pause = max(pause, self._hand_out())
+                    pause = max(pause, self._all_that_is_new())
                 marker, silent = now, True
             except (DatabaseUnavailable, CannotOpenDatabase) as error:
                 if silent:
                     log.warning("streams wait: %s", error)
                 marker, silent, pause = None, False, TROUBLE_SECONDS
-            except Exception as error:
-                log.log(
-                    logging.WARNING if isinstance(error, PlaceGone) else logging.ERROR, "streams end", exc_info=error
-                )
+            except PlaceGone as error:
+                log.warning("streams end, and may be opened anew: %s", error)
+                self._end_all()
+            except Exception:  # the outermost frame of this thread: streams must not just fall silent
+                log.exception("streams end, and may be opened anew")
                 marker, pause = None, TROUBLE_SECONDS
                 self._end_all()
             self._closed.wait(pause)
 
-    def _hand_out(self) -> float:
-        """All that is new. How long to wait then."""
-        told = 0
-        while True:
-            page = self.streams.after(self._cursor, PAGE)
-            told = max(told, self._tell(page.events))
-            self._cursor = page.last
-            if not page.more:
-                return told * TELLING_SECONDS
+    def _all_that_is_new(self) -> float:
+        """How long to wait then."""
+        told, more = 0, True
+        while more and not self._closed.is_set():
+            with self._reading:
+                heard, more = self._hand_out()
+            told = max(told, heard)
+            self._closed.wait(BETWEEN_PAGES_SECONDS if more else 0)  # who wants to join, does so here
+        return told * TELLING_SECONDS
+
+    def _hand_out(self, until: EventKey | None = None) -> tuple[int, bool]:
+        """A page: how many listeners were told anything, and whether there is more."""
+        page = self.streams.after(self._cursor, PAGE, until=until)
+        told = self._tell(page.events)
+        self._cursor = page.last
+        return told, page.more
 
     def _tell(self, page: Sequence[StoredEvent]) -> int:
         """How many listeners were told anything."""
@@ -128,7 +147,7 @@ class Feed:
             if any(subject in listeners for subject in _subjects(event)):
                 wanted.append(event)
         pieces: dict[Subject, list[bytes]] = {}
-        for event, block in zip(wanted, written(wanted, self.streams), strict=True):
+        for event, block in zip(wanted, self.writer.written(wanted), strict=True):
             for subject in _subjects(event):
                 if subject in listeners:
                     pieces.setdefault(subject, []).append(block)

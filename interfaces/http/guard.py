@@ -33,6 +33,8 @@ SAFE: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",  # unless a route says otherwise: what a token shows is not for caches
 }
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+MOST_URL: Final = 8_192  # bytes
+MOST_HEADERS: Final = 16_384  # bytes of all together
 _LOCAL_NAME: Final = "localhost"
 _HTTP: Final = 80
 
@@ -78,7 +80,12 @@ class Guard:
 
     def _refused_unread(self, request: Request) -> Response | None:
         """For what stands in its head."""
-        headers = request.headers
+        headers, scope = request.headers, request.scope
+        raw_path: bytes = scope.get("raw_path") or b""
+        if len(raw_path) + len(scope["query_string"]) > MOST_URL:
+            return problems.answer(414, "validation_error", f"The URL has more than {MOST_URL:,} bytes")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
+            return problems.answer(431, "validation_error", f"The headers have more than {MOST_HEADERS:,} bytes")
         if self._served.open_to_all_here and not _is_asked_as_local(request):
             # Else a page of another site, whose name it has made to mean this machine, could ask as if it were ours.
             return problems.answer(
@@ -87,8 +94,6 @@ class Guard:
                 "Without tokens this server answers to the names of this machine alone",
                 "Ask at http://localhost with its port, or start it with --require-tokens",
             )
-        if "%00" in request.scope.get("raw_path", b"").decode("latin-1") or b"%00" in request.scope["query_string"]:
-            return problems.answer(400, "validation_error", "The URL has a NUL character")
         if request.method in READING:
             return None
         origin = headers.get("origin")

@@ -12,8 +12,18 @@ from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.documents import camel
 from milepost.interfaces.http import versions
-from milepost.interfaces.http.access import NAME, Access, operator, viewer
-from milepost.interfaces.http.answers import EventsPage, JobCounts, JobsPage, answered, told
+from milepost.interfaces.http.access import NAME, NO_NUL, Access, operator, viewer
+from milepost.interfaces.http.answers import (
+    EventsPage,
+    IdsPage,
+    JobCounts,
+    JobHints,
+    JobsPage,
+    ShortIds,
+    WholeId,
+    answered,
+    told,
+)
 from milepost.interfaces.http.versions import ETAGS, etag
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.result_documents import CommandResult, StartResult
@@ -22,7 +32,10 @@ from milepost.interfaces.service import AT_REST, Change, CommandName, StartAsked
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["jobs"])
 
 MOST_JOBS: Final = 1_000  # of one page
-MOST_STEPS: Final = 1_000
+MOST_STEPS: Final = 10_000
+MOST_IDS: Final = 10_000
+MOST_SHORTENED: Final = 100  # they stand in the URL
+MOST_OFFERED: Final = 100
 MOST_EVENTS: Final = 1_000
 LARGEST: Final = 1_000_000_000
 LONGEST_ETAGS: Final = 200
@@ -31,7 +44,10 @@ NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
-Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=50)]
+JobIdBegun = Annotated[str, Query(max_length=200, pattern=NO_NUL, description="The beginning of an id.")]
+Word = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
+Reason = Annotated[str, Field(max_length=2_000, pattern=NO_NUL)]
+Texts = Annotated[list[Word], Query(max_length=50)]
 IfMatch = Annotated[
     str | None,
     Header(
@@ -67,18 +83,18 @@ class Asked(BaseModel):
 class StartBody(Asked):
     """A job that is wanted."""
 
-    type: str = Field(max_length=200)
+    type: Word
     request: dict[str, Any] = Field(default_factory=dict)
-    tags: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)
+    tags: list[Word] = Field(default_factory=list, max_length=50)
     queue: str | None = Field(default=None, pattern=NAME)
     priority: int | None = Field(default=None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
-    reason: str = Field(default="", max_length=2_000)
+    reason: Reason = ""
 
 
 class ChangeBody(Asked):
     """Why, and how."""
 
-    reason: str = Field(default="", max_length=2_000)
+    reason: Reason = ""
     dry_run: bool = False
     skip_cleanup: bool = False
 
@@ -117,6 +133,41 @@ def count_jobs(access: Viewer, which: Annotated[JobFilter, Depends(meant)]) -> R
     return answered(JobCounts(access.service.counts(which)))
 
 
+@router.get("/ids", responses=told(IdsPage))
+def list_ids(
+    access: Viewer,
+    which: Annotated[JobFilter, Depends(meant)],
+    limit: Annotated[int, Query(ge=1, le=MOST_IDS)] = MOST_IDS,
+    after: UUID | None = None,
+) -> Response:
+    """The ids of all that are meant, oldest first; `next` is what to give as `after` for the next page."""
+    found = access.service.matching(which, after=str(after) if after else None, limit=limit + 1)
+    page = found[:limit]
+    return answered(IdsPage(page, page[-1] if len(found) > limit else None))
+
+
+@router.get("/resolve", responses=told(WholeId))
+def resolve_id(access: Viewer, id: JobIdBegun) -> Response:  # noqa: A002 - the parameter's name
+    """The whole id of the one job whose id begins so."""
+    return answered(WholeId(access.service.resolve(id)))
+
+
+@router.get("/beginning", responses=told(JobHints))
+def list_beginning(
+    access: Viewer,
+    id: JobIdBegun = "",  # noqa: A002 - the parameter's name
+    limit: Annotated[int, Query(ge=1, le=MOST_OFFERED)] = MOST_OFFERED,
+) -> Response:
+    """The newest jobs whose id begins so, in few words: what a shell completes."""
+    return answered(JobHints(access.service.beginning(id, limit=limit)))
+
+
+@router.get("/shortened", responses=told(ShortIds))
+def shorten_ids(access: Viewer, id: Annotated[list[UUID], Query(max_length=MOST_SHORTENED)]) -> Response:  # noqa: A002
+    """Each of these ids, as short as it may be given and still mean only this job."""
+    return answered(ShortIds(access.service.shortened([str(each) for each in id])))
+
+
 @router.post("", status_code=201, responses=told(StartResult, also=(201,)))
 def start_job(access: Operator, body: StartBody, idempotency_key: CommandId = None) -> Response:
     """Accept a job. 201 where it is new, 200 where it was there already."""
@@ -134,11 +185,13 @@ def get_job(
     steps: Annotated[int, Query(ge=0, le=MOST_STEPS)] = 100,
     steps_after: Annotated[int, Query(alias="stepsAfter", ge=-1, le=LARGEST)] = -1,
     step_status: Annotated[list[StepStatus], Query(alias="stepStatus", max_length=20)] = [],  # noqa: B006
+    noteworthy: Annotated[bool, Query(description="First the steps that failed or are under way.")] = False,
+    begun: Annotated[bool, Query(description="Only steps that have begun and not ended.")] = False,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Everything of one job, with a page of its steps."""
     statuses = tuple(each.value for each in step_status)
-    job = access.service.job(str(job_id), StepsAsked(steps, steps_after, statuses))
+    job = access.service.job(str(job_id), StepsAsked(steps, steps_after, statuses, noteworthy, begun))
     # While a job is live, its document says more than its version: rates, and what it waits for.
     if if_none_match is not None and job.status in AT_REST and versions.is_known(if_none_match, job.version):
         return Response(status_code=304, headers={"ETag": etag(job.version)})

@@ -9,7 +9,10 @@ KEPT: Final = 10_000  # callers that are remembered; whoever has not asked for l
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In the long run; twice as many at once after a pause. `failures`: from one address, without a token that holds."""
+    """In the long run; twice as many at once after a pause.
+
+    `requests_per_second`: of one caller. `failures_per_second`: of one address, without a token that holds.
+    """
 
     requests_per_second: float = 500.0
     failures_per_second: float = 20.0
@@ -21,6 +24,9 @@ class Buckets:
     def __init__(self, per_second: float) -> None:
         self._per_second, self._most = per_second, 2 * per_second
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._left)
 
     def wait(self, caller: str, now: float) -> float:
         """Takes a permit: 0. Where none is left, the seconds until there is one."""

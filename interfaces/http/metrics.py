@@ -1,7 +1,7 @@
 """What Prometheus reads: how the server is asked, and what is in its event store."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +44,7 @@ class Metrics:
         self._registry.register(_EventStore(app))
 
     @contextmanager
-    def timed(self, scope: Scope, answer: "Answer") -> Iterator[None]:
+    def timed(self, scope: Scope, answer: "Answer") -> Generator[None]:
         """Counts the request; a stream's end is none of its latency."""
         began, method = time.perf_counter(), scope["method"]
         try:

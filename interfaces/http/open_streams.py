@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -16,6 +16,7 @@ from milepost.interfaces.http.sse import ALIVE
 log = logging.getLogger("milepost.server")
 
 MOST_STREAMS: Final = 2_000
+MOST_STREAMS_OF_ONE: Final = 1_000  # caller
 READERS: Final = 2  # threads: so many streams at once read what is long past, page by page in turn
 LOOK_SECONDS: Final = 1.0
 ALIVE_SECONDS: Final = 15.0  # of silence; then a line that says nothing, so that nobody takes the connection for dead
@@ -26,10 +27,11 @@ Answer = TypeVar("Answer")
 
 
 class TooManyStreams(Exception):
-    """So many are open that another one would harm them."""
+    """So many are open that another one would harm them. `of_one`: so many of this caller."""
 
-    def __init__(self) -> None:
-        super().__init__(f"{MOST_STREAMS:,} streams are open")
+    def __init__(self, *, of_one: bool) -> None:
+        self.of_one = of_one
+        super().__init__(f"You have {MOST_STREAMS_OF_ONE:,} open" if of_one else f"{MOST_STREAMS:,} streams are open")
 
 
 class OpenStreams:
@@ -52,7 +54,7 @@ class OpenStreams:
         return await self._loop.run_in_executor(self._readers, read)
 
     @asynccontextmanager
-    async def opened(self, listener: Listener, abort: Callable[[], None]) -> AsyncIterator[None]:
+    async def opened(self, listener: Listener, abort: Callable[[], None]) -> AsyncGenerator[None]:
         """It is among them. `abort` breaks its connection."""
         self._open[listener] = abort
         if self._caretaker is None:
@@ -65,10 +67,12 @@ class OpenStreams:
             del self._open[listener]
             self.feed.leave(listener)
 
-    def refuse_if_full(self) -> None:
+    def refuse_if_full(self, token: str | None) -> None:
         """Raises TooManyStreams."""
         if len(self._open) >= MOST_STREAMS:
-            raise TooManyStreams
+            raise TooManyStreams(of_one=False)
+        if sum(each.token == token for each in self._open) >= MOST_STREAMS_OF_ONE:
+            raise TooManyStreams(of_one=True)
 
     def close(self) -> None:
         """All end now: their clients come again, here or elsewhere. In the loop."""

@@ -17,7 +17,12 @@ Errors are problem+json (RFC 9457), with `error`, one word for programs, and `su
 PROBLEM: Final = "#/components/schemas/ProblemDocument"
 TOKEN: Final = "token"
 WRITING: Final = frozenset({"post", "put", "patch", "delete"})
-FOR_ALL: Final = {400: "What was sent is not what is taken.", 421: "Asked by a name that is not this server's."}
+FOR_ALL: Final = {
+    400: "What was sent is not what is taken.",
+    414: "The URL is too long.",
+    421: "Asked by a name that is not this server's.",
+    431: "The headers are too long.",
+}
 FOR_CALLERS: Final = {
     401: "No token that holds was given.",
     429: "Too many requests in a short time; `Retry-After` says when to ask again.",
@@ -64,6 +69,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
     }
     for path, method, operation in _operations(found):
         operation["responses"].pop("422", None)
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = _without_null(parameter["schema"])
         for status, why in _problems(path, method).items():
             operation["responses"][str(status)] = _problem(status, why)
         operation["security"] = [{TOKEN: []}] if is_for_callers(path) else []
@@ -76,6 +83,15 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
             yield path, method, operation
 
 
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter may be left out, but there is no way to write null in a URL or a header."""
+    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    only: dict[str, Any] = kinds[0]
+    return {name: value for name, value in schema.items() if name != "anyOf"} | only
+
+
 def _problems(path: str, method: str) -> dict[int, str]:
     found = dict(FOR_ALL)
     if is_for_callers(path):
@@ -86,6 +102,8 @@ def _problems(path: str, method: str) -> dict[int, str]:
         found[403] = FOR_WRITERS[403]
     if path == "/readyz":
         found[503] = FOR_CALLERS[503]
+    if path.endswith("/stream"):
+        found[410] = "There is no such event here: start over."
     if method in WRITING:
         found |= FOR_WRITERS | FOR_COMMANDS
         if "{job_id}" in path:

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey
-from milepost.interfaces.http.feed import Begin
+from milepost.infrastructure.event_store.all_streams import EventKey
+from milepost.interfaces.http.feed import Begin, Feed
 from milepost.interfaces.http.listener import Subject
-from milepost.interfaces.http.sse import written
 
 PAGE: Final = 500  # events at once
 
@@ -13,9 +12,9 @@ PAGE: Final = 500  # events at once
 class Past:
     """Of one subject, behind one of its events (None: from the very start)."""
 
-    def __init__(self, subject: Subject, streams: AllStreams, key: EventKey | None) -> None:
+    def __init__(self, subject: Subject, feed: Feed, key: EventKey | None) -> None:
         self.more = True  # than the pages so far
-        self._subject, self._streams, self._key = subject, streams, key
+        self._subject, self._feed, self._key = subject, feed, key
         self._until: Begin | None = None
 
     def end_at(self, begin: Begin) -> None:
@@ -30,15 +29,15 @@ class Past:
         if job_id is not None:
             key = self._key or EventKey(job_id, 0)
             own = None if until is None else 0 if until.own is None else until.own.version
-            page = self._streams.of_job(key, PAGE, until=own)
+            page = self._feed.streams.of_job(key, PAGE, until=own)
         elif until is not None and until.feed is None:
             return self._nothing_more()
         else:
-            page = self._streams.after(
+            page = self._feed.streams.after(
                 self._key, PAGE, until=None if until is None else until.feed, namespace=namespace
             )
         self._key, self.more = page.last, page.more
-        return b"".join(written(page.events, self._streams))
+        return b"".join(self._feed.writer.written(page.events))
 
     def _nothing_more(self) -> bytes:
         self.more = False

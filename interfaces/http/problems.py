@@ -77,6 +77,14 @@ def too_many(wait: float) -> JSONResponse:
     return response
 
 
+def too_many_streams(message: str, *, of_one: bool) -> JSONResponse:
+    """`of_one`: of this caller; else of all."""
+    status, error = (429, "too_many_requests") if of_one else (UNAVAILABLE, "connection_error")
+    response = answer(status, error, message, "Close those that are not needed, or come again later")
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
 async def ours(_request: Request, error: Exception) -> JSONResponse:
     """An error of ours; what is none is a defect, told by its name alone: its text may hold what nobody may see."""
     told = problem_of(error)
@@ -125,5 +133,7 @@ async def of_http(request: Request, error: Exception) -> JSONResponse:
 def _methods_there(request: Request) -> set[str]:
     """Of all routes of that path: a router looks at one of them alone."""
     there: tuple[APIRoute, ...] = request.app.state.routes
-    found = {method for route in there if route.path_regex.match(request.scope["path"]) for method in route.methods}
+    found = {
+        method for route in there if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
+    }
     return found | {"HEAD"} if "GET" in found else found

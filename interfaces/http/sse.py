@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -17,6 +19,7 @@ MEDIA_TYPE: Final = "text/event-stream"
 RETRY: Final = b"retry: 1000\n\n"  # milliseconds until a client that was cut comes again
 ALIVE: Final = b": alive\n\n"
 FIRST: Final = "0"  # before the first event of all
+MOST_KEPT: Final = 8_000_000  # bytes of events that were written last
 UNREADABLE: Final = "UnreadableEvent"
 _ID: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([1-9][0-9]{0,17})")
 
@@ -41,12 +44,42 @@ def place(key: EventKey | None) -> bytes:
     return f"id: {id_of(key)}\n\n".encode()
 
 
-def written(events: Sequence[StoredEvent], streams: AllStreams) -> list[bytes]:
-    """Each event as it goes over the wire, the same for all who hear it."""
-    decoded = [_decoded(event) for event in events]
-    readable = [each for each in decoded if isinstance(each, RecordedEvent)]
-    names = streams.step_names({(each.job_id, step) for each in readable if (step := _step(each)) is not None})
-    return [_block(_document(each, names)) for each in decoded]
+class Writer:
+    """Writes each event once, the same for all who hear it, and keeps the last ones for those who come again."""
+
+    def __init__(self, streams: AllStreams) -> None:
+        self._streams = streams
+        self._turn = threading.Lock()
+        self._kept: OrderedDict[EventKey, bytes] = OrderedDict()
+        self._size = 0
+
+    def written(self, events: Sequence[StoredEvent]) -> list[bytes]:
+        """Each event as it goes over the wire."""
+        with self._turn:
+            kept = {event.key: self._kept[event.key] for event in events if event.key in self._kept}
+        new = [event for event in events if event.key not in kept]
+        kept |= dict(zip((event.key for event in new), self._blocks(new), strict=True))
+        with self._turn:
+            for event in new:
+                self._keep(event.key, kept[event.key])
+        return [kept[event.key] for event in events]
+
+    def _keep(self, key: EventKey, block: bytes) -> None:
+        if key in self._kept:
+            return  # another thread was faster
+        self._kept[key] = block
+        self._size += len(block)
+        while self._size > MOST_KEPT:
+            _, oldest = self._kept.popitem(last=False)
+            self._size -= len(oldest)
+
+    def _blocks(self, events: Sequence[StoredEvent]) -> list[bytes]:
+        decoded = [_decoded(event) for event in events]
+        readable = [each for each in decoded if isinstance(each, RecordedEvent)]
+        names = self._streams.step_names(
+            {(each.job_id, step) for each in readable if (step := _step(each)) is not None}
+        )
+        return [_block(_document(each, names)) for each in decoded]
 
 
 def _decoded(event: StoredEvent) -> RecordedEvent | UnreadableEvent:

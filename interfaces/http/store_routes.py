@@ -1,13 +1,13 @@
 """The routes beside jobs: types, workers, namespaces."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from milepost.interfaces.http.access import Caller, EventStore, caller_of
+from milepost.interfaces.http.access import NO_NUL, Caller, EventStore, caller_of
 from milepost.interfaces.http.answers import NamespacesDocument, TypesDocument, WorkersDocument, answered, told
 from milepost.interfaces.local_service import LocalService
-from milepost.interfaces.result_documents import JobTypeDocument
+from milepost.interfaces.result_documents import EventStoreState, JobTypeDocument
 
 router = APIRouter(prefix="/api/event-stores/{event_store}", tags=["event store"])
 
@@ -23,13 +23,13 @@ Known = Annotated[LocalService, Depends(_service)]
 
 
 @router.get("/types", responses=told(TypesDocument))
-def list_types(service: Known) -> Response:
-    """The job types that are known, each with the JSON schema of its request."""
-    return answered(TypesDocument(service.job_types(), list(service.type_problems())))
+def list_types(service: Known, only: Annotated[Literal["problems"] | None, Query()] = None) -> Response:
+    """The job types that are known, each with the JSON schema of its request, and why others could not be loaded."""
+    return answered(TypesDocument([] if only else service.job_types(), list(service.type_problems())))
 
 
 @router.get("/types/{name:path}", responses=told(JobTypeDocument))
-def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_TYPE)]) -> Response:
+def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_TYPE, pattern=NO_NUL)]) -> Response:
     """One of them."""
     return answered(service.job_type(name))
 
@@ -47,3 +47,9 @@ def list_workers(
 def list_namespaces(service: Known) -> Response:
     """Those that have jobs, and that the caller may see."""
     return answered(NamespacesDocument(service.namespaces()))
+
+
+@router.get("/check", responses=told(EventStoreState))
+def check_event_store(service: Known) -> Response:
+    """Whether it answers and can be written, and what is in it, of the namespaces that the caller may see."""
+    return answered(service.check())

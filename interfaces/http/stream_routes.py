@@ -30,7 +30,6 @@ from milepost.interfaces.http.sse import ALIVE, FIRST, MEDIA_TYPE, RETRY, key_of
 
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["streams"])
 
-PAGE: Final = 500  # events of the past, at once
 TROUBLE_SECONDS: Final = 0.5
 LONGEST_ID: Final = 60
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -85,18 +84,18 @@ async def stream_job(
     request: Request, access: Viewer, job_id: JobId, last_event_id: LastEventId = None, after: After = None
 ) -> Response:
     """The events of one job."""
-    await asyncio.to_thread(access.service.job, str(job_id))  # there is one
+    await asyncio.to_thread(access.app.queries.job, access.service.namespace, str(job_id))  # there is one
     return await _opened(request, access, Subject(access.service.namespace, job_id), last_event_id or after)
 
 
 async def _opened(request: Request, access: Access, subject: Subject, after: str | None) -> Response:
     streams: OpenStreams = request.app.state.served.streams(access.app)
+    token = None if access.caller.token is None else access.caller.token.name
     try:
-        streams.refuse_if_full()
+        streams.refuse_if_full(token)
     except TooManyStreams as error:
-        return problems.answer(503, "refused", str(error), "Close those that are not needed, or come again later")
-    token = access.caller.token
-    listener = Listener(subject, None if token is None else token.name)
+        return problems.too_many_streams(str(error), of_one=error.of_one)
+    listener = Listener(subject, token)
     if after is None:
         begin = await streams.reading(partial(streams.feed.join, listener))
         return EventStream(streams, listener, partial(_from_now_on, listener, begin))
@@ -125,7 +124,7 @@ async def _from_now_on(listener: Listener, begin: Begin) -> AsyncIterator[bytes]
 async def _from(key: EventKey | None, listener: Listener, streams: OpenStreams) -> AsyncIterator[bytes]:
     """What is past, page by page, and only then among those who hear what is new."""
     yield RETRY + place(key)
-    past, joined = Past(listener.subject, streams.feed.streams, key), False
+    past, joined = Past(listener.subject, streams.feed, key), False
     while not listener.ended:
         try:
             if page := await streams.reading(past.page):

@@ -1,24 +1,32 @@
-"""The real executable, and the same program called in this process, each on a database of its own."""
+"""The real executable, and the same program called in this process, each on a database of its own.
+
+Where `store_kind` is 'remote' they ask a server, which has opened that database, by `--server`.
+"""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from sqlalchemy import make_url
 
+from milepost.infrastructure.settings import resolve
 from milepost.interfaces.cli.app import run
 from tests.interfaces.furniture import Furniture
+from tests.interfaces.here_only import HERE_ONLY
 from tests.postgres import fresh_database
 
+if TYPE_CHECKING:
+    from tests.interfaces.server import Server
+
 EXECUTABLE: Final = Path(sys.executable).with_name("milepost")
-TIME_OUT: Final = 60  # for a process that hangs: nothing is measured by it
+TIME_OUT: Final = 6  # for a process that hangs: nothing is measured by it
 
 
 @dataclass(frozen=True)
@@ -41,16 +49,27 @@ class Done:
 
 
 Milepost = Callable[..., Done]
+Words = Callable[..., list[str]]
+
+ASKED_FOR: Final[Mapping[str, set[str]]] = {
+    "jobs": {"run"},
+    "types": set(),
+    "workers": set(),
+    "event-stores": {"create"},
+    "namespaces": set(),
+}
+"""The commands that a server can be asked for, by their first word, and which of them it cannot."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The tests of a module that says ON_ALL_STORES run on a file and on a server."""
+    """The tests of a module that says ON_ALL_STORES run on a file, on a database server, and through our server."""
     if (
         "store_kind" in metafunc.fixturenames
         and hasattr(metafunc.function, "__globals__")
         and "ON_ALL_STORES" in metafunc.function.__globals__
     ):
-        metafunc.parametrize("store_kind", ["file", "server"], indirect=True)
+        asks = "words" in metafunc.fixturenames and metafunc.function.__name__ not in HERE_ONLY
+        metafunc.parametrize("store_kind", ["file", "server", *(["remote"] if asks else [])], indirect=True)
 
 
 @dataclass(frozen=True)
@@ -75,13 +94,13 @@ def furnished_database() -> Furnished:
 
 @pytest.fixture
 def store_kind(request: pytest.FixtureRequest) -> str:
-    """`file` or `server`: where the event store is."""
+    """`file`, `server` or `remote`: where the event store is; the last is a file that is asked for through a server."""
     return getattr(request, "param", "file")
 
 
 @pytest.fixture
 def furnished(request: pytest.FixtureRequest, store_kind: str) -> Furnished:
-    found: Furnished = request.getfixturevalue("furnished_file" if store_kind == "file" else "furnished_database")
+    found: Furnished = request.getfixturevalue("furnished_database" if store_kind == "server" else "furnished_file")
     return found
 
 
@@ -102,7 +121,7 @@ def environment(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MILEPOST_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("MILEPOST_DATA_DIR", str(tmp_path / "data"))
-    if store_kind == "file":
+    if store_kind != "server":
         url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
         for file in Path(make_url(template).database or "").parent.iterdir() if template else ():
             shutil.copy(file, tmp_path / file.name)
@@ -127,13 +146,46 @@ def jobs(environment: Mapping[str, str]) -> Iterator[Furniture]:
     found.database.close()
 
 
+@pytest.fixture(scope="session")
+def a_server() -> Iterator["Server"]:
+    from tests.interfaces.server import Server
+
+    server = Server()
+    yield server
+    server.end()
+
+
 @pytest.fixture
-def call(environment: Mapping[str, str], capsys: pytest.CaptureFixture[str]) -> Milepost:
+def words(request: pytest.FixtureRequest, environment: Mapping[str, str], store_kind: str) -> Iterator[Words]:
+    """The words of a command line: as they are, or such that a server is asked, where that can be."""
+    if store_kind != "remote":
+        yield lambda *arguments: list(arguments)
+        return
+    server: Server = request.getfixturevalue("a_server")
+
+    def through(*arguments: str) -> list[str]:
+        if not can_be_asked(arguments):
+            return list(arguments)
+        server.serve(resolve())
+        return ["--server", server.url, *arguments]
+
+    yield through
+    server.leave()
+
+
+def can_be_asked(arguments: Sequence[str]) -> bool:
+    """Whether it is not the event store itself that this command works on, nor none at all."""
+    noun = next((word for word in arguments if word in ASKED_FOR), "")
+    return bool(noun) and not ASKED_FOR[noun] & set(arguments)
+
+
+@pytest.fixture
+def call(words: Words, capsys: pytest.CaptureFixture[str]) -> Milepost:
     """The program in this process: as the executable does it, without waiting for a new interpreter."""
 
     def called(*arguments: str) -> Done:
         capsys.readouterr()
-        code = run(arguments)
+        code = run(words(*arguments))
         captured = capsys.readouterr()
         return Done(code, captured.out, captured.err)
 
@@ -141,12 +193,12 @@ def call(environment: Mapping[str, str], capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def milepost(environment: Mapping[str, str]) -> Milepost:
+def milepost(environment: Mapping[str, str], words: Words) -> Milepost:
     """The real executable."""
 
     def executed(*arguments: str, input: str | None = None, **more: str) -> Done:  # noqa: A002
         done = subprocess.run(
-            [EXECUTABLE, *arguments],
+            [EXECUTABLE, *words(*arguments)],
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,

@@ -44,7 +44,7 @@ def test_every_option_is_explained(path: str) -> None:
 
 def test_no_option_is_explained_that_does_not_exist() -> None:
     root = {"--version", "--help", "--install-completion", "--show-completion"}
-    there = {name for command in ALL.values() for param in command.params for name in param.opts}
+    there = {name for command in ALL.values() for each in command.params for name in (*each.opts, *each.secondary_opts)}
 
     assert there | root >= OPTIONS
 

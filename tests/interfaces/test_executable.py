@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
+from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost, Words
 from tests.interfaces.furniture import Furniture
 
 ON_ALL_STORES = True
@@ -138,11 +138,11 @@ def test_the_environment_may_name_the_format(jobs: Furniture, call: Milepost, mo
     assert call("jobs", "list").code == 5
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(jobs: Furniture, environment: Mapping[str, str]) -> None:
+def test_a_reader_that_has_seen_enough_is_no_error(jobs: Furniture, words: Words) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [EXECUTABLE, "jobs", "list"], stdout=writer, stderr=subprocess.PIPE, timeout=TIME_OUT, check=False
+        [EXECUTABLE, *words("jobs", "list")], stdout=writer, stderr=subprocess.PIPE, timeout=TIME_OUT, check=False
     )
     os.close(writer)
 
@@ -276,10 +276,10 @@ def test_a_second_ctrl_c_hands_back_without_waiting(worker: Running, call: Milep
     assert call("jobs", "get", job_id).json["status"] == "Pending"
 
 
-def test_watching_everything_in_a_pipe_is_a_line_for_each_change(worker: Running, call: Milepost) -> None:
+def test_watching_everything_in_a_pipe_is_a_line_for_each_change(worker: Running, call: Milepost, words: Words) -> None:
     for options, expected in (((), "Running"), (("-o", "jsonl"), '"status":"Running"'), (("-q",), "0")):
         job_id = call(*LONG).out.strip()
-        watcher = subprocess.Popen([EXECUTABLE, "jobs", "watch", *options], stdout=subprocess.PIPE, text=True)
+        watcher = subprocess.Popen([EXECUTABLE, *words("jobs", "watch", *options)], stdout=subprocess.PIPE, text=True)
         assert watcher.stdout is not None
         while job_id not in (line := watcher.stdout.readline()) or expected not in line:
             assert watcher.poll() is None
@@ -562,8 +562,9 @@ def test_a_worker_that_is_told_to_end_waits_no_longer_than_its_grace_and_says_fo
     assert call("jobs", "get", job_id).json["status"] == "Pending"
 
 
-def test_watching_everything_ends_by_ctrl_c(jobs: Furniture, ids: Mapping[str, str]) -> None:
-    process = subprocess.Popen([EXECUTABLE, "jobs", "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_watching_everything_ends_by_ctrl_c(jobs: Furniture, ids: Mapping[str, str], words: Words) -> None:
+    command = [str(EXECUTABLE), *words("jobs", "watch")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().startswith(ids["unknown_type"])
     process.send_signal(signal.SIGINT)
@@ -575,30 +576,33 @@ def test_watching_everything_ends_by_ctrl_c(jobs: Furniture, ids: Mapping[str, s
 # -- shell completion
 
 
-def completed(milepost: Milepost, *words: str) -> list[str]:
-    line = ["milepost", *words]
+def completed(milepost: Milepost, words: Words, *typed: str) -> list[str]:
+    line = ["milepost", *words(*typed)]
     done = milepost(_MILEPOST_COMPLETE="complete_bash", COMP_WORDS=" ".join(line), COMP_CWORD=str(len(line) - 1))
     return done.out.split()
 
 
 def test_the_shell_completes_job_ids_types_stores_and_more(
-    jobs: Furniture, ids: Mapping[str, str], milepost: Milepost
+    jobs: Furniture, ids: Mapping[str, str], milepost: Milepost, words: Words
 ) -> None:
-    assert set(completed(milepost, "jobs", "get", "0")) == set(ids.values()) - {ids["removed"], ids["elsewhere"]}
-    assert completed(milepost, "jobs", "-n", "Other", "stop", ids["elsewhere"][:9]) == [ids["elsewhere"]]
-    assert completed(milepost, "jobs", "start", "self") == ["self-test"]
-    assert completed(milepost, "jobs", "list", "-n", "O") == ["Other"]
-    assert completed(milepost, "jobs", "list", "-e", "d") == ["default"]
-    assert completed(milepost, "jobs", "list", "-o", "json") == ["json", "json-compact", "jsonl"]
-    assert completed(milepost, "jobs", "list", "--status", "Comp") == ["CompletedSuccessfully", "CompletedWithFailures"]
-    assert completed(milepost, "jobs", "get", "x", "--step-status", "Wai") == ["Waiting"]
-    assert "history" in completed(milepost, "jobs", "h")
+    assert set(completed(milepost, words, "jobs", "get", "0")) == set(ids.values()) - {ids["removed"], ids["elsewhere"]}
+    assert completed(milepost, words, "jobs", "-n", "Other", "stop", ids["elsewhere"][:9]) == [ids["elsewhere"]]
+    assert completed(milepost, words, "jobs", "start", "self") == ["self-test"]
+    assert completed(milepost, words, "jobs", "list", "-n", "O") == ["Other"]
+    assert completed(milepost, words, "jobs", "list", "-e", "d") == ["default"]
+    assert completed(milepost, words, "jobs", "list", "-o", "json") == ["json", "json-compact", "jsonl"]
+    assert completed(milepost, words, "jobs", "list", "--status", "Comp") == [
+        "CompletedSuccessfully",
+        "CompletedWithFailures",
+    ]
+    assert completed(milepost, words, "jobs", "get", "x", "--step-status", "Wai") == ["Waiting"]
+    assert "history" in completed(milepost, words, "jobs", "h")
 
 
-def test_the_shell_completes_contexts(call: Milepost, milepost: Milepost) -> None:
+def test_the_shell_completes_contexts(call: Milepost, milepost: Milepost, words: Words) -> None:
     call("context", "create", "home")
 
-    assert completed(milepost, "context", "use", "h") == ["home"]
+    assert completed(milepost, words, "context", "use", "h") == ["home"]
 
 
 def test_the_shell_completes_nothing_and_says_nothing_when_there_is_no_database(

@@ -8,8 +8,9 @@ from typing import Final
 import pytest
 
 from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
-from milepost.infrastructure.event_store.queries import JobFilter, JobQueries
+from milepost.infrastructure.event_store.queries import JobQueries
 from milepost.infrastructure.event_store.store import WorkerRecord
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import WORKER, Furniture

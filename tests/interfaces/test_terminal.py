@@ -7,7 +7,7 @@ from typing import Final
 import pexpect
 import pytest
 
-from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
+from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost, Words
 from tests.interfaces.furniture import Furniture
 
 ON_ALL_STORES = True
@@ -19,11 +19,11 @@ Terminal = Callable[..., "pexpect.spawn[str]"]
 
 
 @pytest.fixture
-def terminal(environment: Mapping[str, str]) -> Terminal:
+def terminal(environment: Mapping[str, str], words: Words) -> Terminal:
     def on_terminal(*arguments: str, columns: int = 80, **more: str) -> "pexpect.spawn[str]":
         return pexpect.spawn(
             str(EXECUTABLE),
-            list(arguments),
+            words(*arguments),
             env={**environment, "TERM": "xterm-256color", **more},
             dimensions=(40, columns),
             encoding="utf-8",

@@ -2,8 +2,8 @@
 
     python -m tests.scenarios.listeners PORT PATH READERS
 
-says `open` when all of them are; is then told, by a line on standard input, the versions that the jobs have come to; and
-says what it found when every reader has come so far, or nobody hears anything any more.
+says `open` when all of them are; is then told, by a line on standard input, the versions that the jobs have come to;
+and says what it found when every reader has come so far, or nobody hears anything any more.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 # A piece of an answer holds whole events, so that what frames the pieces never stands inside of a line.
@@ -76,7 +77,7 @@ async def listen(port: int, path: str, count: int) -> dict[str, Any]:
     readers: list[Reader] = []
     for first in range(0, count, OPENED_AT_ONCE):
         opening = [
-            loop.create_connection(lambda number=number: Reader(path, number % MEASURED == 0), "127.0.0.1", port)
+            loop.create_connection(partial(Reader, path, number % MEASURED == 0), "127.0.0.1", port)
             for number in range(first, min(first + OPENED_AT_ONCE, count))
         ]
         opened = [reader for _, reader in await asyncio.gather(*opening)]

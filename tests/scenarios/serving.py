@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -77,7 +77,7 @@ _numbers: Final = count(1)
 
 
 @contextmanager
-def serving(workshop: Workshop, *options: str, port: int = 0) -> Iterator[ServerProcess]:
+def serving(workshop: Workshop, *options: str, port: int = 0) -> Generator[ServerProcess]:
     server = ServerProcess(workshop, *options, port=port)
     try:
         yield server
@@ -86,7 +86,7 @@ def serving(workshop: Workshop, *options: str, port: int = 0) -> Iterator[Server
 
 
 @contextmanager
-def connected(port: int) -> Iterator[http.client.HTTPConnection]:
+def connected(port: int) -> Generator[http.client.HTTPConnection]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         yield connection

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from milepost.infrastructure.event_store.all_streams import AllStreams
 from tests.postgres import fresh_url
 from tests.scenarios.serving import JOBS, Commanders, ServerProcess, serving
 from tests.scenarios.workshop import FULL, PATIENCE_SECONDS, Workshop, tell
@@ -77,11 +79,8 @@ def under_load(workshop: Workshop, server: ServerProcess) -> tuple[dict[str, Any
 
 def versions(workshop: Workshop) -> dict[str, int]:
     """How far the stream of each job has gone, by its events themselves."""
-    with workshop.store.database.read() as connection:
-        found = connection.exec_driver_sql("SELECT id FROM milepost_jobs").scalars().all()
-    from uuid import UUID
-
-    return {job_id: len(workshop.history(UUID(job_id))) for job_id in found}
+    events = AllStreams(workshop.store.database).after(None, 1_000_000).events
+    return Counter(str(event.job_id) for event in events)
 
 
 def _watch(server: ServerProcess, memory: list[float], over: threading.Event) -> None:

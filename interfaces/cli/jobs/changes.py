@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from milepost.interfaces.bootstrap import DatabaseUnavailable, JobFilter
+from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli.jobs.selection import Selection, select, show
-from milepost.interfaces.cli.jobs.waiting import LOOK_SECONDS, looks_at
+from milepost.interfaces.cli.jobs.waiting import LOOK_SECONDS, UNAVAILABLE, looks_at
 from milepost.interfaces.cli.result_columns import RESULT_COLUMNS
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.command_results import STEPS_TOLD, held_up, result_of
@@ -62,7 +62,7 @@ def wait_until_done(
         last = job
         if job.status != UNDER_WAY[change.command]:
             return session.service.job(job_id, StepsAsked(STEPS_TOLD, begun=True)), alone
-        with suppress(DatabaseUnavailable):  # then again with the next look
+        with suppress(*UNAVAILABLE):  # then again with the next look
             if time.monotonic() > asked_again + LOOK_SECONDS and job.waiting:
                 again = session.service.change(job_id, replace(change, if_version=None, command_id=None))
                 asked_again, alone = time.monotonic(), again.unanswered

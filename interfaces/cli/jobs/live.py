@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.jobs.view import progress_line
+from milepost.interfaces.cli.jobs.waiting import UNAVAILABLE
 from milepost.interfaces.cli.output import console
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.text import STATUS_STYLE
@@ -78,7 +79,7 @@ def _drawn(session: Session, *, stderr: bool) -> "Generator[Show]":
         def show(job: JobDocument) -> None:
             nonlocal seen
             if job.status != seen[0] or time.monotonic() > seen[1] + REDRAW_SECONDS:
-                with suppress(bootstrap.DatabaseUnavailable):  # then the last picture stays
+                with suppress(*UNAVAILABLE):  # then the last picture stays
                     live.update(_picture(session, job.id), refresh=True)
                 seen = (job.status, time.monotonic())
 

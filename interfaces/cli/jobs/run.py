@@ -56,6 +56,7 @@ def run_job(
     executor: Executor = Executor.THREADS,
 ) -> None:
     """Start a job and run it here. Ctrl-C stops it; a second one leaves it to the next worker."""
+    session.only_here()
     begun = start(session, type, request, set, tag, command_id, reason, queue, priority)
     if begun.differs:
         message = f"Job {begun.id} {BEFORE}, with another request, and has the same key: it is {begun.status}"

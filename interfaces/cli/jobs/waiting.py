@@ -1,4 +1,4 @@
-"""Waiting for a job: looking at the event store again and again, as soon as anything was written."""
+"""Waiting for a job: looking at it again and again, as soon as anything was written."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,10 +6,14 @@ from typing import Final, TypeVar
 
 from milepost.interfaces.bootstrap import DatabaseUnavailable
 from milepost.interfaces.cli.session import Session
+from milepost.interfaces.client.errors import CannotConnect
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.service import AT_REST
 
 T = TypeVar("T")
+
+Unavailable = DatabaseUnavailable | CannotConnect
+UNAVAILABLE: Final = (DatabaseUnavailable, CannotConnect)  # what does not answer now may do so later
 
 LISTEN_SECONDS: Final = 0.02  # how often to look whether anybody has written
 LOOK_SECONDS: Final = 1.0  # how often to look where nobody has: a lease runs out in silence
@@ -19,18 +23,18 @@ TROUBLE_SECONDS: Final = 0.2  # how long to leave a database alone that does not
 def answered(
     session: Session,
     ask: Callable[[], T],
-    told: Callable[[DatabaseUnavailable], str],
+    told: Callable[[Unavailable], str],
     deadline: float = float("inf"),
 ) -> T:
-    """What `ask` gives as soon as the database answers; that it does not is `told` once, not at every try.
+    """What `ask` gives as soon as the database or the server answers; that it does not is `told` once.
 
-    Raises DatabaseUnavailable when the time is up and it still does not.
+    Raises DatabaseUnavailable or CannotConnect when the time is up and it still does not.
     """
     trouble = ""
     while True:
         try:
             return ask()
-        except DatabaseUnavailable as error:
+        except UNAVAILABLE as error:
             if time.monotonic() >= deadline:
                 raise
             if str(error) != trouble:
@@ -49,8 +53,9 @@ def looks(
 ) -> Iterator[T]:
     """What `read` gives now, and again after each change of the event store; ends when the time is up.
 
-    Whoever waits outlives a database that does not answer for a while, as workers do. Raises DatabaseUnavailable only
-    when the time is up and it still does not. `pause_seconds`: at least so long between two looks.
+    Whoever waits outlives a database or a server that does not answer for a while, as workers do. Raises
+    DatabaseUnavailable or CannotConnect only when the time is up and it still does not.
+    `pause_seconds`: at least so long between two looks.
     """
     deadline = float("inf") if seconds is None else time.monotonic() + seconds
 
@@ -83,5 +88,5 @@ def _changed(session: Session, marker: int) -> bool:
     """Whether to look again: also where only a look can tell what is the matter."""
     try:
         return session.service.marker() != marker
-    except DatabaseUnavailable:
+    except UNAVAILABLE:
         return True

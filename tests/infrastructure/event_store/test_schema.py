@@ -17,6 +17,7 @@ from milepost.infrastructure.event_store.database import CannotOpenDatabase, ope
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Wanted
 from tests.infrastructure.event_store.scene import WORKER, Scene, Surroundings
+from tests.stores import url_of
 
 NOW, NEXT = schema.VERSION, schema.VERSION + 1
 OLDEST = Path(__file__).with_name("schema_1.sql")  # as the first version of the tables was, with two jobs
@@ -96,6 +97,29 @@ def test_what_the_first_milepost_wrote_is_read_and_gone_on_with(path: Path) -> N
     fresh = path.with_name("fresh.sqlite")
     opened(fresh)
     assert columns(path) == columns(fresh)
+
+
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_a_store_of_version_2_gets_tokens_and_webhooks_and_keeps_its_jobs(kind: str, tmp_path: Path) -> None:
+    url = url_of(kind, tmp_path)
+    older = open_database(url)
+    job = Scene(JobStore(older, Surroundings()), Surroundings()).start()
+    with older.write() as connection:
+        for table in (schema.tokens, schema.webhooks):
+            table.drop(connection)
+        connection.execute(schema.schema.update().values(version=2))
+    older.close()
+
+    database = open_database(url)
+    store = JobStore(database, Surroundings())
+
+    assert store.load(job.id) == job
+    with database.write() as connection:
+        schema.try_to_write(connection)
+        found = {each["name"] for each in sa.inspect(connection).get_columns("milepost_webhooks")}
+    assert found == set(schema.webhooks.c.keys())
+    assert schema.version_of(database) == NOW
+    database.close()
 
 
 def columns(path: Path) -> dict[str, set[str]]:

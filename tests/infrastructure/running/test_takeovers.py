@@ -4,7 +4,8 @@ from collections import Counter
 from random import Random
 
 from milepost.domain.envelope import Origin
-from milepost.infrastructure.event_store.queries import JobFilter, JobQueries
+from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.infrastructure.event_store.queries import JobQueries
 from milepost.infrastructure.event_store.store import ClaimOffer, Wanted
 from milepost.infrastructure.running.takeovers import BURST, PER_SECOND, Takeovers
 from milepost.infrastructure.running.worker import Worker

@@ -1,7 +1,7 @@
 """A real server on a real port, in a thread of the test, and whoever asks it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,7 +48,7 @@ class Running:
 
 
 @contextmanager
-def running(url: str, *, open_here: bool = False, limits: Limits = NO_LIMITS) -> Iterator[Running]:
+def running(url: str, *, open_here: bool = False, limits: Limits = NO_LIMITS) -> Generator[Running]:
     app = Application(resolve(environ={"MILEPOST_URL": url}))
     served = Served(app, open_to_all_here=open_here, limits=limits)
     server = Server(served)

@@ -111,7 +111,7 @@ def questions(both: Both) -> Iterator[str]:
     ]
     filters += [f"after={each}" for each in (both.mine[0], both.theirs[0], both.theirs[-1], NOBODYS)]
     for route in routes():
-        if "GET" not in route.methods or route.path.endswith("/stream"):
+        if "GET" not in (route.methods or ()) or route.path.endswith("/stream"):
             continue
         names: dict[str, tuple[str, ...]] = {
             "event_store": ("default", "other"),

@@ -1,0 +1,1 @@
+"""The client of a server: what programs import as `milepost.client`."""

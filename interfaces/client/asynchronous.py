@@ -1,0 +1,160 @@
+"""The asynchronous client: the same questions as the synchronous one's, awaited."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import httpx
+from httpx_sse import EventSource
+
+from milepost.interfaces.client.calls import Call, Calls, Cursor, Paged
+from milepost.interfaces.client.errors import CannotConnect
+from milepost.interfaces.client.following import Following, StreamEvent
+from milepost.interfaces.client.line import Attempts, Line
+from milepost.interfaces.client.patience import Patience
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.service import AT_REST
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _asks(
+    call: Callable[Concatenate[Calls, P], Call[T]],
+) -> "Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]":
+    """The method that asks this and gives the answer."""
+
+    @wraps(call)
+    async def ask(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await client.ask(call(client.calls, *args, **kwargs))
+
+    return ask
+
+
+def _goes_through(
+    paged: Callable[Concatenate[Calls, P], Paged[T]],
+) -> "Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]":
+    """The method that asks for page after page."""
+
+    @wraps(paged)
+    async def each(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        page_at = paged(client.calls, *args, **kwargs)
+        cursor: Cursor = None
+        while True:
+            page = await client.ask(page_at(cursor))
+            for item in page.items:
+                yield item
+            if (cursor := page.next) is None:
+                return
+
+    return each
+
+
+class AsyncClient:
+    """See `Client`: the same methods, to be awaited, or gone through with `async for`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        event_store: str = "default",
+        namespace: str = "Default",
+        timeout: float = 30.0,
+        plain_http: bool = False,
+    ) -> None:
+        self.calls = Calls(event_store, namespace)
+        self._line = Line(url, token, seconds=timeout, plain_http=plain_http)
+        self._http = httpx.AsyncClient(
+            headers=self._line.headers,
+            timeout=self._line.timeout,
+            verify=self._line.verify,
+            trust_env=self._line.trust_env,
+        )
+
+    about = _asks(Calls.about)
+    jobs = _asks(Calls.jobs)
+    every_job = _goes_through(Calls.every_job)
+    ids = _goes_through(Calls.ids)
+    counts = _asks(Calls.counts)
+    resolve = _asks(Calls.resolve)
+    beginning = _asks(Calls.beginning)
+    shortened = _asks(Calls.shortened)
+    job = _asks(Calls.job)
+    steps = _goes_through(Calls.steps)
+    history = _goes_through(Calls.history)
+    events = _asks(Calls.events)
+    start = _asks(Calls.start)
+    stop = _asks(Calls.stop)
+    resume = _asks(Calls.resume)
+    cancel = _asks(Calls.cancel)
+    remove = _asks(Calls.remove)
+    change = _asks(Calls.change)
+    job_types = _asks(Calls.job_types)
+    type_problems = _asks(Calls.type_problems)
+    job_type = _asks(Calls.job_type)
+    workers = _asks(Calls.workers)
+    namespaces = _asks(Calls.namespaces)
+    check = _asks(Calls.check)
+
+    async def wait(self, job_id: str, *, timeout: float | None = None) -> JobDocument:
+        """The job once it is at rest. Raises TimedOut; outlives a server that does not answer for a while."""
+        patience = Patience(job_id, timeout)
+        seen: JobDocument | CannotConnect = await self.job(job_id)
+        while isinstance(seen, CannotConnect) or seen.status not in AT_REST:
+            await asyncio.sleep(patience.after(seen))
+            try:
+                seen = await self.job(job_id)
+            except CannotConnect as trouble:
+                seen = trouble
+        return seen
+
+    async def stream(
+        self, job_id: str | None = None, *, after: str | None = None, patience: float = 60.0
+    ) -> AsyncIterator[StreamEvent]:
+        """Each event of the namespace's jobs, or of one job, once and in order, from now on or behind `after`.
+
+        A stream that is cut goes on where it was. Raises CannotConnect when it cannot for `patience` seconds.
+        """
+        following = Following(self._line, self.calls.stream_path(job_id), after, patience)
+        while True:
+            try:
+                async with self._http.stream(**following.request()) as response:
+                    if following.is_open(response):
+                        async for sse in EventSource(response).aiter_sse():
+                            if event := following.heard(sse):
+                                yield event
+                        pause = following.cut(None)
+                    else:
+                        await response.aread()
+                        pause = following.refused(response)
+            except httpx.TransportError as error:
+                pause = following.cut(error)
+            await asyncio.sleep(pause)
+
+    async def ask(self, call: Call[T]) -> T:
+        """The answer to this. Raises ClientError."""
+        attempts = Attempts(self._line, call)
+        while True:
+            try:
+                response = await self._http.request(**self._line.request(call))
+            except httpx.TransportError as error:
+                pause = attempts.failed(error)
+            else:
+                if (again := attempts.answered(response)) is None:
+                    return self._line.answer(call, response)
+                pause = again
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

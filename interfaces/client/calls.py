@@ -1,0 +1,380 @@
+"""Everything that a server can be asked, as data: method, path, parameters, body, and how its answer is read.
+
+Both clients, the synchronous and the asynchronous one, get their methods from this table.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
+from milepost.interfaces.client.errors import InvalidInput
+from milepost.interfaces.documents import Json, from_json
+from milepost.interfaces.job_documents import JobDocument, StepDocument
+from milepost.interfaces.result_documents import (
+    CommandResult,
+    EventDocument,
+    EventStoreState,
+    JobHint,
+    JobTypeDocument,
+    NamespaceDocument,
+    StartResult,
+    WorkerDocument,
+)
+from milepost.interfaces.service import NO_STEPS, CommandName, JobList, StepsAsked
+
+T = TypeVar("T")
+
+PAGE: Final = 1_000  # jobs, steps or events at once; a server gives no more
+KEY: Final = "Idempotency-Key"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
+
+Parameters = tuple[tuple[str, str], ...]
+Cursor = str | int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """One question. `read` raises LookupError, TypeError or ValueError for what is no answer to it."""
+
+    path: str
+    read: Callable[[Json], T]
+    method: str = "GET"
+    params: Parameters = ()
+    body: Json = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether asking twice does no more than asking once, so that a lost answer may be asked for again."""
+        return self.method == "GET" or KEY in self.headers
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of many; `next` is where those behind begin, None after the last."""
+
+    items: list[T]
+    next: Cursor
+
+
+Paged = Callable[[Cursor], Call[Page[T]]]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A server: its version, and the event stores that it serves."""
+
+    version: str
+    event_stores: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobTypes:
+    """The job types that a server knows, and why others could not be loaded."""
+
+    types: list[JobTypeDocument]
+    problems: list[str]
+
+
+class Calls:
+    """What can be asked of one namespace of an event store."""
+
+    def __init__(self, event_store: str, namespace: str) -> None:
+        self.store = f"/api/event-stores/{_part(event_store)}"
+        self.base = f"{self.store}/namespaces/{_part(namespace)}/jobs"
+
+    def about(self) -> Call[About]:
+        """What is served there."""
+        return Call(path="/api", read=lambda told: About(str(told["version"]), tuple(map(str, told["eventStores"]))))
+
+    # -- jobs
+
+    def jobs(
+        self, which: JobFilter = ALL_JOBS, *, limit: int = 100, after: str | None = None, oldest_first: bool = False
+    ) -> Call[JobList]:
+        """A page of jobs behind the one with the id `after`, at most 1,000, newest first."""
+        order = "oldest" if oldest_first else "newest"
+        params = (*_filter(which), *_given(limit=limit, after=after, order=order))
+        return Call(path=self.base, params=params, read=_job_list)
+
+    def every_job(self, which: JobFilter = ALL_JOBS, *, oldest_first: bool = False) -> Paged[JobDocument]:
+        """All that are meant, page by page."""
+
+        def page(cursor: Cursor) -> Call[Page[JobDocument]]:
+            after = None if cursor is None else str(cursor)
+            asked = self.jobs(which, limit=PAGE, after=after, oldest_first=oldest_first)
+            return Call(path=asked.path, params=asked.params, read=_page("jobs", _job))
+
+        return page
+
+    def ids(self, which: JobFilter = ALL_JOBS) -> Paged[str]:
+        """The ids of all that are meant, oldest first."""
+        return lambda cursor: Call(
+            path=f"{self.base}/ids", params=(*_filter(which), *_given(after=cursor)), read=_page("ids", str)
+        )
+
+    def counts(self, which: JobFilter = ALL_JOBS) -> Call[dict[str, int]]:
+        """How many jobs there are of each status."""
+        return Call(path=f"{self.base}/counts", params=_filter(which), read=lambda told: dict(told["counts"]))
+
+    def resolve(self, text: str) -> Call[str]:
+        """The whole id of the one job whose id begins so."""
+        return Call(path=f"{self.base}/resolve", params=_given(id=text), read=lambda told: str(told["id"]))
+
+    def beginning(self, text: str, *, limit: int) -> Call[list[JobHint]]:
+        """The newest jobs whose id begins so, in few words."""
+        return Call(
+            path=f"{self.base}/beginning",
+            params=_given(id=text, limit=limit),
+            read=lambda told: [from_json(JobHint, each) for each in told["jobs"]],
+        )
+
+    def shortened(self, ids: Sequence[str]) -> Call[dict[str, str]]:
+        """Each of these ids, at most 100, as short as it may be given."""
+        params = tuple(("id", each) for each in ids)
+        return Call(path=f"{self.base}/shortened", params=params, read=lambda told: dict(told["ids"]))
+
+    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> Call[JobDocument]:
+        """Everything of one job, with a page of its steps where `steps` asks for them."""
+        params = _given(
+            steps=steps.limit,
+            stepsAfter=steps.after,
+            stepStatus=steps.statuses,
+            noteworthy=steps.noteworthy,
+            begun=steps.begun,
+        )
+        return Call(path=self._job(job_id), params=params, read=_job)
+
+    def steps(self, job_id: str, *, statuses: Sequence[str] = (), after: int = -1) -> Paged[StepDocument]:
+        """Its steps, of these statuses (none: of all) and behind that index, in order."""
+
+        def page(cursor: Cursor) -> Call[Page[StepDocument]]:
+            behind = after if cursor is None else int(cursor)
+            asked = self.job(job_id, StepsAsked(PAGE, behind, tuple(statuses)))
+            return Call(path=asked.path, params=asked.params, read=_steps)
+
+        return page
+
+    def history(self, job_id: str, *, after: int = 0, names: Sequence[str] = ()) -> Paged[EventDocument]:
+        """Its events behind version `after`, of these names (none: of all)."""
+        return lambda cursor: self.events(job_id, after=after if cursor is None else int(cursor), names=names)
+
+    def events(
+        self, job_id: str, *, after: int = 0, limit: int = PAGE, names: Sequence[str] = ()
+    ) -> Call[Page[EventDocument]]:
+        """A page of them."""
+        params = _given(after=after, limit=limit, event=tuple(names))
+        return Call(path=f"{self._job(job_id)}/events", params=params, read=_page("events", _event))
+
+    # -- commands
+
+    def start(
+        self,
+        job_type: str,
+        request: Mapping[str, Any] | None = None,
+        *,
+        tags: Sequence[str] = (),
+        queue: str | None = None,
+        priority: int | None = None,
+        reason: str = "",
+        idempotency_key: str | None = None,
+    ) -> Call[StartResult]:
+        """Start a job: once under its key, so that it may be asked again where an answer was lost."""
+        body: dict[str, Json] = {"type": job_type, "request": dict(request or {}), "tags": list(tags), "reason": reason}
+        body |= {name: value for name, value in (("queue", queue), ("priority", priority)) if value is not None}
+        headers = {KEY: _key(idempotency_key or str(uuid4()))}
+        return Call(method="POST", path=self.base, body=body, headers=headers, read=_reader(StartResult))
+
+    def stop(
+        self,
+        job_id: str,
+        *,
+        reason: str = "",
+        if_version: int | None = None,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Call[CommandResult]:
+        """Ask a job to come to rest at its next checkpoint. `if_version`: only while it is at that version."""
+        return self.change("stop", job_id, reason, if_version, idempotency_key, dry_run=dry_run)
+
+    def resume(
+        self,
+        job_id: str,
+        *,
+        reason: str = "",
+        if_version: int | None = None,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Call[CommandResult]:
+        """Let a job go on from its checkpoints."""
+        return self.change("resume", job_id, reason, if_version, idempotency_key, dry_run=dry_run)
+
+    def cancel(
+        self,
+        job_id: str,
+        *,
+        reason: str = "",
+        if_version: int | None = None,
+        dry_run: bool = False,
+        skip_cleanup: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Call[CommandResult]:
+        """Give a job up for good; its cleanup runs."""
+        return self.change(
+            "cancel", job_id, reason, if_version, idempotency_key, dry_run=dry_run, skip_cleanup=skip_cleanup
+        )
+
+    def remove(
+        self,
+        job_id: str,
+        *,
+        reason: str = "",
+        if_version: int | None = None,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Call[CommandResult]:
+        """Take a job at rest out of the lists."""
+        return self.change("remove", job_id, reason, if_version, idempotency_key, dry_run=dry_run)
+
+    def change(
+        self,
+        command: CommandName,
+        job_id: str,
+        reason: str = "",
+        if_version: int | None = None,
+        idempotency_key: str | None = None,
+        *,
+        dry_run: bool = False,
+        skip_cleanup: bool = False,
+    ) -> Call[CommandResult]:
+        """Any of the four by its name."""
+        headers = {KEY: _key(idempotency_key)} if idempotency_key else {}
+        if if_version is not None:
+            headers["If-Match"] = f'"{if_version}"'
+        body = {"reason": reason, "dryRun": dry_run, "skipCleanup": skip_cleanup}
+        path = f"{self._job(job_id)}/{command}"
+        return Call(method="POST", path=path, body=body, headers=headers, read=_reader(CommandResult))
+
+    # -- what there is
+
+    def job_types(self) -> Call[JobTypes]:
+        """The job types that are known there."""
+
+        def read(told: Json) -> JobTypes:
+            found = [from_json(JobTypeDocument, each) for each in told["types"]]
+            return JobTypes(found, [str(each) for each in told["problems"]])
+
+        return Call(path=f"{self.store}/types", read=read)
+
+    def type_problems(self) -> Call[list[str]]:
+        """Why others could not be loaded, and nothing of those that were."""
+        return Call(
+            path=f"{self.store}/types",
+            params=_given(only="problems"),
+            read=lambda told: [str(each) for each in told["problems"]],
+        )
+
+    def job_type(self, name: str) -> Call[JobTypeDocument]:
+        """One of them."""
+        return Call(path=f"{self.store}/types/{_part(name)}", read=_reader(JobTypeDocument))
+
+    def workers(self, *, everyone: bool = False) -> Call[list[WorkerDocument]]:
+        """Who works there; `everyone`: also those that gave no sign of life for too long."""
+        return Call(
+            path=f"{self.store}/workers",
+            params=_given(all=everyone),
+            read=lambda told: [from_json(WorkerDocument, each) for each in told["workers"]],
+        )
+
+    def namespaces(self) -> Call[list[NamespaceDocument]]:
+        """Those that have jobs, and that the token is for."""
+        return Call(
+            path=f"{self.store}/namespaces",
+            read=lambda told: [from_json(NamespaceDocument, each) for each in told["namespaces"]],
+        )
+
+    def check(self) -> Call[EventStoreState]:
+        """Whether the event store answers and can be written."""
+        return Call(path=f"{self.store}/check", read=_reader(EventStoreState))
+
+    # -- streams, which are no calls: what is heard never ends
+
+    def stream_path(self, job_id: str | None) -> str:
+        """Of the events of one job, or of all."""
+        return f"{self.base}/stream" if job_id is None else f"{self._job(job_id)}/stream"
+
+    def _job(self, job_id: str) -> str:
+        return f"{self.base}/{_part(job_id)}"
+
+
+def _part(text: str) -> str:
+    """As one part of a path; `..` would be taken for the one above."""
+    return quote(text, safe="").replace(".", "%2E") if set(text) == {"."} else quote(text, safe="")
+
+
+def _key(text: str) -> str:
+    """As a header can carry it. Raises InvalidInput."""
+    if not _KEY.fullmatch(text):
+        raise InvalidInput(
+            "A command id for a server is of at most 200 letters, digits and signs",
+            "Leave out spaces and what is no ASCII",
+        )
+    return text
+
+
+def _given(**params: str | int | tuple[str, ...] | None) -> Parameters:
+    """Those that say anything."""
+    found: list[tuple[str, str]] = []
+    for name, value in params.items():
+        if isinstance(value, tuple):
+            found += [(name, each) for each in value]
+        elif value is True:
+            found.append((name, "true"))
+        elif value is not None and value is not False:
+            found.append((name, str(value)))
+    return tuple(found)
+
+
+def _filter(which: JobFilter) -> Parameters:
+    return _given(
+        status=which.statuses,
+        type=which.types,
+        tag=which.tags,
+        since=_moment(which.since),
+        until=_moment(which.until),
+        live=which.live,
+    )
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _reader(cls: type[Any]) -> Callable[[Json], Any]:
+    return lambda told: from_json(cls, told)
+
+
+def _job(told: Json) -> JobDocument:
+    return from_json(JobDocument, told)
+
+
+def _event(told: Json) -> EventDocument:
+    return from_json(EventDocument, told)
+
+
+def _job_list(told: Json) -> JobList:
+    return JobList(tuple(_job(each) for each in told["jobs"]), told["next"] is not None)
+
+
+def _steps(told: Json) -> Page[StepDocument]:
+    job = _job(told)
+    return Page(job.steps or [], job.next_steps_after)
+
+
+def _page(what: str, read: Callable[[Json], T]) -> Callable[[Json], Page[T]]:
+    return lambda told: Page([read(each) for each in told[what]], told["next"])

@@ -1,0 +1,81 @@
+"""A stream of events that goes on where it was cut: which event was the last, and how long to wait."""
+
+import json
+import random
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+from httpx_sse import ServerSentEvent
+
+from milepost.interfaces.client.errors import CannotConnect
+from milepost.interfaces.client.line import CONNECT_SECONDS, SILENCE_SECONDS, Line
+from milepost.interfaces.documents import from_json
+from milepost.interfaces.result_documents import EventDocument
+
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 5.0
+MEDIA_TYPE: Final = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event as it happens. `id`: given as `after`, the stream goes on behind it."""
+
+    id: str
+    event: EventDocument
+
+
+class Following:
+    """What both clients know of one stream. It is tried again for `patience` seconds after each cut."""
+
+    def __init__(self, line: Line, path: str, after: str | None, patience: float) -> None:
+        self._line, self._path = line, path
+        self.last_id = after
+        self._patience = patience
+        self._was_open = False
+        self._tries = 0
+        self._cut_at: float | None = None
+
+    def request(self) -> dict[str, Any]:
+        """The arguments of httpx for the next connection."""
+        behind = {"Last-Event-ID": self.last_id} if self.last_id else {}
+        return {
+            "method": "GET",
+            "url": self._line.at(self._path),
+            "headers": {"Accept": MEDIA_TYPE, "Cache-Control": "no-store", **behind},
+            "timeout": httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        }
+
+    def is_open(self, response: httpx.Response) -> bool:
+        """Whether events come from it; else its body says why not."""
+        return response.is_success and response.headers.get("content-type", "").startswith(MEDIA_TYPE)
+
+    def heard(self, sse: ServerSentEvent) -> StreamEvent | None:
+        """The event, or None where only the place was said."""
+        self._was_open, self._tries, self._cut_at = True, 0, None
+        self.last_id = sse.id or self.last_id
+        if not sse.data:
+            return None
+        return StreamEvent(self.last_id or "", from_json(EventDocument, json.loads(sse.data)))
+
+    def refused(self, response: httpx.Response) -> float:
+        """Seconds until the next try. Raises ClientError where the server will not answer otherwise then."""
+        error = self._line.refusal(response)
+        if not isinstance(error, CannotConnect):
+            raise error
+        return self._pause(error)
+
+    def cut(self, error: httpx.TransportError | None) -> float:
+        """Seconds until the next try. Raises CannotConnect where it was never open, or is cut for too long."""
+        return self._pause(self._line.unreachable(error or httpx.ReadError("it has ended the stream")))
+
+    def _pause(self, error: CannotConnect) -> float:
+        now = time.monotonic()
+        self._cut_at = self._cut_at or now
+        if not self._was_open or now > self._cut_at + self._patience:
+            raise error
+        self._tries += 1
+        # Not all at the same moment, when a server comes back that many have listened to.
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**self._tries) * random.uniform(0.5, 1.0)

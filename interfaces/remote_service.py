@@ -1,0 +1,150 @@
+"""The service of an event store that a server has opened: what is asked is asked there."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from milepost.domain.queues import refuse_bad_priority, refuse_bad_queue
+from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.interfaces.client.blocking import Client
+from milepost.interfaces.client.calls import PAGE
+from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.remote_changes import Changes
+from milepost.interfaces.result_documents import (
+    CommandResult,
+    EventDocument,
+    EventStoreDocument,
+    EventStoreState,
+    JobHint,
+    JobTypeDocument,
+    NamespaceDocument,
+    StartResult,
+    WorkerDocument,
+)
+from milepost.interfaces.service import NO_STEPS, Change, JobList, StartAsked, StepsAsked
+
+SHORTENED_AT_ONCE: Final = 100
+STEPS_AT_ONCE: Final = 10_000
+
+
+class RemoteService:
+    """See `Service`. `event_store`: the one that is in use there; `url`: the server's."""
+
+    def __init__(self, client: Client, url: str, event_store: str) -> None:
+        self._client, self._url, self._event_store = client, url, event_store
+        self._changes = Changes(client)
+
+    def marker(self) -> int:
+        return self._changes.count()
+
+    # -- jobs
+
+    def jobs(self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False) -> JobList:
+        found: list[JobDocument] = []
+        while True:
+            at_once = min(PAGE, limit - len(found))
+            page = self._client.jobs(meant, limit=at_once, after=after, oldest_first=oldest_first)
+            found += page.jobs
+            if not page.more or len(found) >= limit:
+                return JobList(tuple(found), page.more)
+            after = found[-1].id
+
+    def matching(self, meant: JobFilter) -> list[str]:
+        return list(self._client.ids(meant))
+
+    def counts(self, meant: JobFilter) -> dict[str, int]:
+        return self._client.counts(meant)
+
+    def resolve(self, text: str) -> str:
+        return self._client.resolve(text)
+
+    def shortened(self, ids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for some in range(0, len(ids), SHORTENED_AT_ONCE):
+            found |= self._client.shortened(ids[some : some + SHORTENED_AT_ONCE])
+        return found
+
+    def beginning(self, text: str, *, limit: int) -> list[JobHint]:
+        return self._client.beginning(text, limit=limit)
+
+    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
+        # Those that people look at first are one page; of more than that, all come in order.
+        in_one = steps.limit <= STEPS_AT_ONCE
+        at_once = replace(steps, limit=min(steps.limit, STEPS_AT_ONCE), noteworthy=steps.noteworthy and in_one)
+        job = self._client.job(job_id, at_once)
+        found = list(job.steps or ())
+        behind = job.next_steps_after
+        while behind is not None and len(found) < steps.limit:
+            at_once = replace(at_once, limit=min(steps.limit - len(found), STEPS_AT_ONCE), after=behind)
+            page = self._client.job(job_id, at_once)
+            found += page.steps or ()
+            behind = page.next_steps_after
+        return replace(job, steps=None if job.steps is None else found, next_steps_after=behind)
+
+    def history(
+        self, job_id: str, *, after: int = 0, limit: int | None = None, names: Sequence[str] = ()
+    ) -> Iterator[EventDocument]:
+        if limit is not None and limit <= PAGE:
+            return iter(self._client.events(job_id, after=after, limit=limit, names=names).items)
+        return islice(self._client.history(job_id, after=after, names=names), limit)
+
+    # -- commands
+
+    def start(self, asked: StartAsked) -> StartResult:
+        # The server says so too, but of its schema: here it is told as where there is no server.
+        if asked.queue is not None:
+            refuse_bad_queue(asked.queue)
+        if asked.priority is not None:
+            refuse_bad_priority(asked.priority)
+        return self._client.start(
+            asked.job_type,
+            asked.request,
+            tags=asked.tags,
+            queue=asked.queue,
+            priority=asked.priority,
+            reason=asked.reason,
+            idempotency_key=asked.command_id,
+        )
+
+    def change(self, job_id: str, asked: Change) -> CommandResult:
+        return self._client.change(
+            asked.command,
+            job_id,
+            asked.reason,
+            asked.if_version,
+            asked.command_id,
+            dry_run=asked.dry_run,
+            skip_cleanup=asked.skip_cleanup,
+        )
+
+    # -- what there is
+
+    def job_types(self) -> list[JobTypeDocument]:
+        return self._client.job_types().types
+
+    def type_problems(self) -> list[str]:
+        return self._client.type_problems()
+
+    def job_type(self, name: str) -> JobTypeDocument:
+        return self._client.job_type(name)
+
+    def workers(self, *, everyone: bool) -> list[WorkerDocument]:
+        return self._client.workers(everyone=everyone)
+
+    def namespaces(self) -> list[NamespaceDocument]:
+        return self._client.namespaces()
+
+    def event_stores(self) -> list[EventStoreDocument]:
+        """Those that are served; where their databases are is the server's to know."""
+        return [
+            EventStoreDocument(name, self._url, "the server", name == self._event_store, exists=True)
+            for name in self._client.about().event_stores
+        ]
+
+    def check(self) -> EventStoreState:
+        return self._client.check()
+
+    def close(self) -> None:
+        self._changes.close()
+        self._client.close()

@@ -1,0 +1,358 @@
+"""The Python client, synchronous and asynchronous: the same tests for both, against a real server."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import httpx
+import pytest
+
+import milepost.client
+from milepost.client import (
+    AsyncClient,
+    CannotConnect,
+    Client,
+    ClientError,
+    InvalidInput,
+    JobFilter,
+    NotAllowed,
+    NothingFound,
+    Refused,
+    StepsAsked,
+    TimedOut,
+    VersionChanged,
+)
+from milepost.domain.commands import StopJob
+from milepost.infrastructure.event_store.tokens import Role, Tokens
+from milepost.infrastructure.settings import resolve
+from milepost.interfaces.client import calls
+from milepost.interfaces.client.calls import Calls
+from milepost.interfaces.client.line import Attempts, Line
+from milepost.interfaces.documents import from_json, to_json
+from milepost.interfaces.job_documents import JobDocument
+from tests.interfaces.furniture import Furniture
+from tests.interfaces.server import Server
+from tests.interfaces.wire import Wire
+
+Ids = Mapping[str, str]
+NOBODY: Final = "http://127.0.0.1:9"
+STOP: Final = StopJob(worker_alive=False)
+
+
+class Awaited:
+    """An asynchronous client, awaited at once."""
+
+    def __init__(self, client: AsyncClient, runner: asyncio.Runner) -> None:
+        self._client, self._runner = client, runner
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+
+        def awaited(*args: Any, **kwargs: Any) -> Any:
+            found = method(*args, **kwargs)
+            return self._each(found) if inspect.isasyncgen(found) else self._runner.run(found)
+
+        return awaited
+
+    def _each(self, found: Any) -> Iterator[Any]:
+        async def following() -> Any:
+            return await anext(found)
+
+        try:
+            while True:
+                try:
+                    yield self._runner.run(following())
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._runner.run(found.aclose())
+
+
+@contextmanager
+def opened(kind: str, url: str, **more: Any) -> Generator[Client]:
+    """A client of that kind, with the face of the synchronous one."""
+    if kind == "sync":
+        with Client(url, **more) as client:
+            yield client
+        return
+    with asyncio.Runner() as runner:
+        asynchronous = AsyncClient(url, **more)
+        yield cast("Client", Awaited(asynchronous, runner))
+        runner.run(asynchronous.close())
+
+
+@pytest.fixture(params=["sync", "async"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def server(jobs: Furniture, a_server: Server) -> Iterator[Server]:
+    a_server.serve(resolve())
+    yield a_server
+    a_server.leave()
+
+
+@pytest.fixture
+def wire(jobs: Furniture, a_server: Server) -> Iterator[Wire]:
+    """To a server that asks for a token: one that is open answers to its own name and port alone."""
+    token = Tokens(jobs.database, jobs.store.surroundings).create("desk", Role.OPERATOR, created_by="test")
+    a_server.serve(resolve(), open_to_all_here=False)
+    with Wire(a_server.url, token) as found:
+        yield found
+    a_server.leave()
+
+
+@pytest.fixture
+def client(kind: str, server: Server) -> Iterator[Client]:
+    with opened(kind, server.url) as found:
+        yield found
+
+
+def test_a_job_is_started_stopped_resumed_cancelled_and_removed(client: Client) -> None:
+    started = client.start("self-test", {"steps": 2}, tags=["night"], priority=3, reason="why not")
+    job = client.job(started.id)
+
+    assert (started.changed, job.status, job.request["steps"]) == (True, "Pending", 2)
+    assert (job.tags, job.priority, job.status_changes[0].reason) == (["night"], 3, "why not")
+    assert client.stop(job.id, reason="lunch", if_version=1).status == "Stopped"
+    assert client.resume(job.id, dry_run=True).dry_run
+    assert client.resume(job.id).status == "Pending"
+    assert client.cancel(job.id).status == "Cancelled"
+    assert client.remove(job.id).status == "Removed"
+    told = [each.event for each in client.history(job.id)]
+    assert told[:4] == ["JobStarted", "JobStopRequested", "JobStopped", "JobResumed"]
+    assert told[4:] == ["JobCancelRequested", "JobCancelled", "JobRemoved"]
+
+
+def test_a_command_for_a_version_that_is_past_does_nothing_and_says_so(client: Client, ids: Ids) -> None:
+    with pytest.raises(VersionChanged) as told:
+        client.resume(ids["stopped"], if_version=1)
+
+    assert (told.value.status, told.value.code) == (412, 6)
+    assert client.job(ids["stopped"]).status == "Stopped"
+
+
+def test_a_key_makes_a_start_happen_once(client: Client) -> None:
+    first, again = (client.start("self-test", {"steps": 2}, idempotency_key="k-1") for _ in range(2))
+
+    assert (first.id, first.changed, again.changed) == (again.id, True, False)
+    with pytest.raises(Refused):
+        client.start("self-test", {"steps": 3}, idempotency_key="k-1")
+    assert client.start("self-test", {"steps": 2}).id != first.id
+
+
+def test_what_is_many_is_gone_through_page_by_page(client: Client, ids: Ids, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "PAGE", 2)
+    whole = sorted(set(ids.values()) - {ids["removed"], ids["elsewhere"]})
+
+    assert [job.id for job in client.every_job(oldest_first=True)] == whole
+    assert [job.id for job in client.every_job()] == whole[::-1]
+    assert list(client.ids()) == whole
+    assert sum(client.counts().values()) == len(whole)
+    assert [step.index for step in client.steps(ids["completed"])] == [0, 1, 2]
+    assert [step.index for step in client.steps(ids["with_failures"], statuses=["Failed"])] == [1]
+    versions = [each.version for each in client.history(ids["completed"], after=3)]
+    assert versions == list(range(4, client.job(ids["completed"]).version + 1))
+
+
+def test_jobs_are_found_by_filter_and_by_the_beginning_of_an_id(client: Client, ids: Ids) -> None:
+    failed = JobFilter(statuses=("Failed", "CompletedWithFailures"))
+
+    assert {job.id for job in client.jobs(failed).jobs} == {ids["failed"], ids["with_failures"]}
+    assert client.resolve(ids["failed"].upper()) == ids["failed"]
+    assert [each.id for each in client.beginning(ids["failed"], limit=5)] == [ids["failed"]]
+    assert ids["failed"].startswith(client.shortened([ids["failed"]])[ids["failed"]])
+    job = client.job(ids["with_failures"], StepsAsked(10))
+    assert job.steps is not None
+    assert job.steps[1].errors[0].type == "builtins.ValueError"
+
+
+def test_what_there_is_besides_jobs(client: Client) -> None:
+    assert client.about().event_stores == ("default",)
+    assert "self-test" in [each.name for each in client.job_types().types]
+    assert client.type_problems() == []
+    assert "steps" in client.job_type("self-test").request["properties"]
+    assert [each.name for each in client.namespaces()] == ["Default", "Other"]
+    assert [each.name for each in client.workers()] == ["elsewhere:2:def"]
+    assert client.check().jobs == 8
+
+
+WRONG: Final[tuple[tuple[Callable[[Client], object], type[ClientError]], ...]] = (
+    (lambda client: client.job("01a20fb3-a61e-7097-8570-6e21bf58f2fc"), NothingFound),
+    (lambda client: client.job("../namespaces"), ClientError),
+    (lambda client: client.job(".."), ClientError),
+    (lambda client: client.resolve("0"), InvalidInput),
+    (lambda client: client.job_type("poem/1"), NothingFound),
+    (lambda client: client.start("poem"), NothingFound),
+    (lambda client: client.start("self-test", idempotency_key="two words"), InvalidInput),
+    (lambda client: client.stop("01a20fb3", idempotency_key="ü"), InvalidInput),
+    (lambda client: client.start("self-test", {"steps": -1}), InvalidInput),
+    (lambda client: client.start("self-test", {"seconds": float("inf")}), InvalidInput),
+    (lambda client: client.start("self-test", {"seconds": object()}), InvalidInput),
+)
+
+
+@pytest.mark.parametrize(("ask", "error"), WRONG)
+def test_what_cannot_be_answered_is_an_error_of_its_kind_that_says_what_to_do(
+    ask: Callable[[Client], object], error: type[ClientError], client: Client
+) -> None:
+    with pytest.raises(error) as told:
+        ask(client)
+
+    assert str(told.value)
+    assert told.value.suggestion
+
+
+def test_without_a_token_where_one_is_asked_for_nothing_is_allowed(
+    kind: str, jobs: Furniture, a_server: Server
+) -> None:
+    a_server.serve(resolve(), open_to_all_here=False)
+    with opened(kind, a_server.url) as client:
+        for ask in (client.jobs, client.about, lambda: next(iter(client.stream()))):
+            with pytest.raises(NotAllowed):
+                ask()
+    a_server.leave()
+
+
+def test_a_server_that_is_not_there_is_told_at_once(kind: str) -> None:
+    with opened(kind, NOBODY) as client:
+        for ask in (client.jobs, lambda: client.start("self-test"), lambda: next(iter(client.stream()))):
+            with pytest.raises(CannotConnect, match="cannot be reached"):
+                ask()
+
+
+def test_wait_returns_what_is_at_rest_and_gives_up_when_time_is_up(client: Client, ids: Ids) -> None:
+    assert client.wait(ids["stopped"], timeout=0).status == "Stopped"
+    with pytest.raises(TimedOut):
+        client.wait(ids["pending"], timeout=0.01)
+
+
+# -- answers that are lost
+
+
+def test_a_start_whose_answer_was_lost_is_asked_again_and_happens_once(kind: str, wire: Wire) -> None:
+    with opened(kind, wire.url, token=wire.token) as client:
+        wire.answers_lost = 1
+        started = client.start("self-test", {"steps": 7})
+
+        assert wire.connections == 2
+        assert [job.id for job in client.jobs().jobs if job.request.get("steps") == 7] == [started.id]
+
+
+def test_a_command_without_a_key_is_not_repeated_and_its_outcome_is_said_to_be_unknown(
+    kind: str, wire: Wire, ids: Ids
+) -> None:
+    with opened(kind, wire.url, token=wire.token) as client:
+        wire.answers_lost = 1
+        with pytest.raises(CannotConnect, match="not known"):
+            client.stop(ids["pending"])
+
+        assert wire.connections == 1
+        assert client.job(ids["pending"]).status == "Stopped"
+
+
+def test_a_server_that_never_answers_is_given_up(kind: str, wire: Wire) -> None:
+    with opened(kind, wire.url, token=wire.token) as client:
+        wire.answers_lost = 100
+        with pytest.raises(CannotConnect):
+            client.jobs()
+
+
+def test_whoever_asks_too_much_waits_as_long_as_the_server_says_and_then_gives_up() -> None:
+    line = Line(NOBODY, None, seconds=1, plain_http=False)
+    attempts = Attempts(line, Calls("default", "Default").counts())
+    busy = httpx.Response(429, headers={"Retry-After": "3"}, json={"error": "refused", "detail": "Too many"})
+
+    assert [attempts.answered(busy) for _ in range(3)] == [3.0, 3.0, None]
+    assert isinstance(line.refusal(busy), CannotConnect)
+
+
+# -- streams
+
+
+def test_a_stream_that_is_cut_again_and_again_tells_each_event_once_and_in_order(
+    kind: str, wire: Wire, jobs: Furniture
+) -> None:
+    with opened(kind, wire.url, token=wire.token) as client:
+        first = jobs.start("self-test")
+        heard = client.stream(after=f"{first.id}:1")
+        told: list[tuple[str, int]] = []
+        for number in range(6):
+            job = jobs.start("self-test")
+            jobs.execute(job.id, STOP)
+            if number % 2:
+                wire.cut()
+            for _ in range(3):
+                event = next(heard).event
+                told.append((event.job_id, event.version))
+            if number % 3 == 2:
+                wire.cut()
+        heard.close()  # type: ignore[attr-defined]  # it is a generator
+
+        assert [version for _, version in told] == [1, 2, 3] * 6
+        assert len(set(told)) == 18
+        assert wire.connections > 2
+
+
+def test_the_stream_of_one_job_tells_of_no_other(client: Client, jobs: Furniture) -> None:
+    job, other = jobs.start("self-test"), jobs.start("self-test")
+    for each in (other, job):
+        jobs.execute(each.id, STOP)
+
+    stream = client.stream(str(job.id), after=f"{job.id}:1")
+    heard = next(stream)
+    stream.close()  # type: ignore[attr-defined]  # it is a generator
+
+    assert (heard.id, heard.event.event, heard.event.job_id) == (f"{job.id}:2", "JobStopRequested", str(job.id))
+
+
+def test_a_stream_of_a_job_that_is_not_there_is_refused(client: Client) -> None:
+    with pytest.raises(NothingFound):
+        next(iter(client.stream("01a20fb3-a61e-7097-8570-6e21bf58f2fc")))
+
+
+def test_a_stream_whose_server_stays_away_ends_when_patience_does(kind: str, wire: Wire, jobs: Furniture) -> None:
+    job = jobs.start("self-test")
+    jobs.execute(job.id, STOP)
+    with opened(kind, wire.url, token=wire.token) as client:
+        heard = client.stream(after=f"{job.id}:2", patience=0.0)
+        assert next(heard).event.version == 3
+        wire.__exit__(None, None, None)
+        with pytest.raises(CannotConnect):
+            next(heard)
+
+
+# -- what it is made of
+
+
+def test_both_clients_offer_the_same() -> None:
+    offered = [{name for name in vars(each) if not name.startswith("_")} for each in (Client, AsyncClient)]
+
+    assert offered[0] - {"listen"} == offered[1]
+    for name in offered[1]:
+        assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__
+
+
+@pytest.mark.parametrize("name", milepost.client.__all__)
+def test_every_name_is_there(name: str) -> None:
+    assert getattr(milepost.client, name)
+
+
+def test_a_document_is_the_same_when_it_has_been_over_the_wire(client: Client, ids: Ids) -> None:
+    for job_id in ids.values():
+        if job_id != ids["elsewhere"]:
+            job = client.job(job_id, StepsAsked(10))
+            assert from_json(JobDocument, to_json(job)) == job
+
+
+def test_a_field_of_a_newer_server_is_passed_over_and_one_that_is_missing_is_not(client: Client, ids: Ids) -> None:
+    told = to_json(client.job(ids["failed"]))
+
+    assert from_json(JobDocument, {**told, "mood": "cheerful"}).id == ids["failed"]
+    wrong: tuple[Any, ...] = ({"id": "x"}, [], None, "text", {**told, "progress": 1})
+    for each in wrong:
+        with pytest.raises(ValueError, match=r"."):
+            from_json(JobDocument, each)
