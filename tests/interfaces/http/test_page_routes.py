@@ -182,3 +182,20 @@ def test_what_is_wrong_with_a_request_is_told_one_by_one(client: httpx.Client) -
     told = client.post(JOBS, json={"type": "self-test", "request": request}).json()
 
     assert [each.partition(":")[0] for each in told["problems"]] == ["steps", "seconds"]
+
+
+def test_an_event_of_a_newer_milepost_is_told_and_not_left_out_of_the_picture(
+    client: httpx.Client, furniture: Furniture
+) -> None:
+    job = furniture.completed()
+    with furniture.database.write() as connection:
+        of_job = (job.id.hex, 1)
+        connection.exec_driver_sql(
+            "UPDATE milepost_events SET topic = 'milepost:Newer' WHERE originator_id = ? AND originator_version = ?",
+            of_job,
+        )
+
+    told = client.get(f"{JOBS}/{job.id}/timeline")
+
+    assert (told.status_code, told.json()["error"]) == (500, "server_error")
+    assert "a newer one wrote it" in told.json()["detail"]
