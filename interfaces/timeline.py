@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from milepost.domain import events as e
@@ -108,25 +109,24 @@ class Attempts:
 
     all: list[Attempt] = field(default_factory=list[Attempt])
     marks: list[Mark] = field(default_factory=list[Mark])
+    running: dict[int, Attempt] = field(default_factory=dict[int, Attempt])
+    version: int = 0
     oldest: str = ""
     newest: str = ""
 
-
-def attempts_of(events: "Iterable[TurningPoint]") -> Attempts:
-    """From what happened to a job."""
-    found, running = Attempts(), dict[int, Attempt]()
-    for each in events:
-        at = _text(each.at)
-        found.oldest, found.newest = found.oldest or at, at
-        if each.event is e.StepStarted:
-            begun = running[each.step] = Attempt(each.step, each.attempt, each.actor, each.at)
-            found.all.append(begun)
-        elif each.event in _OUTCOMES:
-            if (attempt := running.pop(each.step, None)) is not None:
-                attempt.end, attempt.outcome = each.at, _OUTCOMES[each.event]
-        else:
-            found.marks.append(Mark(at, each.event.__name__, each.version, each.actor, each.reason))
-    return found
+    def add(self, events: "Iterable[TurningPoint]") -> None:
+        """What happened behind `version`."""
+        for each in events:
+            at = _text(each.at)
+            self.version, self.oldest, self.newest = each.version, self.oldest or at, at
+            if each.event is e.StepStarted:
+                begun = self.running[each.step] = Attempt(each.step, each.attempt, each.actor, each.at)
+                self.all.append(begun)
+            elif each.event in _OUTCOMES:
+                if (attempt := self.running.pop(each.step, None)) is not None:
+                    attempt.end, attempt.outcome = each.at, _OUTCOMES[each.event]
+            else:
+                self.marks.append(Mark(at, each.event.__name__, each.version, each.actor, each.reason))
 
 
 def chosen_rows(first: int, last: int) -> int:
@@ -212,5 +212,6 @@ def _run(group: Sequence[Attempt]) -> Run:
     )
 
 
+@lru_cache(maxsize=64)  # the events of one commit share theirs
 def _text(at: datetime) -> str:
     return at.isoformat(timespec="microseconds")

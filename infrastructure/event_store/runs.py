@@ -32,16 +32,16 @@ class TurningPoint:
     attempt: int = 0
 
 
-def turning_points(database: Database, job_id: UUID) -> Iterator[TurningPoint]:
-    """In order, all events but those. Raises UnreadableEvent."""
+def turning_points(database: Database, job_id: UUID, after: int = 0) -> Iterator[TurningPoint]:
+    """In order, the events behind a version, but for those. Raises UnreadableEvent."""
     asked = (
         f"SELECT originator_version, topic, state FROM {EVENTS_TABLE}"
-        " WHERE originator_id=? AND topic NOT IN (?, ?) ORDER BY originator_version"
+        " WHERE originator_id=? AND originator_version>? AND topic NOT IN (?, ?) ORDER BY originator_version"
     )
     with database.read() as connection:
         if connection.dialect.name == "postgresql":
             asked = asked.replace("?", "%s")
-        rows = connection.exec_driver_sql(asked, (job_id.hex, *_LEFT_OUT)).fetchall()
+        rows = connection.exec_driver_sql(asked, (job_id.hex, after, *_LEFT_OUT)).fetchall()
     return (_turning_point(job_id, version, topic, bytes(state)) for version, topic, state in rows)
 
 

@@ -25,6 +25,7 @@ from milepost.interfaces.http import (
 )
 from milepost.interfaces.http.access import Caller, is_loopback
 from milepost.interfaces.http.guard import Guard
+from milepost.interfaces.http.known_attempts import KnownAttempts
 from milepost.interfaces.http.limits import Buckets, Limits
 from milepost.interfaces.http.metrics import Metrics
 from milepost.interfaces.http.monitor_routes import Readiness
@@ -54,6 +55,7 @@ class Served:
         self.requests = Buckets(limits.requests_per_second)
         self.failures = Buckets(limits.failures_per_second)
         self.readiness = Readiness()
+        self.attempts = KnownAttempts(app)
         self._tokens = Tokens(app.database, app.store.surroundings)
         self._known_tokens = KnownTokens(self._tokens, app.store.surroundings.now)
         self._streams: OpenStreams | None = None

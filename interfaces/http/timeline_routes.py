@@ -1,16 +1,19 @@
 """The route of a job's timeline: when its steps ran, on which worker, with attempts and stops."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from milepost.interfaces.bootstrap import Row, turning_points
+from milepost.interfaces.bootstrap import Row
 from milepost.interfaces.http.access import Access
 from milepost.interfaces.http.answers import answered, told
 from milepost.interfaces.http.job_routes import LARGEST, IfNoneMatch, JobId, Viewer
 from milepost.interfaces.http.versions import etag, is_known
-from milepost.interfaces.timeline import TimelineDocument, attempts_of, chosen_rows, timeline
+from milepost.interfaces.timeline import TimelineDocument, chosen_rows, timeline
+
+if TYPE_CHECKING:
+    from milepost.interfaces.http.app import Served
 
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}/jobs", tags=["jobs"])
 
@@ -19,6 +22,7 @@ StepIndex = Annotated[int | None, Query(ge=0, le=LARGEST)]
 
 @router.get("/{job_id}/timeline", responses=told(TimelineDocument))
 def get_timeline(
+    request: Request,
     access: Viewer,
     job_id: JobId,
     first: StepIndex = None,
@@ -33,22 +37,23 @@ def get_timeline(
     headers = {"ETag": etag(row["version"])}
     if if_none_match is not None and is_known(if_none_match, row["version"]):
         return Response(status_code=304, headers=headers)
-    return answered(_timeline(access, row, first or 0, last), headers=headers)
+    served: Served = request.app.state.served
+    return answered(_timeline(served, access, row, first or 0, last), headers=headers)
 
 
-def _timeline(access: Access, row: Row, first: int, last: int | None) -> TimelineDocument:
+def _timeline(served: "Served", access: Access, row: Row, first: int, last: int | None) -> TimelineDocument:
     end: int = row["total"] - 1
     to = end if last is None else min(last, end)
-    begins = range(first, to + 1, chosen_rows(first, to))
-    steps = access.app.queries.steps_at(row["id"], begins)
-    return timeline(
-        attempts_of(turning_points(access.app.database, UUID(row["id"]))),
-        job_id=row["id"],
-        version=row["version"],
-        status=row["status"],
-        total=row["total"],
-        first=first,
-        last=to,
-        names={step["step"]: step["name"] for step in steps},
-        advanced_at=row["advanced_at"],
-    )
+    steps = access.app.queries.steps_at(row["id"], range(first, to + 1, chosen_rows(first, to)))
+    with served.attempts.of(UUID(row["id"])) as found:
+        return timeline(
+            found,
+            job_id=row["id"],
+            version=row["version"],
+            status=row["status"],
+            total=row["total"],
+            first=first,
+            last=to,
+            names={step["step"]: step["name"] for step in steps},
+            advanced_at=row["advanced_at"],
+        )

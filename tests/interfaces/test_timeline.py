@@ -13,8 +13,8 @@ from milepost.interfaces.timeline import (
     MOST_ROWS,
     MOST_RUNS_OF_A_STEP,
     SLOTS,
+    Attempts,
     TimelineDocument,
-    attempts_of,
     timeline,
 )
 
@@ -30,8 +30,10 @@ def point(event: type[e.JobEvent], second: float, step: int = 0, attempt: int = 
 
 
 def picture(points: list[TurningPoint], total: int, first: int = 0, last: int | None = None) -> TimelineDocument:
+    found = Attempts()
+    found.add(points)
     return timeline(
-        attempts_of(points),
+        found,
         job_id="id",
         version=1,
         status="Running",
@@ -74,13 +76,30 @@ def test_a_job_without_steps_has_an_empty_picture() -> None:
 
 
 def test_what_runs_reaches_to_where_a_step_last_got_further() -> None:
-    begun = attempts_of([point(e.StepStarted, 1, 0, 1)])
+    begun = Attempts()
+    begun.add([point(e.StepStarted, 1, 0, 1)])
     later = at(9).isoformat(timespec="microseconds")
     found = timeline(
         begun, job_id="id", version=1, status="Running", total=1, first=0, last=0, names={}, advanced_at=later
     )
 
     assert (found.end, found.rows[0].runs[0].end) == (later, None)
+
+
+def test_what_is_added_later_makes_the_same_picture() -> None:
+    points = [
+        point(e.StepStarted, 1, 0, 1),
+        point(e.StepStarted, 2, 1, 1),
+        point(e.StepFailed, 3, 0, 1),
+        point(e.StepStarted, 4, 0, 2),
+        point(e.StepSucceeded, 5, 1, 1),
+    ]
+    at_once, bit_by_bit = Attempts(), Attempts()
+    at_once.add(points)
+    for each in points:
+        bit_by_bit.add([each])
+
+    assert bit_by_bit == at_once
 
 
 def test_of_many_marks_the_newest_are_told() -> None:

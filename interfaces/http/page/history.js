@@ -20,7 +20,7 @@ export function historyPart({ place, id, path, query, draw, current }) {
   async function load() {
     const version = current()?.version ?? 0;
     const last = oldest ? page * PAGE : version - (page - 1) * PAGE;
-    const after = Math.max(0, oldest ? last - PAGE : last - PAGE);
+    const after = Math.max(0, last - PAGE);
     try {
       const limit = Math.min(PAGE, Math.max(1, last - after));
       const { events } = last > 0 ? await ask(`${path}/events${queryOf({ after, limit })}`) : { events: [] };

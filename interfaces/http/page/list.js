@@ -4,7 +4,7 @@ import { ask, paths, query } from "./api.js";
 import { changeMany, commandButton } from "./commands.js";
 import { h } from "./dom.js";
 import { count, moment, number } from "./format.js";
-import { chip, head, jobBar, markOf, name, notice, time } from "./parts.js";
+import { askedBy, chip, head, jobBar, markOf, name, notice, time } from "./parts.js";
 import { toJob, toList, toStart } from "./route.js";
 import { coalesced } from "./stream.js";
 
@@ -288,7 +288,7 @@ export function listView(context, route) {
 
   function why(job) {
     const change = job.statusChanges.at(-1);
-    const text = job.waiting ? `Waits: ${job.waiting}` : job.error ? job.error.message : change?.reason;
+    const text = job.waiting ? `Waits: ${job.waiting}` : job.error ? job.error.message : (askedBy(job) ?? change)?.reason;
     return text ? h("span", { class: "under", title: text }, text) : null;
   }
 

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { between, count, duration, number } from "./format.js";
-import { chip, errorDetails, fact, name, rates, time } from "./parts.js";
+import { askedBy, chip, errorDetails, fact, name, rates, time } from "./parts.js";
 import { toJob, toList } from "./route.js";
 import { query } from "./api.js";
 
@@ -43,6 +43,7 @@ export function overviewPart({ place, rules, id }) {
   function lastChange(job) {
     const change = job.statusChanges.at(-1);
     if (!change) return null;
+    const asked = askedBy(job);
     return h(
       "p",
       { class: "last-change" },
@@ -52,6 +53,7 @@ export function overviewPart({ place, rules, id }) {
       h("strong", {}, change.actor),
       ` (${change.source})`,
       change.reason ? [": ", h("q", {}, change.reason)] : ".",
+      asked ? [" Asked for by ", h("strong", {}, asked.actor), ` (${asked.source})`, asked.reason ? [": ", h("q", {}, asked.reason)] : "."] : null,
     );
   }
 

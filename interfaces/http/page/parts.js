@@ -91,6 +91,13 @@ export function rates(progress) {
   return found;
 }
 
+/** The change of status by which somebody asked for what its worker then brought about; null where it was no worker. */
+export function askedBy(job) {
+  const last = job.statusChanges.at(-1);
+  const before = job.statusChanges.at(-2);
+  return last?.source === "worker" && ["Stopping", "Cancelling"].includes(before?.status) ? before : null;
+}
+
 /** An error that opens to all that is known of it. */
 export function errorDetails(error, title = null) {
   const kind = error.type.split(".").pop();

@@ -1,7 +1,7 @@
 // Form fields made from a JSON schema, and what was filled in as the JSON that the schema describes.
 
 import { h } from "./dom.js";
-import { words } from "./format.js";
+import { number, words } from "./format.js";
 
 const SIMPLE = new Set(["string", "integer", "number", "boolean"]);
 
@@ -107,9 +107,9 @@ function limits(each) {
   const parts = [];
   const from = schema.minimum ?? schema.exclusiveMinimum;
   const to = schema.maximum ?? schema.exclusiveMaximum;
-  if (from !== undefined && to !== undefined) parts.push(`${from} to ${to}`);
-  else if (from !== undefined) parts.push(schema.minimum === undefined ? `above ${from}` : `at least ${from}`);
-  else if (to !== undefined) parts.push(schema.maximum === undefined ? `below ${to}` : `at most ${to}`);
+  if (from !== undefined && to !== undefined) parts.push(`${number(from)} to ${number(to)}`);
+  else if (from !== undefined) parts.push(schema.minimum === undefined ? `above ${number(from)}` : `at least ${number(from)}`);
+  else if (to !== undefined) parts.push(schema.maximum === undefined ? `below ${number(to)}` : `at most ${number(to)}`);
   if (each.kind === "list") parts.unshift("one on each line");
   if (each.kind === "json") parts.unshift("JSON");
   if (schema.format && each.kind === "string") parts.push(schema.format);

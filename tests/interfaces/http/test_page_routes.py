@@ -8,9 +8,11 @@ from typing import Final
 import httpx
 import pytest
 
+from milepost.domain import commands as c
 from milepost.interfaces.http import page_routes
 from milepost.interfaces.http.bulk_routes import MOST_AT_ONCE
-from tests.interfaces.furniture import Furniture
+from milepost.interfaces.http.known_attempts import MOST_JOBS
+from tests.interfaces.furniture import ERROR, Furniture
 from tests.interfaces.http.served import MINE, jobs_of, running
 
 JOBS: Final = jobs_of(MINE)
@@ -133,6 +135,21 @@ def test_the_timeline_of_a_job_is_the_document_that_is_published(client: httpx.C
     assert again.status_code == 304
 
 
+def test_a_timeline_that_was_looked_at_before_has_what_happened_since(
+    client: httpx.Client, furniture: Furniture
+) -> None:
+    job = furniture.running()
+    before = client.get(f"{JOBS}/{job.id}/timeline").json()
+    furniture.work(job, c.ReportFailure(job.claim, 1, 1, 1.0, ERROR), c.StartStep(job.claim, 2))
+    after = client.get(f"{JOBS}/{job.id}/timeline").json()
+    for _ in range(MOST_JOBS):
+        assert client.get(f"{JOBS}/{furniture.completed().id}/timeline").status_code == 200
+
+    assert [sum(run["running"] for row in told["rows"] for run in row["runs"]) for told in (before, after)] == [1, 1]
+    assert [run["failed"] for run in after["rows"][1]["runs"]] == [1]
+    assert client.get(f"{JOBS}/{job.id}/timeline").json() == after
+
+
 def test_a_part_of_a_timeline_is_looked_at_more_closely(client: httpx.Client, furniture: Furniture) -> None:
     job = furniture.completed()
 
@@ -165,3 +182,20 @@ def test_what_is_wrong_with_a_request_is_told_one_by_one(client: httpx.Client) -
     told = client.post(JOBS, json={"type": "self-test", "request": request}).json()
 
     assert [each.partition(":")[0] for each in told["problems"]] == ["steps", "seconds"]
+
+
+def test_an_event_of_a_newer_milepost_is_told_and_not_left_out_of_the_picture(
+    client: httpx.Client, furniture: Furniture
+) -> None:
+    job = furniture.completed()
+    with furniture.database.write() as connection:
+        of_job = (job.id.hex, 1)
+        connection.exec_driver_sql(
+            "UPDATE milepost_events SET topic = 'milepost:Newer' WHERE originator_id = ? AND originator_version = ?",
+            of_job,
+        )
+
+    told = client.get(f"{JOBS}/{job.id}/timeline")
+
+    assert (told.status_code, told.json()["error"]) == (500, "server_error")
+    assert "a newer one wrote it" in told.json()["detail"]

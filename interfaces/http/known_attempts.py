@@ -1,0 +1,35 @@
+"""The attempts of the jobs whose timelines are being watched, kept so that only what is new is read again."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
+
+from milepost.interfaces.bootstrap import Application, turning_points
+from milepost.interfaces.timeline import Attempts
+
+MOST_JOBS: Final = 8
+MOST_KEPT: Final = 50_000  # attempts of one job; a job with more is read whole each time
+
+
+class KnownAttempts:
+    """Of one event store. A stream only ever grows, so what was read of it stays right."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._turn = threading.Lock()
+        self._known: OrderedDict[UUID, Attempts] = OrderedDict()
+
+    @contextmanager
+    def of(self, job_id: UUID) -> Generator[Attempts, None, None]:
+        """As they are now; inside the block nobody changes them. Raises UnreadableEvent."""
+        with self._turn:
+            found = self._known.pop(job_id, None) or Attempts()
+            found.add(turning_points(self._app.database, job_id, found.version))
+            if len(found.all) <= MOST_KEPT:
+                self._known[job_id] = found
+            if len(self._known) > MOST_JOBS:
+                self._known.popitem(last=False)
+            yield found
