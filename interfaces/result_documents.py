@@ -145,7 +145,7 @@ class EventStoreState(Document):
 
     name: str
     url: str
-    """Without a password."""
+    """Without a password; empty where the server does not tell."""
     created: bool
     """Whether this command made it."""
     database: str

@@ -53,8 +53,9 @@ def check_event_store(session: Session) -> None:
 
 
 def _told(state: EventStoreState) -> str:
+    at = f" ({state.url})" if state.url else ""
     return (
-        f"event store {state.name} ({state.url}), {state.database}, tables of version {state.schema_version}. "
+        f"event store {state.name}{at}, {state.database}, tables of version {state.schema_version}. "
         f"It answers in {1000 * state.answered_in_seconds:.1f} ms. "
         f"{state.jobs} jobs, {state.live} of them not at rest, {state.workers} workers."
     )

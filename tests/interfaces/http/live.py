@@ -169,7 +169,7 @@ class SilentClient:
         self._socket.settimeout(PATIENCE_SECONDS)
         self._socket.connect(("127.0.0.1", server.port))
         path = httpx.URL(f"{server.jobs_of(namespace)}/stream").path
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost:{server.port}\r\n\r\n".encode())
         self.heard = b""
         while b"id: " not in self.heard:
             self.heard += self._socket.recv(4_096)

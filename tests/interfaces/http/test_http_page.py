@@ -103,7 +103,7 @@ def asked(client: httpx.Client, words: list[str], job_id: str) -> httpx.Response
 def test_every_route_declares_what_it_answers_with() -> None:
     for route in routes():
         streams = route.path.endswith("/stream")
-        text = route.path in ("/healthz", "/metrics")
+        text = route.path in ("/healthz", "/metrics", "/", "/page/{name}")
         assert streams or text or 200 in route.responses, route.path
 
 

@@ -234,8 +234,9 @@ def test_an_id_that_is_not_of_this_namespace_is_gone_whether_it_is_elsewhere_or_
     assert answer.status_code == 410
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
+        "type": "urn:milepost:problem:gone",
         "status": 410,
-        "title": "gone",
+        "title": "Gone",
         "error": "gone",
         "detail": "There is no such event here",
         "suggestion": "Start over without an id, or with 0 for all there is",
@@ -352,7 +353,7 @@ def test_no_more_streams_are_opened_than_the_server_can_bear(
         answer = httpx.get(f"{on_file.jobs_of(space)}/stream")
 
     assert answer.status_code == 503
-    assert answer.json()["error"] == "refused"
+    assert answer.json()["error"] == "connection_error"
 
 
 @pytest.mark.parametrize("ends", ["revoked", "expired"])
