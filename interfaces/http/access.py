@@ -62,22 +62,22 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def caller_of(request: Request, event_store: EventStore) -> Caller:
+async def caller_of(request: Request, event_store: EventStore) -> Caller:
     """Who asks for something of that event store. Raises Told where none of that name is served."""
     _ = request.app.state.served.application(event_store)
     caller: Caller = request.state.caller
     return caller
 
 
-def whoever(request: Request) -> Caller:
+async def whoever(request: Request) -> Caller:
     """Who asks for something of no event store."""
     caller: Caller = request.state.caller
     return caller
 
 
-def overseer(request: Request) -> Caller:
+async def overseer(request: Request) -> Caller:
     """An admin of all namespaces. Raises Told."""
-    caller = whoever(request)
+    caller: Caller = request.state.caller
     _refuse_less_than(Role.ADMIN, caller)
     if caller.namespaces is not None:
         raise Told(
@@ -87,14 +87,14 @@ def overseer(request: Request) -> Caller:
 
 
 def _access(role: Role, request: Request, event_store: EventStore, namespace: Namespace) -> Access:
-    caller = caller_of(request, event_store)
+    served: Served = request.app.state.served
+    app = served.application(event_store)
+    caller: Caller = request.state.caller
     if not caller.may_see(namespace):
         # Not "not allowed": that would tell whether there is such a namespace.
         raise Told(NOT_FOUND, f"There is no namespace '{namespace}' here", "Use one that your token is for")
     _refuse_less_than(role, caller)
-    served: Served = request.app.state.served
-    app = served.application(event_store)
-    return Access(app, caller, LocalService(app, namespace, partial(_origin, caller), caller.may_see))
+    return Access(app, caller, LocalService(app, namespace, partial(origin_of, caller), caller.may_see))
 
 
 def _refuse_less_than(role: Role, caller: Caller) -> None:
@@ -105,13 +105,13 @@ def _refuse_less_than(role: Role, caller: Caller) -> None:
         )
 
 
-def _origin(caller: Caller, reason: str = "") -> Origin:
+def origin_of(caller: Caller, reason: str = "") -> Origin:
     return Origin(actor=caller.actor, source="http", reason=reason)
 
 
-def viewer(request: Request, event_store: EventStore, namespace: Namespace) -> Access:
+async def viewer(request: Request, event_store: EventStore, namespace: Namespace) -> Access:
     return _access(Role.VIEWER, request, event_store, namespace)
 
 
-def operator(request: Request, event_store: EventStore, namespace: Namespace) -> Access:
+async def operator(request: Request, event_store: EventStore, namespace: Namespace) -> Access:
     return _access(Role.OPERATOR, request, event_store, namespace)

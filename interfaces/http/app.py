@@ -59,6 +59,7 @@ class Served:
         self._tokens = Tokens(app.database, app.store.surroundings)
         self._known_tokens = KnownTokens(self._tokens, app.store.surroundings.now)
         self._streams: OpenStreams | None = None
+        self._leaving = False
         self.metrics = Metrics(app, lambda: len(self._streams or ()))
 
     def application(self, event_store: str) -> Application:
@@ -88,15 +89,20 @@ class Served:
         """Asked for in the server's loop."""
         if self._streams is None:
             self._streams = OpenStreams(app.database, self.holding)
+            if self._leaving:
+                self._streams.end()
         return self._streams
 
     def end_streams(self) -> None:
         """All of them, now, and those to come. In the server's loop."""
+        self._leaving = True
         if self._streams is not None:
-            self._streams.close()
+            self._streams.end()
 
     def close(self) -> None:
         """Once nobody is served any more."""
+        if self._streams is not None:
+            self._streams.close()
         self._known_tokens.close()
 
 

@@ -14,6 +14,10 @@ SECONDS: Final = 20.0  # that a body may take to arrive
 DEEPEST: Final = 64  # levels of lists and objects
 
 
+class ClientGone(Exception):
+    """Nobody is there any more to be answered."""
+
+
 class BodyRefused(Exception):
     """It is not read any further."""
 
@@ -23,14 +27,14 @@ class BodyRefused(Exception):
 
 
 async def whole(receive: Receive) -> bytes:
-    """The body, however it is cut into pieces. Raises BodyRefused, ConnectionError when the client has gone."""
+    """The body, however it is cut into pieces. Raises BodyRefused; ClientGone where nobody is there any more."""
     body = bytearray()
     try:
         async with asyncio.timeout(SECONDS):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise ConnectionError
+                    raise ClientGone
                 body += message.get("body", b"")
                 if len(body) > MOST_BODY:
                     raise too_long()

@@ -22,6 +22,7 @@ LISTEN_SECONDS: Final = 0.02  # between two looks
 BETWEEN_PAGES_SECONDS: Final = 0.001
 TELLING_SECONDS: Final = 0.000_2  # for each listener: so many are told less often, and take a part of one core alone
 TROUBLE_SECONDS: Final = 0.5
+MOST_NAMESPACES: Final = 1_000  # whose newest event is kept in mind: anybody may ask for any name
 
 
 class Begin(NamedTuple):
@@ -56,8 +57,9 @@ class Feed:
             self._catch_up()
             own = self._own(subject)
             with self._turn:
-                self._listeners.setdefault(subject, set()).add(listener)
-                self._somebody.set()
+                if not listener.ended:  # its client may have gone meanwhile
+                    self._listeners.setdefault(subject, set()).add(listener)
+                    self._somebody.set()
             return Begin(self._cursor, own)
 
     def leave(self, listener: Listener) -> None:
@@ -70,10 +72,14 @@ class Feed:
             if not self._listeners:
                 self._somebody.clear()
 
-    def close(self) -> None:
-        """Nothing is read any more when this returns: the database may be closed then."""
+    def end(self) -> None:
+        """Nothing more is begun."""
         self._closed.set()
         self._somebody.set()
+
+    def close(self) -> None:
+        """Nothing is read any more when this returns."""
+        self.end()
         self._thread.join()
 
     def _catch_up(self) -> None:
@@ -92,6 +98,8 @@ class Feed:
             version = self.streams.version_of(subject.job_id, self._cursor)
             return EventKey(subject.job_id, version) if version else None
         if subject.namespace not in self._newest:
+            if len(self._newest) >= MOST_NAMESPACES:
+                self._newest.clear()
             self._newest[subject.namespace] = self.streams.newest_of(subject.namespace, self._cursor)
         return self._newest[subject.namespace]
 
@@ -158,6 +166,7 @@ class Feed:
 
     def _end_all(self) -> None:
         """They come again, each from where it was."""
+        self.writer.forget()  # another database may have other events under the same keys
         with self._turn:
             ended = [listener for each in self._listeners.values() for listener in each]
             self._listeners.clear()

@@ -35,6 +35,9 @@ SAFE: Final[Mapping[str, str]] = {
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST_URL: Final = 8_192  # bytes
 MOST_HEADERS: Final = 16_384  # bytes of all together
+PASSED_ON: Final = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+)
 _LOCAL_NAME: Final = "localhost"
 _HTTP: Final = 80
 
@@ -63,8 +66,8 @@ class Guard:
                 await refused(request.scope, request.receive, answer.send)
                 return
             await self._app(request.scope, await _read(request), answer.send)
-        except ConnectionError:
-            return  # nobody is there any more
+        except bodies.ClientGone:
+            return
         except bodies.BodyRefused as error:
             await problems.answer(error.status, "validation_error", str(error))(
                 request.scope, request.receive, answer.send
@@ -95,12 +98,18 @@ class Guard:
                 "Without tokens this server answers to the names of this machine alone",
                 "Ask at http://localhost with its port, or start it with --require-tokens",
             )
+        if self._served.open_to_all_here and not PASSED_ON.isdisjoint(headers):
+            return problems.answer(
+                403,
+                "not_allowed",
+                "Without tokens this server answers to this machine alone, and this was passed on by a proxy",
+                "Start it with --require-tokens behind a proxy",
+            )
+        # Who has a token has sent it by hand: no page of another site can have a browser do so.
+        if self._served.open_to_all_here and is_for_callers(scope["path"]) and _is_foreign(request):
+            return problems.answer(403, "not_allowed", "Requests from pages of other sites are refused")
         if request.method in READING:
             return None
-        origin = headers.get("origin")
-        foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
-        if foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return problems.answer(403, "not_allowed", "Requests from pages of other sites are refused")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length[:20]) > bodies.MOST_BODY:
             error = bodies.too_long()
@@ -145,6 +154,13 @@ class Answer:
         await self._send(message)
 
 
+def _is_foreign(request: Request) -> bool:
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        return True
+    return request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
 def is_for_callers(path: str) -> bool:
     """Whether it shows anything: not so the page's own files, and what a monitor asks."""
     return path == "/api" or path.startswith("/api/") or path == "/metrics"
@@ -157,7 +173,7 @@ def _plain(scope: Scope) -> Scope:
 
 
 async def _read(request: Request) -> Receive:
-    """What the application receives: of a body, the whole of it. Raises BodyRefused, ConnectionError."""
+    """What the application receives: of a body, the whole of it. Raises BodyRefused, ClientGone."""
     if request.method in READING:
         return request.receive
     body = await bodies.whole(request.receive)

@@ -99,7 +99,7 @@ class ChangeBody(Asked):
     skip_cleanup: bool = False
 
 
-def meant(
+async def meant(
     status: Annotated[list[JobStatus], Query(max_length=20)] = [],  # noqa: B006 - FastAPI copies it
     type: Texts = [],  # noqa: A002, B006 - the parameter's name
     tag: Texts = [],  # noqa: B006

@@ -1,6 +1,6 @@
 """The routes that a monitor asks: whether the server lives, whether its event store answers, and figures."""
 
-import threading
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -8,7 +8,6 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from milepost.interfaces.bootstrap import CannotOpenDatabase, DatabaseUnavailable
 from milepost.interfaces.http import metrics
 from milepost.interfaces.http.access import Caller, overseer
 from milepost.interfaces.http.answers import ReadyDocument, answered, told
@@ -21,23 +20,16 @@ class Readiness:
     """Whether the event store answers, as it was a moment ago: who asks needs no token, and may not load it."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._looked_at: float | None = None
-        self._error: Exception | None = None
+        self._looking: asyncio.Future[object] | None = None
+        self._looked_at = 0.0
 
-    def look(self, ask: Callable[[], object]) -> None:
-        """Raises what `ask` has raised."""
-        with self._turn:
-            now = time.monotonic()
-            if self._looked_at is None or now - self._looked_at >= FRESH_SECONDS:
-                try:
-                    ask()
-                    self._error = None
-                except (DatabaseUnavailable, CannotOpenDatabase) as error:
-                    self._error = error
-                self._looked_at = time.monotonic()
-            if self._error is not None:
-                raise self._error
+    async def look(self, ask: Callable[[], object]) -> None:
+        """One look for all who ask at a time. Raises what `ask` has raised."""
+        looking = self._looking
+        if looking is None or (looking.done() and time.monotonic() - self._looked_at >= FRESH_SECONDS):
+            self._looked_at = time.monotonic()
+            self._looking = looking = asyncio.ensure_future(asyncio.to_thread(ask))
+        await asyncio.shield(looking)
 
 
 @router.get("/healthz", response_class=PlainTextResponse)
@@ -47,10 +39,10 @@ async def is_alive() -> str:
 
 
 @router.get("/readyz", responses=told(ReadyDocument))
-def is_ready(request: Request) -> Response:
+async def is_ready(request: Request) -> Response:
     """Whether its event store answers."""
     served = request.app.state.served
-    served.readiness.look(lambda: served.app.queries.live_workers(served.app.now()))
+    await served.readiness.look(lambda: served.app.queries.live_workers(served.app.now()))
     return answered(ReadyDocument(ready=True))
 
 

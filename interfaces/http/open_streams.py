@@ -74,17 +74,25 @@ class OpenStreams:
         if sum(each.token == token for each in self._open) >= MOST_STREAMS_OF_ONE:
             raise TooManyStreams(of_one=True)
 
-    def close(self) -> None:
-        """All end now: their clients come again, here or elsewhere. In the loop."""
+    def end(self) -> None:
+        """All end now: their clients come again, here or elsewhere. In the loop; waits for nobody."""
         self._closed = True
-        self.feed.close()
         for listener in self._open:
             listener.end()
+        self.feed.end()
+
+    def close(self) -> None:
+        """Nothing is read any more when this returns: the database may be closed then."""
+        self._readers.shutdown(cancel_futures=True)
+        self.feed.close()
 
     async def _care(self) -> None:
         while self._open:
             await asyncio.sleep(STUCK_AT_THE_END_SECONDS / 2 if self._closed else LOOK_SECONDS)
-            await self._end_those_without_a_token()
+            try:
+                await self._end_those_without_a_token()
+            except Exception:  # the outermost frame of this task: the other cares must go on
+                log.exception("whose tokens hold cannot be told now")
             now = time.monotonic()
             for listener, abort in list(self._open.items()):
                 patience = STUCK_AT_THE_END_SECONDS if self._closed else STUCK_SECONDS

@@ -52,13 +52,13 @@ IfNoneMatch = Annotated[str | None, Header(max_length=1_000)]
 
 
 @router.get("/", include_in_schema=False)
-def page(if_none_match: IfNoneMatch = None) -> Response:
+async def page(if_none_match: IfNoneMatch = None) -> Response:
     """The page."""
     return _answer(INDEX, if_none_match)
 
 
 @router.get("/page/{name}", include_in_schema=False)
-def asset(name: str, if_none_match: IfNoneMatch = None) -> Response:
+async def asset(name: str, if_none_match: IfNoneMatch = None) -> Response:
     """A file of the page."""
     return _answer(name, if_none_match)
 
@@ -102,7 +102,7 @@ class StateMachineDocument(Document):
 
 
 @router.get("/api/state-machine", responses=told(StateMachineDocument))
-def state_machine(_: Annotated[Caller, Depends(whoever)]) -> Response:
+async def state_machine(_: Annotated[Caller, Depends(whoever)]) -> Response:
     """Every status of a job and of a step, what it means, and which commands would change a job of it."""
     jobs = [
         JobStatusDocument(status, MEANINGS[status], list(possible(status)), status in AT_REST) for status in JobStatus

@@ -64,6 +64,12 @@ class Writer:
                 self._keep(event.key, kept[event.key])
         return [kept[event.key] for event in events]
 
+    def forget(self) -> None:
+        """All that was kept."""
+        with self._turn:
+            self._kept.clear()
+            self._size = 0
+
     def _keep(self, key: EventKey, block: bytes) -> None:
         if key in self._kept:
             return  # another thread was faster

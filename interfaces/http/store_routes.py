@@ -1,11 +1,12 @@
 """The routes beside jobs: types, workers, namespaces."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from milepost.interfaces.http.access import NO_NUL, Caller, EventStore, caller_of
+from milepost.interfaces.http.access import NO_NUL, Caller, EventStore, caller_of, origin_of
 from milepost.interfaces.http.answers import NamespacesDocument, TypesDocument, WorkersDocument, answered, told
 from milepost.interfaces.local_service import LocalService
 from milepost.interfaces.result_documents import EventStoreState, JobTypeDocument
@@ -15,9 +16,11 @@ router = APIRouter(prefix="/api/event-stores/{event_store}", tags=["event store"
 LONGEST_TYPE: Final = 200
 
 
-def _service(request: Request, caller: Annotated[Caller, Depends(caller_of)], event_store: EventStore) -> LocalService:
+async def _service(
+    request: Request, caller: Annotated[Caller, Depends(caller_of)], event_store: EventStore
+) -> LocalService:
     app = request.app.state.served.application(event_store)
-    return LocalService(app, app.namespace, may_see=caller.may_see)
+    return LocalService(app, app.namespace, partial(origin_of, caller), caller.may_see)
 
 
 Known = Annotated[LocalService, Depends(_service)]

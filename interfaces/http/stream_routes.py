@@ -97,7 +97,12 @@ async def _opened(request: Request, access: Access, subject: Subject, after: str
         return problems.too_many_streams(str(error), of_one=error.of_one)
     listener = Listener(subject, token)
     if after is None:
-        begin = await streams.reading(partial(streams.feed.join, listener))
+        try:
+            begin = await streams.reading(partial(streams.feed.join, listener))
+        except BaseException:
+            listener.end()
+            streams.feed.leave(listener)
+            raise
         return EventStream(streams, listener, partial(_from_now_on, listener, begin))
     try:
         key = key_of(after)

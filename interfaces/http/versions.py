@@ -6,7 +6,6 @@ from uuid import UUID
 
 from milepost.domain.errors import VersionMismatch
 from milepost.interfaces.http.access import Access
-from milepost.interfaces.result_documents import EventDocument
 
 _TAG: Final = r'(W/)?"[\x21\x23-\x7e]*"'
 ETAGS: Final = rf"^(\*|{_TAG}(\s*,\s*{_TAG})*)$"
@@ -14,7 +13,6 @@ _EACH: Final = re.compile(r'(W/)?"([^"]*)"')
 _OF_STATUS: Final = re.compile(r'"status-([0-9]{1,12})"')
 ANY: Final = "*"
 NEVER: Final = -1  # a version that no job has
-EVENTS_READ: Final = 1_000
 
 
 class NotThatVersion(VersionMismatch):
@@ -57,13 +55,11 @@ def expected_status(if_match: str) -> int | None:
 
 
 def _last_change(access: Access, error: VersionMismatch) -> str | None:
-    after = min(max(error.expected, 0), error.actual)
-    events = access.service.history(str(error.job_id), after=after, limit=EVENTS_READ)
-    found: EventDocument | None = None
-    for event in events:
-        if event.event.startswith("Job") or found is None or not found.event.startswith("Job"):
-            found = event
-    if found is None:
+    """The newest change of status since then; where there is none, only its steps have gone on."""
+    job_id = str(error.job_id)
+    changes = [each for each in access.app.queries.status_changes([job_id])[job_id] if each["version"] > error.expected]
+    if not changes:
         return None
-    reason = f", because: {found.reason}" if found.reason else ""
-    return f"Meanwhile: {found.event} by {found.actor} at {found.occurred}{reason}."
+    newest = max(changes, key=lambda each: each["version"])
+    reason = f", because: {newest['reason']}" if newest["reason"] else ""
+    return f"Since {newest['occurred']} it is {newest['status']}, by {newest['actor']}{reason}."
