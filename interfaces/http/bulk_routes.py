@@ -61,7 +61,7 @@ class BulkBody(Asked):
     reason: Reason = ""
     dry_run: bool = False
     if_status_versions: dict[UUID, Annotated[int, Field(ge=0, le=LARGEST)]] = Field(
-        default_factory=dict, max_length=MOST_AT_ONCE
+        default_factory=dict[UUID, int], max_length=MOST_AT_ONCE
     )
     """Of some of the jobs, the version of its newest change of status when it was seen: if it has another one by now,
     the job is left as it is, and answered for with 412."""

@@ -507,6 +507,7 @@ def test_jobs_that_were_selected_under_another_filter_are_not_changed(
     button(page, "Stop").click()
     expect(page.get_by_role("dialog")).to_contain_text("50 of them are not on the page that is shown")
     page.keyboard.press("Escape")
+    expect(page.get_by_text("50 selected")).to_be_visible()
     page.locator("tbody tr .tag").first.click()
     expect(page.locator(".title")).to_contain_text("3 match")
     page.get_by_label(f"Select self-test {ids[0]}").check()

@@ -119,7 +119,7 @@ export async function changeMany(place, command, { chosen, elsewhere, filter, ab
     mayClose: () => state.phase !== "working",
     onClose: () => {
       stopping.abort();
-      onDone();
+      onDone(state.phase === "told");
     },
   });
   const draw = () => show(opened.body, view());

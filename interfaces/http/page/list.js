@@ -220,9 +220,10 @@ export function listView(context, route) {
 
   /** `chosen`: those that were selected, or null for all that the filter means. */
   function many(command, chosen) {
-    const onDone = () => {
-      selected.clear();
+    const onDone = (done) => {
+      if (done) selected.clear();
       look();
+      draw();
     };
     const shown = new Set(state.jobs.map((job) => job.id));
     const elsewhere = chosen ? [...chosen.keys()].filter((id) => !shown.has(id)).length : 0;
