@@ -85,6 +85,20 @@ class JobQueries:
             chosen = chosen.where(jobs.c.id > after)
         return [row["id"] for row in self._rows(chosen.order_by(jobs.c.id).limit(limit))]
 
+    def status_versions(
+        self, namespace: str, meant: JobFilter, *, after: str | None = None, limit: int | None = None
+    ) -> dict[str, int]:
+        """The same ids, each with the version of its newest change of status, as both are at one moment."""
+        newest = (
+            sa.select(sa.func.max(status_changes.c.version))
+            .where(status_changes.c.job_id == jobs.c.id)
+            .scalar_subquery()
+        )
+        chosen = sa.select(jobs.c.id, newest.label("version")).where(*_conditions(namespace, meant))
+        if after is not None:
+            chosen = chosen.where(jobs.c.id > after)
+        return {row["id"]: row["version"] or 0 for row in self._rows(chosen.order_by(jobs.c.id).limit(limit))}
+
     def counts(self, namespace: str, meant: JobFilter = ALL_JOBS) -> dict[str, int]:
         """How many jobs there are of each status."""
         counted = (

@@ -17,6 +17,7 @@ _LEFT_OUT: Final = (
     e.StepProgressed.topic,
     e.StepsPlanned.topic,
 )  # many, or large, and nothing begins or ends with them
+PAGE: Final = 5_000  # events
 
 
 @dataclass(slots=True)
@@ -33,16 +34,21 @@ class TurningPoint:
 
 
 def turning_points(database: Database, job_id: UUID, after: int = 0) -> Iterator[TurningPoint]:
-    """In order, the events behind a version, but for those. Raises UnreadableEvent."""
+    """In order, the events behind a version, but for those; page by page. Raises UnreadableEvent."""
     asked = (
         f"SELECT originator_version, topic, state FROM {EVENTS_TABLE}"
-        " WHERE originator_id=? AND originator_version>? AND topic NOT IN (?, ?) ORDER BY originator_version"
+        " WHERE originator_id=? AND originator_version>? AND topic NOT IN (?, ?) ORDER BY originator_version LIMIT ?"
     )
-    with database.read() as connection:
-        if connection.dialect.name == "postgresql":
-            asked = asked.replace("?", "%s")
-        rows = connection.exec_driver_sql(asked, (job_id.hex, after, *_LEFT_OUT)).fetchall()
-    return (_turning_point(job_id, version, topic, bytes(state)) for version, topic, state in rows)
+    while True:
+        with database.read() as connection:  # not longer than a page: others may be waiting for the connection
+            if connection.dialect.name == "postgresql":
+                asked = asked.replace("?", "%s")
+            rows = connection.exec_driver_sql(asked, (job_id.hex, after, *_LEFT_OUT, PAGE)).fetchall()
+        for version, topic, state in rows:
+            yield _turning_point(job_id, version, topic, bytes(state))
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][0]
 
 
 def _turning_point(job_id: UUID, version: int, topic: str, state: bytes) -> TurningPoint:

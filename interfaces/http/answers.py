@@ -32,6 +32,8 @@ class IdsPage(Document):
     ids: list[str]
     next: str | None
     """What to give as `after` for the next page; null at the end."""
+    status_versions: list[int] | None = None
+    """Where they were asked for: the version of each one's newest change of status."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,11 +139,17 @@ def list_ids(
     which: Annotated[JobFilter, Depends(meant)],
     limit: Annotated[int, Query(ge=1, le=MOST_IDS)] = MOST_IDS,
     after: UUID | None = None,
+    versions: Annotated[bool, Query(description="With what a bulk command can insist on.")] = False,
 ) -> Response:
     """The ids of all that are meant, oldest first; `next` is what to give as `after` for the next page."""
-    found = access.service.matching(which, after=str(after) if after else None, limit=limit + 1)
+    behind = str(after) if after else None
+    seen: dict[str, int] = {}
+    if versions:
+        seen = access.app.queries.status_versions(access.service.namespace, which, after=behind, limit=limit + 1)
+    found = list(seen) if versions else access.service.matching(which, after=behind, limit=limit + 1)
     page = found[:limit]
-    return answered(IdsPage(page, page[-1] if len(found) > limit else None))
+    told_versions = [seen[job_id] for job_id in page] if versions else None
+    return answered(IdsPage(page, page[-1] if len(found) > limit else None, told_versions))
 
 
 @router.get("/resolve", responses=told(WholeId))

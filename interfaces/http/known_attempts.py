@@ -11,7 +11,7 @@ from milepost.interfaces.bootstrap import Application, turning_points
 from milepost.interfaces.timeline import Attempts
 
 MOST_JOBS: Final = 8
-MOST_KEPT: Final = 50_000  # attempts of one job; a job with more is read whole each time
+MOST_KEPT: Final = 200_000  # attempts of all of them; a job with more is read whole each time
 
 
 class KnownAttempts:
@@ -28,8 +28,7 @@ class KnownAttempts:
         with self._turn:
             found = self._known.pop(job_id, None) or Attempts()
             found.add(turning_points(self._app.database, job_id, found.version))
-            if len(found.all) <= MOST_KEPT:
-                self._known[job_id] = found
-            if len(self._known) > MOST_JOBS:
+            self._known[job_id] = found
+            while len(self._known) > MOST_JOBS or sum(len(each.all) for each in self._known.values()) > MOST_KEPT:
                 self._known.popitem(last=False)
             yield found

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from uuid import UUID
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from milepost.domain import commands as c
 from milepost.infrastructure.event_store.tokens import Role
@@ -194,7 +194,7 @@ def test_a_job_that_refuses_does_not_keep_the_other_selected_ones_from_being_cha
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Stop 2 jobs").click()
     expect(dialog).to_contain_text("1 changed, 1 refused")
-    expect(dialog).to_contain_text("1 job: Cannot stop it: it is Cancelled")
+    expect(dialog).to_contain_text("1 job: Its status has changed since it was listed here. Nothing happened to it.")
     assert (site.row(namespace, first)["status"], site.row(namespace, second)["status"]) == ("Cancelled", "Stopped")
 
 
@@ -422,3 +422,96 @@ def test_the_list_is_filtered_searched_and_paged(
     expect(page.locator(".title")).to_contain_text("1 match")
     page.get_by_role("link", name="Clear").click()
     expect(page.locator(".title")).to_contain_text("120 jobs")
+
+
+def test_the_focus_stays_where_it_is_when_a_row_above_it_goes(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    third, _, first = (site.start(namespace) for _ in range(3))
+    site.change(namespace, first, c.CancelJob(worker_alive=False))
+    page = open_page(server.page(namespace))
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    live(page)
+    link = page.get_by_role("link", name=re.compile(third))
+    link.focus()
+    site.change(namespace, first, c.RemoveJob())
+    expect(rows).to_have_count(2)
+    expect(link).to_be_focused()
+
+
+def test_what_happened_before_the_first_stream_was_open_is_shown(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page("about:blank")
+    page.route("**/jobs/stream", lambda route: route.fulfill(status=503))
+    page.goto(server.page(namespace))
+    expect(page.locator("tbody .chip")).to_contain_text("Pending")
+    expect(page.locator(".live")).to_have_attribute("data-state", "reconnecting")
+    site.change(namespace, job, c.StopJob(worker_alive=False))
+    page.unroute("**/jobs/stream")
+    live(page)
+    expect(page.locator("tbody .chip")).to_contain_text("Stopped")
+
+
+def test_a_command_whose_answer_is_lost_is_sent_again_under_its_key_and_then_said_to_be_unknown(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace, f"/jobs/{job}"))
+    keys: list[str | None] = []
+
+    def lost(route: Route) -> None:
+        keys.append(route.request.header_value("Idempotency-Key"))
+        route.abort()
+
+    page.route("**/stop", lost)
+    button(page, "Stop").click()
+    button(page, "Stop this job").click()
+    expect(page.locator(".toast.bad")).to_contain_text("whether it was done is not known")
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
+def test_after_a_start_whose_answer_was_lost_no_second_job_is_started_unseen(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    page = open_page(server.page(namespace, "/start?type=self-test"))
+
+    def done_and_lost(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/jobs", done_and_lost)
+    page.get_by_label("Queue").fill("parked")
+    button(page, "Start").click()
+    expect(page.get_by_role("alert")).to_contain_text("not known")
+    page.unroute("**/jobs")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("not known")
+    page.get_by_label("Queue").fill("another")
+    button(page, "Start").click()
+    expect(page.get_by_role("alert")).to_contain_text("asked for before was started")
+    assert site.queries.counts(namespace) == {"Pending": 1}
+
+
+def test_jobs_that_were_selected_under_another_filter_are_not_changed(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    ids = [site.start(namespace, tags=("mine",) if number < 3 else ()) for number in range(53)]
+    page = open_page(server.page(namespace))
+    page.get_by_label("Select this page").check()
+    button(page, "Older").click()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    button(page, "Stop").click()
+    expect(page.get_by_role("dialog")).to_contain_text("50 of them are not on the page that is shown")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("50 selected")).to_be_visible()
+    page.locator("tbody tr .tag").first.click()
+    expect(page.locator(".title")).to_contain_text("3 match")
+    page.get_by_label(f"Select self-test {ids[0]}").check()
+    button(page, "Stop").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop 1 job").click()
+    expect(page.get_by_role("dialog")).to_contain_text("1 changed, 0 refused")
+    assert site.queries.counts(namespace) == {"Stopped": 1, "Pending": 52}

@@ -2,8 +2,11 @@
 
 const KEY = "milepost-token"; // of this tab alone, and gone with it
 const TIME_OUT = 30_000; // milliseconds
+const TRIES = 3; // of what has an Idempotency-Key and so happens once
+const BETWEEN_TRIES = 1_000; // milliseconds; the second time twice as long
+const LOST = new Set([0, 502, 504]); // no answer, or a proxy that had none
 
-/** An answer that says no, or that there was none (`status` 0). */
+/** An answer that says no, or that there was none (`status` 0). `unknown`: nor is it known whether anything was done. */
 export class Problem extends Error {
   constructor(status, document) {
     super(document.detail ?? document.title ?? `The server answered ${status}`);
@@ -11,6 +14,7 @@ export class Problem extends Error {
     this.error = document.error ?? "";
     this.suggestion = document.suggestion ?? "";
     this.problems = document.problems ?? [];
+    this.unknown = document.unknown ?? false;
   }
 }
 
@@ -28,13 +32,35 @@ export function headers(more = {}) {
   return secret ? { ...more, Authorization: `Bearer ${secret}` } : more;
 }
 
-/** Throws Problem. `more`: {method, body, headers, signal}. */
-export async function ask(path, { body, headers: extra = {}, signal, ...more } = {}) {
+/** Throws Problem. `asked`: {method, body, headers, signal}. With an Idempotency-Key it is sent again if its answer is lost. */
+export async function ask(path, asked = {}) {
+  const tries = asked.headers?.["Idempotency-Key"] ? TRIES : 1;
+  for (let tried = 1; ; tried++) {
+    try {
+      return await askOnce(path, asked);
+    } catch (problem) {
+      if (!LOST.has(problem.status)) throw problem;
+      if (tried >= tries) throw asked.method === "POST" ? unknown() : problem;
+    }
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_TRIES * tried));
+  }
+}
+
+function unknown() {
+  return new Problem(0, {
+    detail: "The server does not answer: whether it was done is not known",
+    suggestion: "When it is back, look at the job before you ask again",
+    unknown: true,
+  });
+}
+
+async function askOnce(path, { body, headers: extra = {}, signal, ...more }) {
   const sent = body === undefined ? {} : { body: JSON.stringify(body) };
   const kind = body === undefined ? {} : { "Content-Type": "application/json" };
   const secret = token.get();
   const limit = AbortSignal.timeout(TIME_OUT);
   let response;
+  let text;
   try {
     response = await fetch(path, {
       ...more,
@@ -43,11 +69,11 @@ export async function ask(path, { body, headers: extra = {}, signal, ...more } =
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
       cache: "no-store",
     });
+    text = await response.text();
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { detail: "The server does not answer", suggestion: "It is asked again when it is back" });
   }
-  const text = await response.text();
   let document = null;
   try {
     document = text ? JSON.parse(text) : null;
@@ -64,7 +90,7 @@ export async function ask(path, { body, headers: extra = {}, signal, ...more } =
 export function paths(place) {
   const store = `/api/event-stores/${encodeURIComponent(place.eventStore)}`;
   const jobs = `${store}/namespaces/${encodeURIComponent(place.namespace)}/jobs`;
-  return { types: `${store}/types`, namespaces: `${store}/namespaces`, jobs, job: (id) => `${jobs}/${id}` };
+  return { types: `${store}/types`, namespaces: `${store}/namespaces`, jobs, job: (id) => `${jobs}/${encodeURIComponent(id)}` };
 }
 
 /** ?a=1&b=2&b=3, without what is empty. */

@@ -95,6 +95,7 @@ const keptOf = (route) => [route.eventStore, route.namespace, route.view, route.
 
 /** Another namespace: its stream, and the names of the others. */
 function settle(place) {
+  if (place.eventStore !== state.place?.eventStore) state.namespaces = [];
   state.place = place;
   state.stream?.close();
   state.stream = follow(`${paths(place).jobs}/stream`, {
@@ -108,6 +109,7 @@ function settle(place) {
   });
   ask(paths(place).namespaces)
     .then(({ namespaces }) => {
+      if (state.place !== place) return; // of where one was before
       state.namespaces = namespaces.map((each) => each.name);
       drawTop();
     })

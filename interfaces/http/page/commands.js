@@ -31,7 +31,7 @@ const SAID = {
     final: true,
   },
 };
-const AT_ONCE = 200; // jobs of one request
+const AT_ONCE = 50; // jobs of one request
 const PROBLEMS_SHOWN = 20;
 
 export const verb = (command) => SAID[command].verb;
@@ -89,7 +89,8 @@ async function sent(place, seen, command, reason) {
     });
   } catch (problem) {
     if (problem.status !== 412) throw problem;
-    const now = await ask(`${path}?steps=0`);
+    const now = await ask(`${path}?steps=0`).catch(() => null);
+    if (!now) throw problem; // which says the same in fewer words
     throw new Problem(412, meanwhile(now.statusChanges, command));
   }
 }
@@ -106,26 +107,26 @@ function meanwhile(changes, command) {
 }
 
 /**
- * One command on many jobs. `ids`: those that were selected, or null for all that `filter` means; `filter`: as the
- * routes take it; `able`: the statuses in which the command can be done.
+ * One command on many jobs, each only if it still has the status that was seen. `chosen`: those that were selected, as
+ * id: {version}, or null for all that `filter` means; `elsewhere`: how many of them are not on the page that is shown; `filter`: as the routes take it; `able`: the statuses in which the command can be done.
  */
-export async function changeMany(place, command, { ids, filter, able, onDone }) {
+export async function changeMany(place, command, { chosen, elsewhere, filter, able, onDone }) {
   const { verb: said, explained, ofMany, final } = SAID[command];
-  const state = { ids: ids ?? [], left: 0, done: 0, changed: 0, same: 0, refused: new Map(), refusals: 0, phase: "counting" };
+  const state = { ids: [...(chosen?.keys() ?? [])], versions: new Map([...(chosen ?? [])].map(([id, { version }]) => [id, version])), left: 0, done: 0, changed: 0, same: 0, refused: new Map(), refusals: 0, phase: "counting" };
   const stopping = new AbortController();
   const { input, field } = reasonField();
   const opened = openDialog(`${said} many jobs`, [], {
     mayClose: () => state.phase !== "working",
     onClose: () => {
       stopping.abort();
-      onDone();
+      onDone(state.phase === "told");
     },
   });
   const draw = () => show(opened.body, view());
   const close = () => opened.close();
   draw();
   try {
-    if (!ids) Object.assign(state, await counted());
+    if (!chosen) Object.assign(state, await counted());
     state.phase = state.ids.length ? "asking" : "none";
   } catch (problem) {
     if (stopping.signal.aborted) return;
@@ -137,18 +138,20 @@ export async function changeMany(place, command, { ids, filter, able, onDone }) 
   (opened.body.querySelector("input") ?? opened.body.querySelector("button"))?.focus();
 
   async function counted() {
-    const chosen = filter.status.length ? filter.status : null;
-    const status = chosen ? chosen.filter((each) => able.includes(each)) : able;
+    const wanted = filter.status.length ? filter.status : null;
+    const status = wanted ? wanted.filter((each) => able.includes(each)) : able;
     const { counts } = await ask(`${paths(place).jobs}/counts${query(filter)}`, { signal: stopping.signal });
     const matching = Object.values(counts).reduce((sum, each) => sum + each, 0);
     const found = [];
+    const versions = new Map();
     for (let after = null; status.length; ) {
-      const page = await ask(`${paths(place).jobs}/ids${query({ ...filter, status, after })}`, { signal: stopping.signal });
+      const page = await ask(`${paths(place).jobs}/ids${query({ ...filter, status, after, versions: true })}`, { signal: stopping.signal });
       found.push(...page.ids);
+      page.ids.forEach((id, at) => versions.set(id, page.statusVersions[at]));
       after = page.next;
       if (!after) break;
     }
-    return { ids: found, left: Math.max(0, matching - found.length) };
+    return { ids: found, versions, left: Math.max(0, matching - found.length) };
   }
 
   async function work(event) {
@@ -161,7 +164,12 @@ export async function changeMany(place, command, { ids, filter, able, onDone }) 
     try {
       while (state.done < state.ids.length && !state.halted) {
         const part = state.ids.slice(state.done, state.done + AT_ONCE);
-        const { results } = await ask(`${paths(place).jobs}/bulk`, { method: "POST", body: { command, ids: part, reason } });
+        const ifStatusVersions = Object.fromEntries(part.map((id) => [id, state.versions.get(id)]));
+        const { results } = await ask(`${paths(place).jobs}/bulk`, {
+          method: "POST",
+          body: { command, ids: part, reason, ifStatusVersions },
+          headers: { "Idempotency-Key": newKey() },
+        });
         results.forEach((result) => note(result));
         state.done += part.length;
         draw();
@@ -176,7 +184,8 @@ export async function changeMany(place, command, { ids, filter, able, onDone }) 
 
   function note(result) {
     if (result.error) {
-      const why = result.detail.replaceAll(new RegExp(`(\\bjob )?${result.id}`, "gi"), "it");
+      const refusal = result.detail.replaceAll(new RegExp(`(\\bjob )?${result.id}`, "gi"), "it");
+      const why = result.status === 412 ? "Its status has changed since it was listed here. Nothing happened to it." : refusal;
       if (!state.refused.has(why)) state.refused.set(why, []);
       state.refused.get(why).push(result.id);
       state.refusals++;
@@ -198,7 +207,8 @@ export async function changeMany(place, command, { ids, filter, able, onDone }) 
         return h(
           "form",
           { method: "dialog", onsubmit: work },
-          h("p", {}, h("strong", {}, count(total, "job")), ids ? " selected. " : total === 1 ? " matches the filter now. " : " match the filter now. ", total === 1 ? explained : ofMany),
+          h("p", {}, h("strong", {}, count(total, "job")), chosen ? " selected. " : total === 1 ? " matches the filter now. " : " match the filter now. ", total === 1 ? explained : ofMany),
+          elsewhere ? h("p", { class: "notice" }, `${count(elsewhere, "of them is", "of them are")} not on the page that is shown.`) : null,
           left,
           field,
           h("p", { class: "buttons" }, h("button", { type: "submit", class: final ? "danger" : "primary" }, `${said} ${count(total, "job")}`), h("button", { type: "button", onclick: close }, "Do nothing")),

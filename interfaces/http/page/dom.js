@@ -46,14 +46,12 @@ export function show(place, ...wanted) {
 }
 
 function morphChildren(parent, wanted) {
-  const keyed = new Map();
-  for (const child of parent.childNodes) if (child.key !== undefined) keyed.set(child.key, child);
+  const keyed = keptOf(parent, wanted);
   let at = parent.firstChild;
   for (const next of wanted) {
     const known = next.key === undefined ? null : keyed.get(next.key);
     if (known && same(known, next)) {
-      if (known !== at) parent.insertBefore(known, at);
-      else at = at.nextSibling;
+      at = moved(known, at);
       keyed.delete(next.key);
       morph(known, next);
     } else if (at && next.key === undefined && at.key === undefined && same(at, next)) {
@@ -69,6 +67,33 @@ function morphChildren(parent, wanted) {
     at.remove();
     at = following;
   }
+}
+
+/** The children that have a key and are wanted again, by key. The others with a key go: nobody has to move for them. */
+function keptOf(parent, wanted) {
+  const next = new Map(wanted.filter((each) => each.key !== undefined).map((each) => [each.key, each]));
+  const kept = new Map();
+  for (const child of [...parent.childNodes]) {
+    if (child.key === undefined) continue;
+    if (next.has(child.key) && same(child, next.get(child.key))) kept.set(child.key, child);
+    else child.remove();
+  }
+  return kept;
+}
+
+/** Puts `known` before `at`, and answers what follows it. Who is moved loses the focus: who has it stays, and the others move. */
+function moved(known, at) {
+  if (known.contains(document.activeElement)) {
+    while (at !== known) {
+      const following = at.nextSibling;
+      known.parentNode.append(at);
+      at = following;
+    }
+  } else if (known !== at) {
+    known.parentNode.insertBefore(known, at);
+    return at;
+  }
+  return known.nextSibling;
 }
 
 const same = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName;

@@ -26,7 +26,9 @@ export function listView(context, route) {
   const after = route.query.get("after");
   const before = route.query.get("before");
   const state = { jobs: null, next: null, counts: null, problem: null, types: [], ...context.kept?.state, newer: Boolean(after) };
-  const selected = context.kept?.selected ?? new Map(); // id: status
+  const filterText = query(filter);
+  // id: what was shown of it. Another filter means other jobs, and those of before would be changed unseen.
+  const selected = context.kept?.filterText === filterText ? context.kept.selected : new Map();
   const path = paths(place);
   const lookAtJobs = coalesced(loadJobs);
   const lookAtCounts = coalesced(loadCounts, COUNTS_EVERY);
@@ -40,7 +42,7 @@ export function listView(context, route) {
         Object.assign(state, { jobs: page.jobs.reverse(), next: page.jobs.at(-1)?.id ?? null, newer: page.next !== null });
       } else Object.assign(state, { jobs: page.jobs, next: page.next });
       state.problem = null;
-      for (const job of page.jobs) if (selected.has(job.id)) selected.set(job.id, job.status);
+      for (const job of page.jobs) if (selected.has(job.id)) selected.set(job.id, shownOf(job));
     } catch (problem) {
       state.problem = problem;
     }
@@ -200,7 +202,7 @@ export function listView(context, route) {
       selected.size ? h("button", { type: "button", class: "plain", onclick: () => (selected.clear(), draw()) }, "Select none") : null,
       h("span", { class: "spacer" }),
       selected.size
-        ? rules.commands.filter((command) => [...selected.values()].some((status) => rules.able(command).includes(status))).map((command) => commandButton(command, () => many(command, [...selected.keys()])))
+        ? rules.commands.filter((command) => [...selected.values()].some(({ status }) => rules.able(command).includes(status))).map((command) => commandButton(command, () => many(command, new Map(selected))))
         : h(
             "details",
             { class: "menu", key: "all" },
@@ -216,18 +218,22 @@ export function listView(context, route) {
     return rules.commands.filter((command) => rules.able(command).some(meant));
   }
 
-  function many(command, ids) {
-    const onDone = () => {
-      selected.clear();
+  /** `chosen`: those that were selected, or null for all that the filter means. */
+  function many(command, chosen) {
+    const onDone = (done) => {
+      if (done) selected.clear();
       look();
+      draw();
     };
-    changeMany(place, command, { ids, filter, able: rules.able(command), onDone });
+    const shown = new Set(state.jobs.map((job) => job.id));
+    const elsewhere = chosen ? [...chosen.keys()].filter((id) => !shown.has(id)).length : 0;
+    changeMany(place, command, { chosen, elsewhere, filter, able: rules.able(command), onDone });
   }
 
   function selectShown(checked) {
     for (const job of state.jobs) {
       if (!checked) selected.delete(job.id);
-      else if (selected.size < MOST_SELECTED) selected.set(job.id, job.status);
+      else if (selected.size < MOST_SELECTED) selected.set(job.id, shownOf(job));
     }
     draw();
   }
@@ -253,7 +259,7 @@ export function listView(context, route) {
 
   function row(job, selectable) {
     const change = job.statusChanges.at(-1);
-    const since = change ? `Since ${moment(change.occurred)}, by ${change.actor}${change.reason ? `: ${change.reason}` : ""}` : "";
+    const since = change ? h("span", { class: "under" }, "since ", time(change.occurred), `, by ${change.actor}`) : null;
     return h(
       "tr",
       { key: job.id },
@@ -266,7 +272,7 @@ export function listView(context, route) {
               "aria-label": `Select ${job.type} ${job.id}`,
               ".checked": selected.has(job.id),
               onchange: (event) => {
-                if (event.target.checked) selected.set(job.id, job.status);
+                if (event.target.checked) selected.set(job.id, shownOf(job));
                 else selected.delete(job.id);
                 draw();
               },
@@ -280,7 +286,7 @@ export function listView(context, route) {
         job.details ? h("span", { class: "details" }, job.details) : null,
         h("span", { class: "under" }, h("code", {}, shortId(job.id)), job.tags.map((tag) => [" ", h("a", { class: "tag", href: toList(place, query({ tag }).slice(1)) }, tag)])),
       ),
-      h("td", { "data-label": "Status" }, chip(job.status, since), why(job)),
+      h("td", { "data-label": "Status" }, chip(job.status), since, why(job)),
       h("td", { "data-label": "Progress", class: "wide" }, jobBar(job)),
       h("td", { "data-label": "Created", class: "time" }, time(job.created)),
     );
@@ -307,9 +313,11 @@ export function listView(context, route) {
 
   if (!state.types.length) loadTypes();
   look();
-  const kept = { of: context.keptOf, state, selected };
+  const kept = { of: context.keptOf, state, selected, filterText };
   return { kind: "list", title: "Jobs", kept, render, look, heard, close: () => (lookAtJobs.close(), lookAtCounts.close()) };
 }
+
+const shownOf = (job) => ({ status: job.status, version: job.statusChanges.at(-1).version });
 
 const shortId = (id) => id.slice(0, 13);
 

@@ -36,5 +36,5 @@ export const toStart = (place, type = "") => `${base(place)}/start${type ? `?typ
 
 export function toJob(place, id, part = "overview", query = "") {
   const text = query.toString();
-  return `${base(place)}/jobs/${id}${part === "overview" ? "" : `/${part}`}${text ? `?${text}` : ""}`;
+  return `${base(place)}/jobs/${encodeURIComponent(id)}${part === "overview" ? "" : `/${part}`}${text ? `?${text}` : ""}`;
 }

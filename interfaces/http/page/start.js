@@ -7,18 +7,31 @@ import { toJob, toList, toStart } from "./route.js";
 import { say } from "./say.js";
 import { field, fieldsOf, parsed, valuesOf } from "./schema_form.js";
 
+const UNKNOWN = {
+  message: "It is not known whether the job that you asked for before was started",
+  suggestion: "Start asks for it once more, at most one job comes of both, and you are told if it was there already",
+};
+
+/** The key of a start whose answer was lost: kept, for this tab, until an answer comes, whatever is changed in the form. */
+function unanswered(place) {
+  const name = `milepost-start ${place.eventStore}/${place.namespace}`;
+  return { get: () => sessionStorage.getItem(name), set: (key) => sessionStorage.setItem(name, key), clear: () => sessionStorage.removeItem(name) };
+}
+
 /** See app.js for what a view is. */
 export function startView(context, route) {
   const { place, draw } = context;
   const wanted = route.query.get("type");
-  const state = { types: null, loading: null, problem: null, problems: new Map(), busy: false };
+  const lost = unanswered(place);
+  const state = { types: null, loading: null, problem: lost.get() ? UNKNOWN : null, problems: new Map(), busy: false };
   // One start however often it is sent: the same key until something was changed in the form.
-  let key = newKey();
+  let key = lost.get() ?? newKey();
 
   async function load() {
     try {
       const { types, problems } = await ask(paths(place).types);
       Object.assign(state, { types, loading: problems });
+      if (!lost.get() && state.problem?.status === 0) state.problem = null; // it could not be loaded before
     } catch (problem) {
       state.problem = problem;
     }
@@ -32,7 +45,7 @@ export function startView(context, route) {
       h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: toList(place) }, "Jobs"), h("span", { "aria-hidden": "true" }, " / "), "Start"),
       h("h1", {}, "Start a job"),
       !context.may("operator") ? h("p", { class: "notice" }, "Your token may look at jobs, and not start any.") : null,
-      state.types === null && !state.problem ? h("p", { class: "muted", role: "status" }, "Loading …") : null,
+      state.types === null && (!state.problem || state.problem === UNKNOWN) ? h("p", { class: "muted", role: "status" }, "Loading …") : null,
       state.types !== null && context.may("operator") ? form() : null,
       // Behind the form, where whoever has just pressed its button is.
       state.problem ? h("div", { key: "problem" }, notice(state.problem)) : null,
@@ -59,7 +72,7 @@ export function startView(context, route) {
     const fields = fieldsOf(type.request);
     return h(
       "form",
-      { class: "start", key: `form-${type.name}`, novalidate: true, onsubmit: (event) => start(event, type, fields), oninput: () => (key = newKey()) },
+      { class: "start", key: `form-${type.name}`, novalidate: true, onsubmit: (event) => start(event, type, fields), oninput: () => (key = lost.get() ?? newKey()) },
       h(
         "fieldset",
         {},
@@ -119,11 +132,20 @@ export function startView(context, route) {
     draw();
     try {
       const result = await ask(paths(place).jobs, { method: "POST", body, headers: { "Idempotency-Key": key } });
+      lost.clear();
       say(result.message);
       location.hash = toJob(place, result.id);
     } catch (problem) {
       state.busy = false;
-      refused(atFields(problem, fields ?? []), problem);
+      if (problem.unknown) {
+        lost.set(key);
+        return refused(new Map(), UNKNOWN);
+      }
+      // An answer that says no: nothing was started. But where the key was used before, the one before was.
+      const before = lost.get() !== null && problem.status === 409;
+      lost.clear();
+      key = newKey();
+      refused(atFields(problem, fields ?? []), before ? { message: `The job that you asked for before was started: ${problem.message}`, suggestion: "Start now asks for another one" } : problem);
     }
   }
 
@@ -158,5 +180,5 @@ export function startView(context, route) {
   }
 
   load();
-  return { kind: "start", title: "Start a job", render, look: () => {}, heard: () => {}, close: () => {} };
+  return { kind: "start", title: "Start a job", render, look: () => (state.types === null ? load() : undefined), heard: () => {}, close: () => {} };
 }

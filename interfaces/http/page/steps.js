@@ -71,7 +71,7 @@ export function stepsPart({ place, id, query, rules }) {
       { key: step.index },
       h("td", { class: "number index" }, number(step.index)),
       h("th", { scope: "row", class: "break" }, step.name),
-      h("td", { "data-label": "Status" }, chip(step.status, step.retryAt ? `Tried again at ${step.retryAt}` : rules.step.get(step.status)?.meaning)),
+      h("td", { "data-label": "Status" }, chip(step.status, rules.step.get(step.status)?.meaning), step.retryAt ? h("span", { class: "under" }, "tried again at ", time(step.retryAt)) : null),
       h("td", { "data-label": "Progress", class: "wide" }, known ? bar(progress.done, progress.total ?? null, `Progress of ${step.name}`, amount(progress.done, progress.total, progress.unit)) : h("span", { class: "muted" }, "–"), message),
       h("td", { class: "number", "data-label": "Attempts" }, number(step.attempts)),
       h("td", { class: "time", "data-label": "Started" }, step.startedAt ? time(step.startedAt) : "–"),

@@ -8,7 +8,7 @@ const SILENCE = 40_000; // the server says that it lives every 15 s: after this 
 
 /**
  * Follows `path` until closed. `onEvent(event)` for each event, `onState("live" | "reconnecting" | "paused" | "over")`,
- * and `onCaughtUp()` when the connection was away and is back: whatever is shown may be old.
+ * and `onCaughtUp()` whenever a connection has been made: what is shown may be older than where the stream begins.
  */
 export function follow(path, { onEvent, onState, onCaughtUp, onRefused }) {
   let lastId = null;
@@ -16,7 +16,6 @@ export function follow(path, { onEvent, onState, onCaughtUp, onRefused }) {
   let wait = SHORTEST_WAIT;
   let timer = null;
   let closed = false;
-  let opened = false; // at least once
 
   async function run() {
     timer = null;
@@ -30,6 +29,7 @@ export function follow(path, { onEvent, onState, onCaughtUp, onRefused }) {
         signal: mine.signal,
         cache: "no-store",
       });
+      if (closed || mine !== abort) return;
       if (response.status === 401 || response.status === 403) {
         closed = true;
         onState("over");
@@ -40,8 +40,7 @@ export function follow(path, { onEvent, onState, onCaughtUp, onRefused }) {
       if (!response.ok) throw new Error(String(response.status));
       wait = SHORTEST_WAIT;
       onState("live");
-      if (opened) onCaughtUp();
-      opened = true;
+      onCaughtUp();
       for await (const block of blocks(response.body)) {
         clearTimeout(silence);
         silence = setTimeout(() => mine.abort(), SILENCE);

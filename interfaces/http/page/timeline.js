@@ -39,6 +39,7 @@ export function timelinePart({ place, id, path, query, draw, current }) {
     }
   });
   let shown = -1;
+  let closed = false;
 
   async function load() {
     try {
@@ -49,6 +50,7 @@ export function timelinePart({ place, id, path, query, draw, current }) {
     } catch (problem) {
       state.problem = problem;
     }
+    if (closed) return; // another part is shown by now
     draw();
     const holder = document.querySelector(".timeline");
     if (holder) observer.observe(holder);
@@ -59,7 +61,7 @@ export function timelinePart({ place, id, path, query, draw, current }) {
       if (job.version !== shown) look();
     },
     render,
-    close: () => (look.close(), observer.disconnect()),
+    close: () => ((closed = true), look.close(), observer.disconnect()),
   };
 
   function render() {

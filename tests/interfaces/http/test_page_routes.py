@@ -103,6 +103,38 @@ def test_a_dry_bulk_command_changes_nothing(client: httpx.Client, furniture: Fur
     assert client.get(f"{JOBS}/{job}").json()["status"] == "Pending"
 
 
+def test_a_bulk_command_leaves_a_job_alone_whose_status_has_changed_since_it_was_seen(
+    client: httpx.Client, furniture: Furniture
+) -> None:
+    jobs = [str(furniture.start("self-test").id) for _ in range(2)]
+    page = client.get(f"{JOBS}/ids?versions=true&status=Pending").json()
+    seen = {job: version for job, version in zip(page["ids"], page["statusVersions"], strict=True) if job in jobs}
+    assert client.post(f"{JOBS}/{jobs[0]}/stop", json={"reason": "just a moment"}).status_code == 200
+
+    asked = {"command": "cancel", "ids": jobs, "ifStatusVersions": seen}
+    refused, changed = client.post(f"{JOBS}/bulk", json=asked).json()["results"]
+
+    assert (refused["status"], refused["id"]) == (412, jobs[0])
+    assert "just a moment" in refused["detail"]
+    assert client.get(f"{JOBS}/{jobs[0]}").json()["status"] == "Stopped"
+    assert (changed["changed"], changed["status"]) == (True, "Cancelled")
+
+
+def test_a_bulk_command_that_is_sent_again_under_its_key_is_done_once(
+    client: httpx.Client, furniture: Furniture
+) -> None:
+    jobs = [str(furniture.start("self-test").id) for _ in range(2)]
+    asked = {"command": "stop", "ids": jobs}
+    key = {"Idempotency-Key": "bulk-of-this-test"}
+
+    first = client.post(f"{JOBS}/bulk", json=asked, headers=key).json()["results"]
+    assert client.post(f"{JOBS}/{jobs[0]}/resume").status_code == 200
+    again = client.post(f"{JOBS}/bulk", json=asked, headers=key).json()["results"]
+
+    assert [each["changed"] for each in first + again] == [True, True, False, False]
+    assert client.get(f"{JOBS}/{jobs[0]}").json()["status"] == "Pending"
+
+
 @pytest.mark.parametrize("ids", [[], ["01234567-89ab-7cde-8f01-23456789abcd"] * (MOST_AT_ONCE + 1), ["x"]])
 def test_a_bulk_command_is_for_some_jobs_and_not_too_many(client: httpx.Client, ids: list[str]) -> None:
     assert client.post(f"{JOBS}/bulk", json={"command": "stop", "ids": ids}).status_code == 400
