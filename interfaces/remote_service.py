@@ -116,6 +116,7 @@ class RemoteService:
             asked.command_id,
             dry_run=asked.dry_run,
             skip_cleanup=asked.skip_cleanup,
+            if_status_version=asked.if_status_version,
         )
 
     # -- what there is

@@ -251,11 +251,17 @@ class Calls:
         *,
         dry_run: bool = False,
         skip_cleanup: bool = False,
+        if_status_version: int | None = None,
     ) -> Call[CommandResult]:
-        """Any of the four by its name."""
+        """Any of the four by its name. `if_status_version`: only while its newest change of status is that version's.
+
+        Of both, the version counts: it tells of every change, those of status among them.
+        """
         headers = {KEY: _key(idempotency_key)} if idempotency_key else {}
         if if_version is not None:
             headers["If-Match"] = f'"{if_version}"'
+        elif if_status_version is not None:
+            headers["If-Match"] = f'"status-{if_status_version}"'
         body = {"reason": reason, "dryRun": dry_run, "skipCleanup": skip_cleanup}
         path = f"{self._job(job_id)}/{command}"
         return Call(method="POST", path=path, body=body, headers=headers, read=_reader(CommandResult))
@@ -348,6 +354,7 @@ def _filter(which: JobFilter) -> Parameters:
         since=_moment(which.since),
         until=_moment(which.until),
         live=which.live,
+        id=which.prefix or None,
     )
 
 
