@@ -144,7 +144,7 @@ class AsyncClient:
                 pause = attempts.failed(error)
             else:
                 if (again := attempts.answered(response)) is None:
-                    return self._line.answer(call, response)
+                    return attempts.answer(response)
                 pause = again
             await asyncio.sleep(pause)
 

@@ -148,7 +148,7 @@ class Client:
                 pause = attempts.failed(error)
             else:
                 if (again := attempts.answered(response)) is None:
-                    return self._line.answer(call, response)
+                    return attempts.answer(response)
                 pause = again
             time.sleep(pause)
 

@@ -29,7 +29,7 @@ from milepost.interfaces.service import NO_STEPS, CommandName, JobList, StepsAsk
 
 T = TypeVar("T")
 
-PAGE: Final = 1_000  # jobs, steps or events at once; a server gives no more
+PAGE: Final = 1_000  # jobs, steps or events at once: of jobs and events, a server gives no more
 KEY: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -47,6 +47,7 @@ class Call(Generic[T]):
     params: Parameters = ()
     body: Json = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    own_key: bool = False  # it was made for this call, so nobody else has used it
 
     @property
     def repeatable(self) -> bool:
@@ -187,8 +188,14 @@ class Calls:
         """Start a job: once under its key, so that it may be asked again where an answer was lost."""
         body: dict[str, Json] = {"type": job_type, "request": dict(request or {}), "tags": list(tags), "reason": reason}
         body |= {name: value for name, value in (("queue", queue), ("priority", priority)) if value is not None}
-        headers = {KEY: _key(idempotency_key or str(uuid4()))}
-        return Call(method="POST", path=self.base, body=body, headers=headers, read=_reader(StartResult))
+        return Call(
+            method="POST",
+            path=self.base,
+            body=body,
+            headers={KEY: _key(idempotency_key)},
+            read=_reader(StartResult),
+            own_key=idempotency_key is None,
+        )
 
     def stop(
         self,
@@ -257,14 +264,21 @@ class Calls:
 
         Of both, the version counts: it tells of every change, those of status among them.
         """
-        headers = {KEY: _key(idempotency_key)} if idempotency_key else {}
+        headers = {KEY: _key(idempotency_key)}
         if if_version is not None:
             headers["If-Match"] = f'"{if_version}"'
         elif if_status_version is not None:
             headers["If-Match"] = f'"status-{if_status_version}"'
         body = {"reason": reason, "dryRun": dry_run, "skipCleanup": skip_cleanup}
         path = f"{self._job(job_id)}/{command}"
-        return Call(method="POST", path=path, body=body, headers=headers, read=_reader(CommandResult))
+        return Call(
+            method="POST",
+            path=path,
+            body=body,
+            headers=headers,
+            read=_reader(CommandResult),
+            own_key=idempotency_key is None,
+        )
 
     # -- what there is
 
@@ -323,8 +337,10 @@ def _part(text: str) -> str:
     return quote(text, safe="").replace(".", "%2E") if set(text) == {"."} else quote(text, safe="")
 
 
-def _key(text: str) -> str:
-    """As a header can carry it. Raises InvalidInput."""
+def _key(text: str | None) -> str:
+    """As a header can carry it, a fresh one where none is given. Raises InvalidInput."""
+    if text is None:
+        return str(uuid4())
     if not _KEY.fullmatch(text):
         raise InvalidInput(
             "A command id for a server is of at most 200 letters, digits and signs",
