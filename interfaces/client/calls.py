@@ -137,7 +137,7 @@ class Calls:
 
     def shortened(self, ids: Sequence[str]) -> Call[dict[str, str]]:
         """Each of these ids, at most 100, as short as it may be given."""
-        params = tuple(("id", each) for each in ids)
+        params = _given(id=tuple(ids))
         return Call(path=f"{self.base}/shortened", params=params, read=lambda told: dict(told["ids"]))
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> Call[JobDocument]:
@@ -333,8 +333,16 @@ class Calls:
 
 
 def _part(text: str) -> str:
-    """As one part of a path; `..` would be taken for the one above."""
-    return quote(text, safe="").replace(".", "%2E") if set(text) == {"."} else quote(text, safe="")
+    """As one part of a path; `..` would be taken for the one above. Raises InvalidInput."""
+    quoted = quote(_text(text), safe="")
+    return quoted.replace(".", "%2E") if set(text) == {"."} else quoted
+
+
+def _text(text: str) -> str:
+    """Raises InvalidInput."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput("What was given holds half a character, which is no text", "Give it as Unicode text")
+    return text
 
 
 def _key(text: str | None) -> str:
@@ -354,7 +362,9 @@ def _given(**params: str | int | tuple[str, ...] | None) -> Parameters:
     found: list[tuple[str, str]] = []
     for name, value in params.items():
         if isinstance(value, tuple):
-            found += [(name, each) for each in value]
+            found += [(name, _text(each)) for each in value]
+        elif isinstance(value, str):
+            found.append((name, _text(value)))
         elif value is True:
             found.append((name, "true"))
         elif value is not None and value is not False:

@@ -22,6 +22,8 @@ from milepost.interfaces.result_documents import CommandResult
 
 T = TypeVar("T")
 
+# All that can go wrong on the way; the last is said of a host that cannot be written.
+TROUBLE: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError)
 MEDIA_TYPE: Final = "application/json"
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 45.0  # of a stream: the server gives a sign of life every 15
@@ -69,7 +71,7 @@ class Line:
             raise self.refusal(response)
         try:
             return call.read(response.json())
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             message = f"What answers at {self.url} is no Milepost server, or one of another version: {error}"
             raise ServerFailed(message, WHICH_SERVER, response.status_code) from error
 
@@ -84,7 +86,7 @@ class Line:
             body = None
         return of_problem(response.status_code, body, str(self.url))
 
-    def unreachable(self, error: httpx.TransportError, *, sent: bool = False) -> CannotConnect:
+    def unreachable(self, error: Exception, *, sent: bool = False) -> CannotConnect:
         """Why it cannot be reached; `sent`: it may have heard a command before."""
         cause = str(error) or type(error).__name__
         if isinstance(error, httpx.TimeoutException):
@@ -112,9 +114,9 @@ class Attempts(Generic[T]):
         self._pauses = list(PAUSES)
         self._lost = False  # an answer, so that the command may have been carried out
 
-    def failed(self, error: httpx.TransportError) -> float:
+    def failed(self, error: Exception) -> float:
         """Seconds until the next try. Raises CannotConnect where there is none."""
-        never_heard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        never_heard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.InvalidURL | UnicodeError)
         if never_heard or not self._call.repeatable or not self._pauses:
             sent = (self._lost or not never_heard) and self._call.method != "GET"
             raise self._line.unreachable(error, sent=sent) from error

@@ -2,6 +2,9 @@
 
 import asyncio
 import inspect
+import re
+import socketserver
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -13,6 +16,7 @@ import pytest
 
 import milepost.client
 from milepost.client import (
+    ALL_JOBS,
     AsyncClient,
     CannotConnect,
     Client,
@@ -22,6 +26,7 @@ from milepost.client import (
     NotAllowed,
     NothingFound,
     Refused,
+    ServerFailed,
     StepsAsked,
     TimedOut,
     VersionChanged,
@@ -190,11 +195,11 @@ FILTERS: Final = JobFilter(
 @pytest.mark.parametrize("name", [each.name for each in fields(JobFilter)])
 def test_each_field_of_a_filter_is_asked_for(name: str) -> None:
     """One that was left out would mean more jobs than were meant, all of them perhaps."""
-    narrow = replace(calls.ALL_JOBS, **{name: getattr(FILTERS, name)})
+    narrow = replace(ALL_JOBS, **{name: getattr(FILTERS, name)})
     asked = Calls("default", "Default")
 
     for call in (asked.counts, asked.jobs, lambda which: asked.ids(which)(None)):
-        assert set(call(narrow).params) - set(call(calls.ALL_JOBS).params)
+        assert set(call(narrow).params) - set(call(ALL_JOBS).params)
 
 
 def test_the_beginning_of_an_id_narrows_what_is_meant(client: Client, ids: Ids) -> None:
@@ -234,6 +239,14 @@ WRONG: Final[tuple[tuple[Callable[[Client], object], type[ClientError]], ...]] =
     (lambda client: client.start("poem"), NothingFound),
     (lambda client: client.start("self-test", idempotency_key="two words"), InvalidInput),
     (lambda client: client.stop("01a20fb3", idempotency_key="ü"), InvalidInput),
+    (lambda client: client.stop("01a20fb3", idempotency_key="\u00e9 1"), InvalidInput),
+    (lambda client: client.stop("01a20fb3", idempotency_key=""), InvalidInput),
+    (lambda client: client.job("\ud800"), InvalidInput),
+    (lambda client: client.resolve("\ud800"), InvalidInput),
+    (lambda client: client.jobs(JobFilter(tags=("\ud800",))), InvalidInput),
+    (lambda client: client.shortened(["\ud800"]), InvalidInput),
+    (lambda client: next(client.stream(after="\u00e9")), InvalidInput),
+    (lambda client: next(client.stream("\ud800")), InvalidInput),
     (lambda client: client.start("self-test", {"steps": -1}), InvalidInput),
     (lambda client: client.start("self-test", {"seconds": float("inf")}), InvalidInput),
     (lambda client: client.start("self-test", {"seconds": object()}), InvalidInput),
@@ -418,6 +431,38 @@ def test_a_stream_whose_server_stays_away_ends_when_patience_does(kind: str, wir
             next(heard)
 
 
+@pytest.mark.parametrize("text", ["data: 1", "data: {", "data: {}", "id: \u00e9\ndata: []", 'data: {"jobId": 1}'])
+def test_a_stream_of_what_is_no_event_is_told_as_such(text: str, kind: str) -> None:
+    stream = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{text}\n\n"
+    with answering(stream) as url, opened(kind, url) as client, pytest.raises(ServerFailed):
+        next(client.stream())
+
+
+@pytest.mark.parametrize("head", ["Content-Encoding: gzip", "Location: http://[", "X: \u00e9", "Content-Length: x"])
+def test_an_answer_that_makes_no_sense_is_a_client_error(head: str, kind: str) -> None:
+    with answering(f"HTTP/1.1 301 Moved\r\n{head}\r\n\r\nnothing") as url, opened(kind, url) as client:
+        for ask in (client.jobs, lambda: next(client.stream())):
+            with pytest.raises(ClientError):
+                ask()
+
+
+@contextmanager
+def answering(text: str) -> Generator[str]:
+    """The URL of what answers this, whatever it is asked, and hangs up."""
+
+    class Answers(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(text.encode())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answers) as listens:
+        thread = threading.Thread(target=listens.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{listens.server_address[1]}"
+        listens.shutdown()
+        thread.join()
+
+
 # -- what it is made of
 
 
@@ -427,6 +472,18 @@ def test_both_clients_offer_the_same() -> None:
     assert offered[0] - {"listen"} == offered[1]
     for name in offered[1]:
         assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__
+        signatures = [inspect.signature(getattr(each, name)) for each in (Client, AsyncClient)]
+        assert str(signatures[0].parameters) == str(signatures[1].parameters)
+
+
+@pytest.mark.parametrize("name", [name for name in vars(AsyncClient) if not name.startswith("_")])
+def test_help_says_what_a_method_returns_and_that_can_be_imported(name: str) -> None:
+    for each in (Client, AsyncClient):
+        returned = str(inspect.signature(getattr(each, name)).return_annotation)
+        assert "Call[" not in returned
+        assert "Paged[" not in returned
+        for word in re.findall(r"\bmilepost[\w.]*\.(\w+)", returned):
+            assert word in milepost.client.__all__
 
 
 @pytest.mark.parametrize("name", milepost.client.__all__)
