@@ -58,7 +58,11 @@ class Contexts:
         fresh = self.path.with_suffix(f".{os.getpid()}.new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(text + "\n", encoding="utf-8")
+            fresh.unlink(missing_ok=True)
+            # A database's URL may hold a password.
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text + "\n")
             fresh.replace(self.path)
         except OSError as error:
             raise ContextInvalid(f"{self.path} cannot be written: {error}", "Check its folder") from error

@@ -33,7 +33,9 @@ def credential(token_file: Chosen | None, environ: Mapping[str, str] = os.enviro
 
 def _read(path: Path, source: str) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
+        # Not waiting: a pipe would block for ever until somebody writes into it.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with os.fdopen(descriptor, encoding="utf-8") as file:
             # Of the file that is open, not of its name, which may lead to another one a moment later.
             _check_access(path, os.fstat(file.fileno()))
             return file.read(MOST_BYTES).strip()
@@ -44,10 +46,14 @@ def _read(path: Path, source: str) -> str:
 
 
 def _check_access(path: Path, status: os.stat_result) -> None:
-    if os.name != "posix":
-        return  # elsewhere the mode does not say who may read
     if not stat.S_ISREG(status.st_mode):
         raise SettingsInvalid(f"The token file {path} is not a file", "Name a file that holds the token alone")
+    if os.name != "posix":
+        return  # elsewhere the mode does not say who may read
+    if status.st_uid not in (os.geteuid(), 0):
+        raise SettingsInvalid(
+            f"The token file {path} belongs to somebody else, so its token is not used", "Name a file of your own"
+        )
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsInvalid(
             f"The token file {path} may be read by others than its owner, so its token is not used",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from milepost.interfaces.bootstrap import Outcome
 
 STILL_GOING: Final = ". Its worker did not answer: what its steps do outside of transactions may still go on"
+BEFORE: Final = "this command took effect before, under the same command id"
 STEPS_SAID: Final = 3
 STEPS_TOLD: Final = 20
 
@@ -38,6 +39,27 @@ def result_of(asked: CommandResult, job: JobDocument, *, seconds: float, alone: 
         total_steps=job.progress.total_steps,
         steps=places,
         unanswered=alone,
+        repeated=asked.repeated,
+    )
+
+
+def repeated(command: str, job: JobDocument, version: int | None) -> CommandResult:
+    """The result of a command that came before, under the same command id; `version`: of what it did, if anything."""
+    if version is None:
+        message = f"This command came before, under the same command id, and changed nothing: {job.id} is {job.status}"
+    else:
+        message = f"{job.id} is {job.status}: {BEFORE}, at version {version}"
+    return CommandResult(
+        id=job.id,
+        command=command,
+        changed=False,
+        status_before=job.status,
+        status=job.status,
+        version=job.version,
+        message=message,
+        successful_steps=job.progress.successful_steps,
+        total_steps=job.progress.total_steps,
+        repeated=version is not None,
     )
 
 
@@ -91,6 +113,8 @@ def place_text(step: StepPlace) -> str:
 
 def _message(asked: CommandResult, job: JobDocument, places: list[StepPlace], seconds: float) -> str:
     command, status = asked.command, job.status
+    if asked.repeated and status not in UNDER_WAY.values():
+        return f"{job.id} is {status}: {BEFORE}"
     if not asked.changed and status not in UNDER_WAY.values():
         return f"{job.id} is {status} already: nothing changed"
     if command == "resume":

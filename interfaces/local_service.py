@@ -13,7 +13,15 @@ from uuid import UUID
 from milepost.infrastructure.settings import masked
 from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import Application, JobFilter, Row
-from milepost.interfaces.command_results import STEPS_SAID, STEPS_TOLD, place_text, resting_places, result_of, would_be
+from milepost.interfaces.command_results import (
+    STEPS_SAID,
+    STEPS_TOLD,
+    place_text,
+    repeated,
+    resting_places,
+    result_of,
+    would_be,
+)
 from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.job_documents import JobDocument
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from milepost.interfaces.bootstrap import Situation
 
 BEFORE: Final = "was started before"  # by the same command id, or for the same key
+UNDER_THIS: Final = " under this command id"
 _OriginOf = Callable[[str], "Origin"]  # for a reason
 
 
@@ -165,8 +174,12 @@ class LocalService:
         row = self._app.queries.job(self.namespace, str(job.id))
         waiting = self._why_waiting(row)
         what = f"{job.id} ({row['type']})"
+        # The command id is also remembered where its job was found by the key, and somebody else had started it.
+        again = not new and asked.command_id is not None and self._correlation(job.id, 1) == asked.command_id
         other = ", with another request" if differs else ""
-        message = f"Started {what}" if new else f"{what} {BEFORE}{other}: it is {row['status']}"
+        message = (
+            f"Started {what}" if new else f"{what} {BEFORE}{UNDER_THIS if again else ''}{other}: it is {row['status']}"
+        )
         return StartResult(
             id=str(job.id),
             command="start",
@@ -178,6 +191,7 @@ class LocalService:
             successful_steps=row["succeeded"],
             total_steps=row["total"],
             differs=differs,
+            repeated=again,
         )
 
     def _why_waiting(self, row: Row) -> str | None:
@@ -199,6 +213,8 @@ class LocalService:
         )
         if asked.dry_run:
             return would_be(asked.command, outcome)
+        if outcome.repeated:
+            return repeated(asked.command, self.job(job_id), self._took_effect(job_id, asked.command_id))
         alone = outcome.changed and outcome.before.worker is not None and outcome.job.worker is None
         done = CommandResult(
             id=job_id,
@@ -211,6 +227,14 @@ class LocalService:
         )
         job = self.job(job_id, StepsAsked(STEPS_TOLD, begun=True))
         return result_of(done, job, seconds=time.monotonic() - began, alone=alone)
+
+    def _took_effect(self, job_id: str, command_id: str | None) -> int | None:
+        """The version at which a command changed the job; each of them changes its status."""
+        versions = [change["version"] for change in self._app.queries.status_changes([job_id])[job_id]]
+        return next((each for each in versions if self._correlation(UUID(job_id), each) == command_id), None)
+
+    def _correlation(self, job_id: UUID, version: int) -> str:
+        return next(iter(self._app.store.history(job_id, version - 1))).origin.correlation_id
 
     # -- what there is
 

@@ -1,11 +1,14 @@
-"""Whether anything has happened in a namespace of a server since it was last asked."""
+"""Whether anything may have happened in a namespace of a server since it was last asked."""
 
 import threading
-from collections.abc import Iterator
-from typing import Any
+from typing import Final
 
 from milepost.interfaces.client.blocking import Client
+from milepost.interfaces.client.errors import ClientError
 from milepost.interfaces.client.listening import Listening
+
+LOOK_SECONDS: Final = 1.0  # how often to look where no stream can be had, and how long to leave it alone then
+CLOSE_SECONDS: Final = 1.0  # a thread that does not end by then is left to the end of the process
 
 
 class Changes:
@@ -14,30 +17,48 @@ class Changes:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._count = 0
+        self._turn = threading.Lock()
         self._listening: Listening | None = None
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def count(self) -> int:
-        """A number that differs when anything was written since. Raises ClientError.
+        """A number that differs when anything was written since; a hint, that is there at once and never an error.
 
-        The stream is open when this returns: what is written from then on changes the number. So does its end, after
-        which it is opened anew, for nobody knows what was missed.
+        It also changes when the stream opens and when it ends, for nobody knows what was missed before; and every
+        LOOK_SECONDS where no stream can be had, for then only a look can tell.
         """
-        if self._thread is None or not self._thread.is_alive():
-            self.close()
-            self._listening = self._client.listen()
-            self._thread = threading.Thread(
-                target=self._hear, args=(iter(self._listening),), name="milepost-changes", daemon=True
-            )
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._follow, name="milepost-changes", daemon=True)
             self._thread.start()
         return self._count
 
     def close(self) -> None:
-        if self._listening is not None and self._thread is not None:
-            self._listening.close()
-            self._thread.join()
+        with self._turn:
+            self._closed.set()
+            if self._listening is not None:
+                self._listening.close()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
 
-    def _hear(self, events: Iterator[Any]) -> None:
-        for _ in events:
-            self._count += 1
+    def _follow(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._hear()
+            finally:
+                self._count += 1
+            self._closed.wait(LOOK_SECONDS)
+
+    def _hear(self) -> None:
+        """Until the stream ends, or at once where it cannot be had."""
+        try:
+            listening = self._client.listen()
+        except (ClientError, RuntimeError):  # a client that is closed meanwhile
+            return
+        with self._turn:
+            self._listening = listening
+            if self._closed.is_set():
+                listening.close()
         self._count += 1
+        for _ in listening:
+            self._count += 1

@@ -104,7 +104,7 @@ class RemoteService:
             queue=asked.queue,
             priority=asked.priority,
             reason=asked.reason,
-            idempotency_key=asked.command_id,
+            idempotency_key=asked.command_id or None,
         )
 
     def change(self, job_id: str, asked: Change) -> CommandResult:
@@ -113,9 +113,10 @@ class RemoteService:
             job_id,
             asked.reason,
             asked.if_version,
-            asked.command_id,
+            asked.command_id or None,
             dry_run=asked.dry_run,
             skip_cleanup=asked.skip_cleanup,
+            if_status_version=asked.if_status_version,
         )
 
     # -- what there is

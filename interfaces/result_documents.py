@@ -56,6 +56,8 @@ class CommandResult(Document):
     """Of a stop: the steps that are not at their end, and how far each came."""
     unanswered: bool = False
     """Whether the job was brought to rest without its worker, whose lease had run out."""
+    repeated: bool = False
+    """Whether this very command took effect before, under the same command id: then it changes nothing once more."""
 
 
 @dataclass(frozen=True, slots=True)

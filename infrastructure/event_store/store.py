@@ -72,11 +72,15 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command did: the events it appended (none: it was so already) and the job before and after."""
+    """What a command did: the events it appended (none: it was so already) and the job before and after.
+
+    `repeated`: it was decided before, under the same command id, so nothing was decided now.
+    """
 
     events: tuple[JobEvent, ...]
     before: Job
     job: Job
+    repeated: bool = False
 
     @property
     def changed(self) -> bool:
@@ -170,7 +174,7 @@ class JobStore:
             name = _name_of(command)
             seen = _seen(connection, namespace, command_id)
             if seen == (job_id, name):
-                return Outcome((), job, job)
+                return Outcome((), job, job, repeated=True)
             if seen is not None:
                 raise CommandReused(command_id or "", seen[1], seen[0])
             if expected_version is not None and expected_version != job.version:

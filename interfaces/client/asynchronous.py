@@ -12,8 +12,9 @@ from httpx_sse import EventSource
 from milepost.interfaces.client.calls import Call, Calls, Cursor, Paged
 from milepost.interfaces.client.errors import CannotConnect
 from milepost.interfaces.client.following import Following, StreamEvent
-from milepost.interfaces.client.line import Attempts, Line
+from milepost.interfaces.client.line import TROUBLE, Attempts, Line
 from milepost.interfaces.client.patience import Patience
+from milepost.interfaces.client.signatures import returning
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.service import AT_REST
 
@@ -30,7 +31,7 @@ def _asks(
     async def ask(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await client.ask(call(client.calls, *args, **kwargs))
 
-    return ask
+    return returning(ask, call)
 
 
 def _goes_through(
@@ -49,7 +50,7 @@ def _goes_through(
             if (cursor := page.next) is None:
                 return
 
-    return each
+    return returning(each, paged, each_in=AsyncIterator)
 
 
 class AsyncClient:
@@ -130,7 +131,7 @@ class AsyncClient:
                     else:
                         await response.aread()
                         pause = following.refused(response)
-            except httpx.TransportError as error:
+            except TROUBLE as error:
                 pause = following.cut(error)
             await asyncio.sleep(pause)
 
@@ -140,11 +141,11 @@ class AsyncClient:
         while True:
             try:
                 response = await self._http.request(**self._line.request(call))
-            except httpx.TransportError as error:
+            except TROUBLE as error:
                 pause = attempts.failed(error)
             else:
                 if (again := attempts.answered(response)) is None:
-                    return self._line.answer(call, response)
+                    return attempts.answer(response)
                 pause = again
             await asyncio.sleep(pause)
 

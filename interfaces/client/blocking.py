@@ -12,9 +12,10 @@ from httpx_sse import EventSource
 from milepost.interfaces.client.calls import Call, Calls, Cursor, Paged
 from milepost.interfaces.client.errors import CannotConnect
 from milepost.interfaces.client.following import Following, StreamEvent
-from milepost.interfaces.client.line import Attempts, Line
+from milepost.interfaces.client.line import TROUBLE, Attempts, Line
 from milepost.interfaces.client.listening import Listening
 from milepost.interfaces.client.patience import Patience
+from milepost.interfaces.client.signatures import returning
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.service import AT_REST
 
@@ -29,7 +30,7 @@ def _asks(call: Callable[Concatenate[Calls, P], Call[T]]) -> "Callable[Concatena
     def ask(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return client.ask(call(client.calls, *args, **kwargs))
 
-    return ask
+    return returning(ask, call)
 
 
 def _goes_through(paged: Callable[Concatenate[Calls, P], Paged[T]]) -> "Callable[Concatenate[Client, P], Iterator[T]]":
@@ -45,7 +46,7 @@ def _goes_through(paged: Callable[Concatenate[Calls, P], Paged[T]]) -> "Callable
             if (cursor := page.next) is None:
                 return
 
-    return each
+    return returning(each, paged, each_in=Iterator)
 
 
 class Client:
@@ -130,7 +131,7 @@ class Client:
                     else:
                         response.read()
                         pause = following.refused(response)
-            except httpx.TransportError as error:
+            except TROUBLE as error:
                 pause = following.cut(error)
             time.sleep(pause)
 
@@ -144,11 +145,11 @@ class Client:
         while True:
             try:
                 response = self._http.request(**self._line.request(call))
-            except httpx.TransportError as error:
+            except TROUBLE as error:
                 pause = attempts.failed(error)
             else:
                 if (again := attempts.answered(response)) is None:
-                    return self._line.answer(call, response)
+                    return attempts.answer(response)
                 pause = again
             time.sleep(pause)
 

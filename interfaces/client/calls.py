@@ -29,7 +29,7 @@ from milepost.interfaces.service import NO_STEPS, CommandName, JobList, StepsAsk
 
 T = TypeVar("T")
 
-PAGE: Final = 1_000  # jobs, steps or events at once; a server gives no more
+PAGE: Final = 1_000  # jobs, steps or events at once: of jobs and events, a server gives no more
 KEY: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -47,6 +47,7 @@ class Call(Generic[T]):
     params: Parameters = ()
     body: Json = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    own_key: bool = False  # it was made for this call, so nobody else has used it
 
     @property
     def repeatable(self) -> bool:
@@ -136,7 +137,7 @@ class Calls:
 
     def shortened(self, ids: Sequence[str]) -> Call[dict[str, str]]:
         """Each of these ids, at most 100, as short as it may be given."""
-        params = tuple(("id", each) for each in ids)
+        params = _given(id=tuple(ids))
         return Call(path=f"{self.base}/shortened", params=params, read=lambda told: dict(told["ids"]))
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> Call[JobDocument]:
@@ -187,8 +188,14 @@ class Calls:
         """Start a job: once under its key, so that it may be asked again where an answer was lost."""
         body: dict[str, Json] = {"type": job_type, "request": dict(request or {}), "tags": list(tags), "reason": reason}
         body |= {name: value for name, value in (("queue", queue), ("priority", priority)) if value is not None}
-        headers = {KEY: _key(idempotency_key or str(uuid4()))}
-        return Call(method="POST", path=self.base, body=body, headers=headers, read=_reader(StartResult))
+        return Call(
+            method="POST",
+            path=self.base,
+            body=body,
+            headers={KEY: _key(idempotency_key)},
+            read=_reader(StartResult),
+            own_key=idempotency_key is None,
+        )
 
     def stop(
         self,
@@ -251,14 +258,27 @@ class Calls:
         *,
         dry_run: bool = False,
         skip_cleanup: bool = False,
+        if_status_version: int | None = None,
     ) -> Call[CommandResult]:
-        """Any of the four by its name."""
-        headers = {KEY: _key(idempotency_key)} if idempotency_key else {}
+        """Any of the four by its name. `if_status_version`: only while its newest change of status is that version's.
+
+        Of both, the version counts: it tells of every change, those of status among them.
+        """
+        headers = {KEY: _key(idempotency_key)}
         if if_version is not None:
             headers["If-Match"] = f'"{if_version}"'
+        elif if_status_version is not None:
+            headers["If-Match"] = f'"status-{if_status_version}"'
         body = {"reason": reason, "dryRun": dry_run, "skipCleanup": skip_cleanup}
         path = f"{self._job(job_id)}/{command}"
-        return Call(method="POST", path=path, body=body, headers=headers, read=_reader(CommandResult))
+        return Call(
+            method="POST",
+            path=path,
+            body=body,
+            headers=headers,
+            read=_reader(CommandResult),
+            own_key=idempotency_key is None,
+        )
 
     # -- what there is
 
@@ -313,12 +333,22 @@ class Calls:
 
 
 def _part(text: str) -> str:
-    """As one part of a path; `..` would be taken for the one above."""
-    return quote(text, safe="").replace(".", "%2E") if set(text) == {"."} else quote(text, safe="")
+    """As one part of a path; `..` would be taken for the one above. Raises InvalidInput."""
+    quoted = quote(_text(text), safe="")
+    return quoted.replace(".", "%2E") if set(text) == {"."} else quoted
 
 
-def _key(text: str) -> str:
-    """As a header can carry it. Raises InvalidInput."""
+def _text(text: str) -> str:
+    """Raises InvalidInput."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput("What was given holds half a character, which is no text", "Give it as Unicode text")
+    return text
+
+
+def _key(text: str | None) -> str:
+    """As a header can carry it, a fresh one where none is given. Raises InvalidInput."""
+    if text is None:
+        return str(uuid4())
     if not _KEY.fullmatch(text):
         raise InvalidInput(
             "A command id for a server is of at most 200 letters, digits and signs",
@@ -332,7 +362,9 @@ def _given(**params: str | int | tuple[str, ...] | None) -> Parameters:
     found: list[tuple[str, str]] = []
     for name, value in params.items():
         if isinstance(value, tuple):
-            found += [(name, each) for each in value]
+            found += [(name, _text(each)) for each in value]
+        elif isinstance(value, str):
+            found.append((name, _text(value)))
         elif value is True:
             found.append((name, "true"))
         elif value is not None and value is not False:
@@ -348,6 +380,7 @@ def _filter(which: JobFilter) -> Parameters:
         since=_moment(which.since),
         until=_moment(which.until),
         live=which.live,
+        id=which.prefix or None,
     )
 
 

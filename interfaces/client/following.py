@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import httpx
 from httpx_sse import ServerSentEvent
 
-from milepost.interfaces.client.errors import CannotConnect
+from milepost.interfaces.client.errors import WHICH_SERVER, CannotConnect, InvalidInput, ServerFailed
 from milepost.interfaces.client.line import CONNECT_SECONDS, SILENCE_SECONDS, Line
 from milepost.interfaces.documents import from_json
 from milepost.interfaces.result_documents import EventDocument
@@ -17,6 +18,7 @@ from milepost.interfaces.result_documents import EventDocument
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 MEDIA_TYPE: Final = "text/event-stream"
+_ID: Final = re.compile(r"[\x21-\x7e]{1,200}")  # what a header can carry
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Following:
     """What both clients know of one stream. It is tried again for `patience` seconds after each cut."""
 
     def __init__(self, line: Line, path: str, after: str | None, patience: float) -> None:
+        if after is not None and not _ID.fullmatch(after):
+            raise InvalidInput(
+                "What the stream is to go on behind is no id of an event", "Give the 'id' of a StreamEvent"
+            )
         self._line, self._path = line, path
         self.last_id = after
         self._patience = patience
@@ -55,10 +61,16 @@ class Following:
     def heard(self, sse: ServerSentEvent) -> StreamEvent | None:
         """The event, or None where only the place was said."""
         self._was_open, self._tries, self._cut_at = True, 0, None
-        self.last_id = sse.id or self.last_id
+        if _ID.fullmatch(sse.id):
+            self.last_id = sse.id
         if not sse.data:
             return None
-        return StreamEvent(self.last_id or "", from_json(EventDocument, json.loads(sse.data)))
+        try:
+            event = from_json(EventDocument, json.loads(sse.data))
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
+            message = f"What {self._line.url} streams are no events of Milepost, or of another version: {error}"
+            raise ServerFailed(message, WHICH_SERVER) from error
+        return StreamEvent(self.last_id or "", event)
 
     def refused(self, response: httpx.Response) -> float:
         """Seconds until the next try. Raises ClientError where the server will not answer otherwise then."""
@@ -67,7 +79,7 @@ class Following:
             raise error
         return self._pause(error)
 
-    def cut(self, error: httpx.TransportError | None) -> float:
+    def cut(self, error: Exception | None) -> float:
         """Seconds until the next try. Raises CannotConnect where it was never open, or is cut for too long."""
         return self._pause(self._line.unreachable(error or httpx.ReadError("it has ended the stream")))
 

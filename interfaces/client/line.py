@@ -2,7 +2,8 @@
 
 import json
 import ssl
-from typing import Any, Final, TypeVar
+from dataclasses import replace
+from typing import Any, Final, Generic, TypeVar, cast
 
 import httpx
 
@@ -17,15 +18,19 @@ from milepost.interfaces.client.errors import (
     of_problem,
 )
 from milepost.interfaces.documents import Json
+from milepost.interfaces.result_documents import CommandResult
 
 T = TypeVar("T")
 
+# All that can go wrong on the way; the last is said of a host that cannot be written.
+TROUBLE: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError)
 MEDIA_TYPE: Final = "application/json"
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 45.0  # of a stream: the server gives a sign of life every 15
 PAUSES: Final = (0.1, 0.5)  # before each further try
 LONGEST_PAUSE: Final = 5.0  # that a server may ask for
 BUSY: Final = 429
+AWAY: Final = 503
 
 
 class Line:
@@ -66,7 +71,7 @@ class Line:
             raise self.refusal(response)
         try:
             return call.read(response.json())
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             message = f"What answers at {self.url} is no Milepost server, or one of another version: {error}"
             raise ServerFailed(message, WHICH_SERVER, response.status_code) from error
 
@@ -81,7 +86,7 @@ class Line:
             body = None
         return of_problem(response.status_code, body, str(self.url))
 
-    def unreachable(self, error: httpx.TransportError, *, sent: bool = False) -> CannotConnect:
+    def unreachable(self, error: Exception, *, sent: bool = False) -> CannotConnect:
         """Why it cannot be reached; `sent`: it may have heard a command before."""
         cause = str(error) or type(error).__name__
         if isinstance(error, httpx.TimeoutException):
@@ -101,23 +106,40 @@ def _encoded(body: Json) -> bytes:
         raise InvalidInput(f"The request is not JSON: {error}", "Leave that out") from None
 
 
-class Attempts:
+class Attempts(Generic[T]):
     """How often one call is tried: what may be asked twice is asked again where its answer was lost."""
 
-    def __init__(self, line: Line, call: Call[Any]) -> None:
+    def __init__(self, line: Line, call: Call[T]) -> None:
         self._line, self._call = line, call
         self._pauses = list(PAUSES)
+        self._lost = False  # an answer, so that the command may have been carried out
 
-    def failed(self, error: httpx.TransportError) -> float:
+    def failed(self, error: Exception) -> float:
         """Seconds until the next try. Raises CannotConnect where there is none."""
-        never_heard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        never_heard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.InvalidURL | UnicodeError)
         if never_heard or not self._call.repeatable or not self._pauses:
-            raise self._line.unreachable(error, sent=not never_heard and self._call.method != "GET") from error
+            sent = (self._lost or not never_heard) and self._call.method != "GET"
+            raise self._line.unreachable(error, sent=sent) from error
+        self._lost = True
         return self._pauses.pop(0)
 
     def answered(self, response: httpx.Response) -> float | None:
         """None: this is the answer. Else the seconds until the next try: a busy server has done nothing."""
-        if response.status_code != BUSY or not self._pauses:
+        later = response.status_code == BUSY or (response.status_code == AWAY and self._call.method == "GET")
+        if not later or not self._pauses:
             return None
         asked = response.headers.get("retry-after", "")
         return max(self._pauses.pop(0), min(float(asked), LONGEST_PAUSE) if asked.isdigit() else 0.0)
+
+    def answer(self, response: httpx.Response) -> T:
+        """What was answered. Raises ClientError.
+
+        A command that came before under a key that nobody else has was this one, whose answer was lost.
+        """
+        found = self._line.answer(self._call, response)
+        if not (self._lost and self._call.own_key and isinstance(found, CommandResult) and found.repeated):
+            return found
+        did = f"Started {found.id}" if found.command == "start" else f"The {found.command} of {found.id} took effect"
+        message = f"{did}: it is {found.status}. The first answer was lost"
+        before = None if found.command == "start" else found.status_before
+        return cast("T", replace(found, changed=True, repeated=False, status_before=before, message=message))

@@ -8,7 +8,7 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
 from milepost.interfaces.client.following import Following
-from milepost.interfaces.client.line import Line
+from milepost.interfaces.client.line import TROUBLE, Line
 
 
 class Listening:
@@ -18,7 +18,7 @@ class Listening:
         following = Following(line, path, after=None, patience=0.0)
         try:
             self._response = http.send(http.build_request(**following.request()), stream=True)
-        except httpx.TransportError as error:
+        except TROUBLE as error:
             raise line.unreachable(error) from error
         try:
             if not following.is_open(self._response):
@@ -29,14 +29,14 @@ class Listening:
                 pass
         except BaseException as error:
             self._response.close()
-            if isinstance(error, httpx.TransportError | StopIteration):
-                told = error if isinstance(error, httpx.TransportError) else httpx.ReadError("it has ended the stream")
+            if isinstance(error, (*TROUBLE, StopIteration)):
+                told = httpx.ReadError("it has ended the stream") if isinstance(error, StopIteration) else error
                 raise line.unreachable(told) from None
             raise
 
     def __iter__(self) -> Iterator[ServerSentEvent]:
         """What is heard, until it is cut or closed."""
-        with suppress(httpx.TransportError, httpx.StreamClosed):
+        with suppress(*TROUBLE):
             yield from self._heard
         self._response.close()
 

@@ -2,8 +2,13 @@
 
 import asyncio
 import inspect
+import re
+import socketserver
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import httpx
@@ -11,6 +16,7 @@ import pytest
 
 import milepost.client
 from milepost.client import (
+    ALL_JOBS,
     AsyncClient,
     CannotConnect,
     Client,
@@ -20,6 +26,7 @@ from milepost.client import (
     NotAllowed,
     NothingFound,
     Refused,
+    ServerFailed,
     StepsAsked,
     TimedOut,
     VersionChanged,
@@ -32,6 +39,8 @@ from milepost.interfaces.client.calls import Calls
 from milepost.interfaces.client.line import Attempts, Line
 from milepost.interfaces.documents import from_json, to_json
 from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.remote_service import RemoteService
+from milepost.interfaces.service import Change
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.server import Server
 from tests.interfaces.wire import Wire
@@ -139,6 +148,8 @@ def test_a_key_makes_a_start_happen_once(client: Client) -> None:
     first, again = (client.start("self-test", {"steps": 2}, idempotency_key="k-1") for _ in range(2))
 
     assert (first.id, first.changed, again.changed) == (again.id, True, False)
+    assert (first.repeated, again.repeated) == (False, True)
+    assert "under this command id" in again.message
     with pytest.raises(Refused):
         client.start("self-test", {"steps": 3}, idempotency_key="k-1")
     assert client.start("self-test", {"steps": 2}).id != first.id
@@ -170,6 +181,45 @@ def test_jobs_are_found_by_filter_and_by_the_beginning_of_an_id(client: Client, 
     assert job.steps[1].errors[0].type == "builtins.ValueError"
 
 
+FILTERS: Final = JobFilter(
+    statuses=("Failed",),
+    types=("self-test",),
+    tags=("night",),
+    since=datetime(2026, 1, 1, tzinfo=UTC),
+    until=datetime(2026, 2, 1, tzinfo=UTC),
+    live=True,
+    prefix="019b",
+)
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(JobFilter)])
+def test_each_field_of_a_filter_is_asked_for(name: str) -> None:
+    """One that was left out would mean more jobs than were meant, all of them perhaps."""
+    narrow = replace(ALL_JOBS, **{name: getattr(FILTERS, name)})
+    asked = Calls("default", "Default")
+
+    for call in (asked.counts, asked.jobs, lambda which: asked.ids(which)(None)):
+        assert set(call(narrow).params) - set(call(ALL_JOBS).params)
+
+
+def test_the_beginning_of_an_id_narrows_what_is_meant(client: Client, ids: Ids) -> None:
+    one = JobFilter(prefix=ids["failed"])
+
+    assert list(client.ids(one)) == [job.id for job in client.jobs(one).jobs] == [ids["failed"]]
+    assert sum(client.counts(one).values()) == 1
+
+
+def test_a_command_may_insist_on_the_newest_change_of_status(server: Server, ids: Ids) -> None:
+    client = Client(server.url)
+    service = RemoteService(client, server.url, "default")
+    newest = client.job(ids["stopped"]).status_changes[-1].version
+    with pytest.raises(VersionChanged):
+        service.change(ids["stopped"], Change("resume", if_status_version=newest - 1))
+
+    assert service.change(ids["stopped"], Change("resume", if_status_version=newest)).changed
+    service.close()
+
+
 def test_what_there_is_besides_jobs(client: Client) -> None:
     assert client.about().event_stores == ("default",)
     assert "self-test" in [each.name for each in client.job_types().types]
@@ -189,6 +239,14 @@ WRONG: Final[tuple[tuple[Callable[[Client], object], type[ClientError]], ...]] =
     (lambda client: client.start("poem"), NothingFound),
     (lambda client: client.start("self-test", idempotency_key="two words"), InvalidInput),
     (lambda client: client.stop("01a20fb3", idempotency_key="ü"), InvalidInput),
+    (lambda client: client.stop("01a20fb3", idempotency_key="\u00e9 1"), InvalidInput),
+    (lambda client: client.stop("01a20fb3", idempotency_key=""), InvalidInput),
+    (lambda client: client.job("\ud800"), InvalidInput),
+    (lambda client: client.resolve("\ud800"), InvalidInput),
+    (lambda client: client.jobs(JobFilter(tags=("\ud800",))), InvalidInput),
+    (lambda client: client.shortened(["\ud800"]), InvalidInput),
+    (lambda client: next(client.stream(after="\u00e9")), InvalidInput),
+    (lambda client: next(client.stream("\ud800")), InvalidInput),
     (lambda client: client.start("self-test", {"steps": -1}), InvalidInput),
     (lambda client: client.start("self-test", {"seconds": float("inf")}), InvalidInput),
     (lambda client: client.start("self-test", {"seconds": object()}), InvalidInput),
@@ -241,17 +299,55 @@ def test_a_start_whose_answer_was_lost_is_asked_again_and_happens_once(kind: str
         assert wire.connections == 2
         assert [job.id for job in client.jobs().jobs if job.request.get("steps") == 7] == [started.id]
 
+        assert (started.changed, started.repeated, started.status_before) == (True, False, None)
+        assert started.message.startswith(f"Started {started.id}")
 
-def test_a_command_without_a_key_is_not_repeated_and_its_outcome_is_said_to_be_unknown(
+
+def test_a_command_whose_answer_was_lost_is_asked_again_and_told_as_what_it_did(
     kind: str, wire: Wire, ids: Ids
 ) -> None:
     with opened(kind, wire.url, token=wire.token) as client:
         wire.answers_lost = 1
+        stopped = client.stop(ids["pending"])
+
+        assert (stopped.changed, stopped.repeated, stopped.status) == (True, False, "Stopped")
+        assert "took effect" in stopped.message
+        wire.answers_lost = 1
+        again = client.stop(ids["pending"])
+        assert (again.changed, again.status) == (False, "Stopped")
+        assert [each.event for each in client.history(ids["pending"])].count("JobStopRequested") == 1
+
+
+def test_a_command_that_was_given_its_key_says_that_it_was_carried_out_under_it(
+    kind: str, wire: Wire, ids: Ids
+) -> None:
+    with opened(kind, wire.url, token=wire.token) as client:
+        wire.answers_lost = 1
+        resumed = client.resume(ids["stopped"], idempotency_key="k1")
+
+        assert (resumed.changed, resumed.repeated, resumed.status) == (False, True, "Pending")
+        assert resumed.message.endswith(f"took effect before, under the same command id, at version {resumed.version}")
+        client.stop(ids["stopped"])
+        assert f"at version {resumed.version}" in client.resume(ids["stopped"], idempotency_key="k1").message
+
+
+def test_a_command_whose_answers_are_all_lost_has_an_unknown_outcome(kind: str, wire: Wire, ids: Ids) -> None:
+    with opened(kind, wire.url, token=wire.token) as client:
+        wire.answers_lost = 3
         with pytest.raises(CannotConnect, match="not known"):
             client.stop(ids["pending"])
 
-        assert wire.connections == 1
         assert client.job(ids["pending"]).status == "Stopped"
+
+
+def test_a_key_that_changed_nothing_at_first_does_not_say_that_it_did(client: Client, ids: Ids) -> None:
+    client.stop(ids["stopped"], idempotency_key="k1")
+    client.resume(ids["stopped"])
+    again = client.stop(ids["stopped"], idempotency_key="k1")
+
+    assert (again.changed, again.repeated, again.status) == (False, False, "Pending")
+    assert "changed nothing" in again.message
+    assert client.job(ids["stopped"]).status == "Pending"
 
 
 def test_a_server_that_never_answers_is_given_up(kind: str, wire: Wire) -> None:
@@ -268,6 +364,16 @@ def test_whoever_asks_too_much_waits_as_long_as_the_server_says_and_then_gives_u
 
     assert [attempts.answered(busy) for _ in range(3)] == [3.0, 3.0, None]
     assert isinstance(line.refusal(busy), CannotConnect)
+
+
+def test_a_server_that_is_away_is_asked_again_by_those_who_only_read() -> None:
+    line, asked = Line(NOBODY, None, seconds=1, plain_http=False), Calls("default", "Default")
+    away = httpx.Response(503, json={"error": "connection_error", "detail": "No database"})
+
+    reading, changing = Attempts(line, asked.counts()), Attempts(line, asked.stop("0"))
+
+    assert [reading.answered(away) for _ in range(3)] == [0.1, 0.5, None]
+    assert changing.answered(away) is None
 
 
 # -- streams
@@ -325,6 +431,38 @@ def test_a_stream_whose_server_stays_away_ends_when_patience_does(kind: str, wir
             next(heard)
 
 
+@pytest.mark.parametrize("text", ["data: 1", "data: {", "data: {}", "id: \u00e9\ndata: []", 'data: {"jobId": 1}'])
+def test_a_stream_of_what_is_no_event_is_told_as_such(text: str, kind: str) -> None:
+    stream = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{text}\n\n"
+    with answering(stream) as url, opened(kind, url) as client, pytest.raises(ServerFailed):
+        next(client.stream())
+
+
+@pytest.mark.parametrize("head", ["Content-Encoding: gzip", "Location: http://[", "X: \u00e9", "Content-Length: x"])
+def test_an_answer_that_makes_no_sense_is_a_client_error(head: str, kind: str) -> None:
+    with answering(f"HTTP/1.1 301 Moved\r\n{head}\r\n\r\nnothing") as url, opened(kind, url) as client:
+        for ask in (client.jobs, lambda: next(client.stream())):
+            with pytest.raises(ClientError):
+                ask()
+
+
+@contextmanager
+def answering(text: str) -> Generator[str]:
+    """The URL of what answers this, whatever it is asked, and hangs up."""
+
+    class Answers(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(text.encode())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answers) as listens:
+        thread = threading.Thread(target=listens.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{listens.server_address[1]}"
+        listens.shutdown()
+        thread.join()
+
+
 # -- what it is made of
 
 
@@ -334,6 +472,18 @@ def test_both_clients_offer_the_same() -> None:
     assert offered[0] - {"listen"} == offered[1]
     for name in offered[1]:
         assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__
+        signatures = [inspect.signature(getattr(each, name)) for each in (Client, AsyncClient)]
+        assert str(signatures[0].parameters) == str(signatures[1].parameters)
+
+
+@pytest.mark.parametrize("name", [name for name in vars(AsyncClient) if not name.startswith("_")])
+def test_help_says_what_a_method_returns_and_that_can_be_imported(name: str) -> None:
+    for each in (Client, AsyncClient):
+        returned = str(inspect.signature(getattr(each, name)).return_annotation)
+        assert "Call[" not in returned
+        assert "Paged[" not in returned
+        for word in re.findall(r"\bmilepost[\w.]*\.(\w+)", returned):
+            assert word in milepost.client.__all__
 
 
 @pytest.mark.parametrize("name", milepost.client.__all__)

@@ -1,25 +1,36 @@
 """The command line asks a server: which one, with which token, and what is said where that cannot be."""
 
 import http.server
+import os
 import re
 import signal
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import pytest
 
+from milepost.client import Client
+from milepost.domain.commands import StopJob
 from milepost.infrastructure.credentials import credential
 from milepost.infrastructure.event_store.tokens import Role, Tokens
 from milepost.infrastructure.server_url import ServerUrl, ServerUrlInvalid
 from milepost.infrastructure.settings import Chosen, SettingsInvalid, resolve
-from milepost.interfaces import remote_service
+from milepost.interfaces import remote_changes, remote_service
+from milepost.interfaces.cli.jobs.waiting import looks_at
+from milepost.interfaces.cli.session import Globals, Session
 from milepost.interfaces.client import calls
 from milepost.interfaces.client.line import Line
 from milepost.interfaces.error_mapping import Told
+from milepost.interfaces.http import open_streams
+from milepost.interfaces.remote_changes import Changes
+from milepost.interfaces.remote_service import RemoteService
 from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.here_only import HERE_ONLY, HERE_ONLY_MODULES
@@ -82,6 +93,14 @@ def test_a_server_knows_event_stores_that_have_no_name_here() -> None:
         "https://mp_secret@host",
         "https://host/?token=mp_secret",
         "https://host/#mp_secret",
+        "ann:mp_secret@host",
+        "https:/ann:mp_secret@host",
+        "https://[mp_secret@host",
+        "https://host:mp_secret",
+        "http://a..b.localhost",
+        "http://h\u00f6st",
+        "http://a_b",
+        "http://[::g]",
         "127.0.0.1:8400",
         "ftp://host",
         "http://",
@@ -102,12 +121,16 @@ def test_a_url_that_is_none_or_holds_a_secret_is_refused_and_the_secret_is_not_r
         ServerUrl.parse(url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://localhost:1", "http://127.0.0.9", "http://[::1]:8400/x/", "http://a.localhost"]
-)
+@pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.9", "http://[::1]:8400/x/", "http://LOCALHOST"])
 def test_what_is_sent_to_loopback_does_not_leave_the_machine(url: str) -> None:
     assert ServerUrl.parse(url).is_loopback
-    assert not ServerUrl.parse(url.replace("local", "global").replace("127", "128").replace("::1", "::2")).is_loopback
+    elsewhere = url.lower().replace("local", "global").replace("127", "128").replace("::1", "::2")
+    assert not ServerUrl.parse(elsewhere).is_loopback
+
+
+@pytest.mark.parametrize("host", ["a.localhost", "localhost.example.com", "127.0.0.1.example.com", "localhost."])
+def test_a_name_that_only_looks_like_this_machine_is_another(host: str) -> None:
+    assert not ServerUrl.parse(f"http://{host}").is_loopback
 
 
 def test_debug_says_which_server_and_whose_token_and_never_the_token(
@@ -170,6 +193,30 @@ def test_a_token_file_without_a_token_is_refused(text: str) -> None:
     for path in ("token", "nowhere", "."):
         with pytest.raises(SettingsInvalid):
             credential(Chosen(path, "context far"), {})
+
+
+def test_a_pipe_in_place_of_a_token_file_is_refused_at_once() -> None:
+    os.mkfifo("token", 0o600)
+
+    with pytest.raises(SettingsInvalid, match="is not a file"):
+        credential(Chosen("token", "context far"), {})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_token_file_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("token").write_text("mp_secret")
+    Path("token").chmod(0o600)
+    os.chown("token", 12345, 12345)
+
+    with pytest.raises(SettingsInvalid, match="somebody else"):
+        credential(Chosen("token", "context far"), {})
+
+
+def test_contexts_are_for_their_owner_alone(call: Milepost, environment: Mapping[str, str]) -> None:
+    call("context", "create", "near", "--url", "postgresql://ann:mp_secret@host/jobs")
+
+    (file,) = Path(environment["MILEPOST_CONFIG_DIR"]).iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_token_goes_unencrypted_to_no_other_machine_unless_that_is_wanted() -> None:
@@ -417,6 +464,47 @@ def test_whoever_waits_outlives_a_server_that_is_killed_and_comes_back(
 
     assert watcher.returncode == 13
     assert '"Cancelled"' in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("bound", ["MOST_STREAMS", "MOST_STREAMS_OF_ONE"])
+def test_whoever_waits_looks_now_and_then_where_no_stream_can_be_had(
+    bound: str, jobs: Furniture, ids: Mapping[str, str], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_streams, bound, 0)
+    session = Session(Globals(server=server.url))
+    seen = looks_at(session, ids["pending"], TIME_OUT, look_seconds=0.05)
+    assert next(seen).status == "Pending"
+    jobs.execute(UUID(ids["pending"]), StopJob(worker_alive=False))
+
+    assert next(job for job in seen if job.status != "Pending").status == "Stopped"
+    session.close()
+
+
+def test_a_server_that_is_silent_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_changes, "CLOSE_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent, Client(f"http://127.0.0.1:{silent.getsockname()[1]}") as to:
+        changes = Changes(to)
+
+        assert changes.count() == changes.count()
+        changes.close()
+
+
+def test_the_marker_changes_when_something_was_written_and_when_the_stream_ends(
+    jobs: Furniture, server: Server
+) -> None:
+    service = RemoteService(Client(server.url), server.url, "default")
+    before = service.marker()
+    while service.marker() == before:  # until the stream is open
+        time.sleep(0.001)
+    opened = service.marker()
+    jobs.start("self-test")
+    while service.marker() == opened:
+        time.sleep(0.001)
+    written = service.marker()
+    server.leave()
+    while service.marker() == written:
+        time.sleep(0.001)
+    service.close()
 
 
 # -- what the page says

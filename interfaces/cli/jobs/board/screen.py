@@ -44,7 +44,7 @@ class _Screen:
         self._session, self._meant, self._console, self._live, self._keys = session, meant, console, live, keys
         self._board = Board()
         self._short: dict[str, str] = {}
-        self._rest: dict[str, float] = {}  # jobs that have come to rest here, and when
+        self._rest: dict[str, tuple[float, JobDocument]] = {}  # jobs that have come to rest here, and when
         self._trouble = False
 
     def run(self) -> None:
@@ -86,7 +86,8 @@ class _Screen:
             return
         self._board = found
         shown = [job.id for job in visible(found, self._console.height)]
-        self._short = self._answer(lambda: dict(service.shortened(shown))) or self._short
+        if set(shown) - self._short.keys():
+            self._short = self._answer(lambda: dict(service.shortened(shown))) or self._short
 
     def _jobs(self) -> list[JobDocument]:
         """What is under way, the newest first, before what waits for a worker; and what has just come to rest."""
@@ -97,12 +98,15 @@ class _Screen:
             active = tuple(status for status in LIVE if status != PENDING)
             running = replace(self._meant, live=False, statuses=active)
             found |= {job.id: job for job in service.jobs(running, limit=MOST).jobs}
+        rest: dict[str, tuple[float, JobDocument]] = {}
         for job_id in self._watched() - found.keys() if self._meant.live else ():
-            job = self._found(job_id)
+            # Asked for once: nothing happens to it any more, unless it is resumed and so among those that are live.
+            at, job = self._rest.get(job_id) or (now, self._found(job_id))
             # One that is not at rest has only been crowded out by newer ones.
-            if job and at_rest(job) and now < self._rest.setdefault(job_id, now) + LINGER_SECONDS:
-                found[job_id] = job
-        self._rest = {job_id: at for job_id, at in self._rest.items() if job_id in found}
+            if job and at_rest(job) and now < at + LINGER_SECONDS:
+                rest[job_id] = at, job
+        self._rest = rest
+        found |= {job_id: job for job_id, (_, job) in rest.items()}
         return sorted(found.values(), key=lambda job: (job.status != PENDING, job.id), reverse=True)
 
     def _found(self, job_id: str) -> JobDocument | None:
@@ -130,6 +134,7 @@ class _Screen:
     def _carried_out(self, board: Board, order: Order) -> Board:
         try:
             change = Change(order.command, order.reason, if_version=order.version)
+            self._rest.pop(order.job_id, None)  # it will not be as it was
             result = self._session.service.change(order.job_id, change)
         except Exception as error:
             if (problem := problem_of(error)) is None:
