@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -40,7 +40,7 @@ class Wish:
 
     name: str
     url: str
-    secret: str
+    secret: str = field(repr=False)
     occasions: tuple[str, ...]
     namespace: str | None = None
     types: tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ class Webhook:
     id: str
     name: str
     url: str
-    secret: str
+    secret: str = field(repr=False)
     occasions: tuple[str, ...]
     namespace: str | None
     types: tuple[str, ...] | None

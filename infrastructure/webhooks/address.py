@@ -31,7 +31,7 @@ def check_address(url: str, *, allow_http: bool) -> str:
             "it has a name or a password in it, which would be kept and shown",
             "Leave them out: the receiver knows us by the signature",
         )
-    if parsed.scheme == "http" and not allow_http and not _is_here(parsed.host):
+    if parsed.scheme == "http" and not allow_http and not is_here(parsed.host):
         raise AddressRefused(
             "http can be read by everybody on the way, and this is not this machine",
             "Write https://, or give --allow-http where the network is your own",
@@ -39,7 +39,8 @@ def check_address(url: str, *, allow_http: bool) -> str:
     return parsed.host
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether it is this machine by its very name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

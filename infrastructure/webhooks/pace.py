@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 from milepost.domain.events import Policy
 from milepost.domain.policy import retry_in_seconds
+
+
+ASKED_MOST: Final = 999_999_999.0  # seconds; a receiver may write any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,10 @@ def asked_to_wait(retry_after: str | None, now: datetime) -> float | None:
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])
+        return min(float(retry_after[:10]), ASKED_MOST)
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+        seconds = ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError, TypeError):  # whatever it says, it stops nobody
         return None
-    return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds())
+    return min(max(0.0, seconds), ASKED_MOST)

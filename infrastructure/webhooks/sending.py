@@ -10,6 +10,8 @@ from typing import Final
 
 import httpx
 
+from milepost.infrastructure.webhooks.address import is_here
+
 log = logging.getLogger("milepost.webhooks")
 
 READ_MOST: Final = 300  # bytes of what a receiver says of its trouble
@@ -47,11 +49,9 @@ class Sender:
         self._connect_seconds, self._answer_seconds = connect_seconds, answer_seconds
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(answer_seconds, connect=connect_seconds),
-            follow_redirects=False,
-            headers={"User-Agent": "Milepost-Webhooks", "Accept": "*/*", "Accept-Encoding": "identity"},
-        )
+        self._client = self._opened()
+        # A proxy would take "this machine" for its own. A transport of its own knows no proxy of the environment.
+        self._client_here = self._opened(httpx.AsyncHTTPTransport())
         self._thread = threading.Thread(target=self._serve, name="milepost-webhooks-http", daemon=True)
         self._thread.start()
 
@@ -64,12 +64,20 @@ class Sender:
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
 
+    def _opened(self, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(self._answer_seconds, connect=self._connect_seconds),
+            follow_redirects=False,
+            headers={"User-Agent": "Milepost-Webhooks", "Accept": "*/*", "Accept-Encoding": "identity"},
+        )
+
     def _serve(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._open())
 
     async def _open(self) -> None:
-        async with self._client:
+        async with self._client, self._client_here:
             await self._ending.wait()
             under_way = asyncio.all_tasks() - {asyncio.current_task()}
             for task in under_way:
@@ -91,8 +99,9 @@ class Sender:
             return Answer(None, f"not sent: {type(error).__name__}: {error}")
 
     async def _post(self, message: Message) -> Answer:
-        request = self._client.build_request("POST", message.url, content=message.body, headers=dict(message.headers))
-        response = await self._client.send(request, stream=True)
+        client = self._client_here if is_here(httpx.URL(message.url).host) else self._client
+        request = client.build_request("POST", message.url, content=message.body, headers=dict(message.headers))
+        response = await client.send(request, stream=True)
         try:
             said = f"answered {response.status_code}"
             if response.is_redirect:

@@ -15,9 +15,9 @@ from milepost.domain.events import ErrorDetail
 from milepost.domain.job import Job
 from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
-from milepost.infrastructure.event_store.webhooks import WebhookNotFound
+from milepost.infrastructure.event_store.webhooks import WebhookNotFound, Wish
 from milepost.infrastructure.webhooks.pace import Pace
-from milepost.infrastructure.webhooks.signing import headers
+from milepost.infrastructure.webhooks.signing import headers, new_secret
 from tests.infrastructure.webhooks.conftest import Stage, turns
 from tests.infrastructure.webhooks.receiver import receiving
 
@@ -495,3 +495,10 @@ def test_settling_waits_for_what_can_be_told_and_for_no_receiver_that_fails(stag
 
         assert stage.now("good").delivered == 3
         assert stage.now("bad").failures == 1
+
+
+def test_a_secret_does_not_show_when_a_webhook_is_printed(stage: Stage) -> None:
+    secret = new_secret()
+    wish = Wish("hook", "https://example.org/", secret, ("started",))
+
+    assert secret not in repr(wish) + repr(stage.webhooks.add(wish, "ann@desk"))
