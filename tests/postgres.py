@@ -77,6 +77,13 @@ def fresh_url() -> str:
     return f"{url}{'&' if '?' in url else '?'}schema=s{next(_numbers)}"
 
 
+def drop_database(url: str) -> None:
+    """One that was made fresh, with whoever is still in it: hundreds of them fill a disk."""
+    name = make_url(url).database or ""
+    with psycopg.connect(postgres().url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 def fresh_database(template: str = "template1") -> str:
     """The URL of a database of its own, empty or a copy of another one that nobody is in."""
     name = f"d{next(_numbers)}"

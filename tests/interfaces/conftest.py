@@ -20,7 +20,7 @@ from milepost.infrastructure.settings import resolve
 from milepost.interfaces.cli.app import run
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.here_only import HERE_ONLY
-from tests.postgres import fresh_database
+from tests.postgres import drop_database, fresh_database
 
 if TYPE_CHECKING:
     from tests.interfaces.server import Server
@@ -112,7 +112,7 @@ def ids(furnished: Furnished) -> dict[str, str]:
 @pytest.fixture
 def environment(
     request: pytest.FixtureRequest, tmp_path: Path, store_kind: str, monkeypatch: pytest.MonkeyPatch
-) -> Mapping[str, str]:
+) -> Iterator[Mapping[str, str]]:
     """A user who has set nothing, in an empty folder, and whose event store is a fresh one; a copy where asked for."""
     template = furnished_template(request) if "jobs" in request.fixturenames else None
     for name in [name for name in os.environ if name.startswith("MILEPOST_")]:
@@ -130,7 +130,9 @@ def environment(
     monkeypatch.setenv("MILEPOST_URL", url)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return os.environ
+    yield os.environ
+    if store_kind == "server":
+        drop_database(url)
 
 
 def furnished_template(request: pytest.FixtureRequest) -> str:

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -16,9 +18,10 @@ from milepost.infrastructure.event_store.database import DatabaseUnavailable, op
 from milepost.infrastructure.event_store.known_tokens import FRESH_SECONDS, PAUSE_SECONDS, KnownTokens
 from milepost.infrastructure.event_store.schema import prepare
 from milepost.infrastructure.event_store.tokens import Role, Token, Tokens, digest
+from milepost.interfaces.http import heads
 from milepost.interfaces.http.access import is_loopback
 from milepost.interfaces.http.limits import KEPT, Buckets, Limits
-from tests.interfaces.http.served import MINE, Running, jobs_of, running
+from tests.interfaces.http.served import MINE, PATIENCE_SECONDS, Running, jobs_of, running
 
 JOBS: Final = jobs_of(MINE)
 
@@ -259,6 +262,56 @@ def test_an_open_server_answers_to_no_other_name_so_that_none_can_be_turned_to_i
     with open_server.asking() as client:
         for path in ("/api", "/healthz", "/openapi.json", "/nothing"):
             assert client.get(path, headers={"Host": host.format(port=port)}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+def test_a_page_of_another_site_can_ask_an_open_server_nothing(open_server: Running, headers: dict[str, str]) -> None:
+    with open_server.asking(**headers) as client:
+        assert client.get(jobs_of(MINE)).status_code == 403
+        assert client.post(jobs_of(MINE), json={"type": "self-test"}).status_code == 403
+    with open_server.asking() as client:
+        assert client.get(f"{jobs_of(MINE)}/counts").json()["counts"].get("Pending", 0) == 0
+
+
+def test_our_own_page_can_write(open_server: Running) -> None:
+    with open_server.asking(Origin=open_server.url, **{"Sec-Fetch-Site": "same-origin"}) as client:
+        job = client.post(jobs_of("Own"), json={"type": "self-test"})
+
+    assert job.status_code == 201
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP"])
+def test_an_open_server_refuses_what_a_proxy_has_passed_on(open_server: Running, header: str) -> None:
+    with open_server.asking(**{header: "203.0.113.9"}) as client:
+        answer = client.get("/api")
+
+    assert answer.status_code == 403
+    assert "--require-tokens" in answer.json()["suggestion"]
+
+
+def test_the_page_of_a_server_with_tokens_can_write_behind_a_proxy(server: Running) -> None:
+    passed_on = {"X-Forwarded-For": "203.0.113.9", "Origin": "https://milepost.example"}
+    with server.asking(server.token("behind", Role.OPERATOR), **passed_on) as client:
+        assert client.post(jobs_of(MINE), json={"type": "self-test"}).status_code == 201
+
+
+def test_a_connection_that_asks_nothing_is_broken(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "HEAD_SECONDS", 0.1)
+    at = urlsplit(server.url)
+    with socket.create_connection((at.hostname or "", at.port or 0)) as silent:
+        silent.settimeout(PATIENCE_SECONDS)
+        with suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
 
 
 def test_a_server_with_tokens_answers_to_whatever_stands_in_front_of_it(server: Running) -> None:

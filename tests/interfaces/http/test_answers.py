@@ -254,29 +254,6 @@ def test_a_form_of_another_site_is_no_command(operator: httpx.Client, kind: str)
     problem(sent(operator, b'{"type": "self-test"}', **{"Content-Type": kind}), 415)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-    ],
-    ids=str,
-)
-def test_a_page_of_another_site_cannot_write(operator: httpx.Client, job: str, headers: dict[str, str]) -> None:
-    problem(operator.post(f"{JOBS}/{job}/stop", headers=headers), 403)
-
-    assert operator.get(f"{JOBS}/{job}").json()["status"] == "Pending"
-
-
-def test_our_own_page_can_write(server: Running, operator: httpx.Client, job: str) -> None:
-    headers = {"Origin": server.url, "Sec-Fetch-Site": "same-origin"}
-
-    assert operator.post(f"{JOBS}/{job}/stop", headers=headers).status_code == 200
-
-
 # -- parameters
 
 
