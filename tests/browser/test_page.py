@@ -504,6 +504,7 @@ def test_jobs_that_were_selected_under_another_filter_are_not_changed(
     page.get_by_label("Select this page").check()
     button(page, "Older").click()
     expect(page.locator("tbody tr")).to_have_count(3)
+    expect(page.get_by_label("50 selected")).not_to_be_checked()
     button(page, "Stop").click()
     expect(page.get_by_role("dialog")).to_contain_text("50 of them are not on the page that is shown")
     page.keyboard.press("Escape")

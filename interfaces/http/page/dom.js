@@ -10,7 +10,7 @@ export function h(tag, properties, ...children) {
   const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
   element.handlers = {};
   for (const [name, value] of Object.entries(properties ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value === null || value === undefined || (value === false && !name.startsWith("."))) continue;
     if (name === "key") element.key = String(value);
     else if (name.startsWith("on")) listen(element, name.slice(2), value);
     else if (name.startsWith(".")) (element.lively ??= {})[name.slice(1)] = value;
