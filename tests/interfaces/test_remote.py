@@ -409,6 +409,13 @@ SAME: Final = (
     ("jobs", "start", "self-test", "--set", "steps=-1"),
     ("jobs", "start", "self-test", "--queue", "no such queue"),
     ("jobs", "start", "self-test", "--priority", "1001"),
+    ("jobs", "start", "self-test", "--reason", "x" * 2_001),
+    ("jobs", "start", "self-test", "--tag", "x" * 201),
+    ("jobs", "start", "self-test", *("--tag", "x") * 51),
+    ("jobs", "start", "self-test", "--command-id", "two words"),
+    ("jobs", "stop", "PENDING", "--command-id", "\u00e9"),
+    ("jobs", "stop", "PENDING", "--command-id", "x" * 201),
+    ("jobs", "resume", "STOPPED", "--reason", "x" * 2_001),
     ("types", "list"),
     ("types", "show", "self-test", "-o", "table"),
     ("types", "show", "poem/1"),
@@ -418,7 +425,7 @@ SAME: Final = (
 )
 
 
-@pytest.mark.parametrize("command", SAME, ids=" ".join)
+@pytest.mark.parametrize("command", SAME, ids=lambda command: " ".join(command)[:60])
 def test_a_server_answers_what_the_event_store_would(
     command: tuple[str, ...], jobs: Furniture, ids: Mapping[str, str], call: Milepost, server: Server,
     monkeypatch: pytest.MonkeyPatch,
