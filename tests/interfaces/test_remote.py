@@ -27,7 +27,7 @@ from milepost.infrastructure.server_url import ServerUrl, ServerUrlInvalid
 from milepost.infrastructure.settings import Chosen, SettingsInvalid, resolve
 from milepost.interfaces import remote_service
 from milepost.interfaces.cli.jobs.board.keyboard import Keyboard
-from milepost.interfaces.cli.jobs.board.screen import _Screen  # pyright: ignore[reportPrivateUsage]
+from milepost.interfaces.cli.jobs.board.screen import Screen
 from milepost.interfaces.cli.jobs.waiting import looks_at
 from milepost.interfaces.cli.session import Globals, Session
 from milepost.interfaces.client import calls
@@ -530,16 +530,16 @@ def test_the_live_table_outlives_a_server_that_is_away(
     console = Console(file=io.StringIO(), width=100, height=24)
     with Wire(guarded.url, token) as wire:
         session = Session(Globals(server=wire.url))
-        table = _Screen(session, JobFilter(live=True), console, Live(console=console), Keyboard(None))
-        table._read()
-        seen = table._board.jobs
+        table = Screen(session, JobFilter(live=True), console, Live(console=console), Keyboard(None))
+        table.read_all()
+        seen = table.board.jobs
         wire.answers_lost = 1_000
         wire.cut()
-        table._read()
+        table.read_all()
         session.close()
     assert seen
-    assert table._board.jobs == seen
-    assert "cannot be reached" in table._board.said
+    assert table.board.jobs == seen
+    assert "cannot be reached" in table.board.said
 
 
 def test_the_live_table_asks_once_for_a_job_that_has_come_to_rest(
@@ -555,17 +555,17 @@ def test_the_live_table_asks_once_for_a_job_that_has_come_to_rest(
     monkeypatch.setattr(RemoteService, "job", counted)
     session = Session(Globals(server=server.url))
     console = Console(file=io.StringIO(), width=100, height=24)
-    table = _Screen(session, JobFilter(live=True), console, Live(console=console), Keyboard(None))
-    table._read()
+    table = Screen(session, JobFilter(live=True), console, Live(console=console), Keyboard(None))
+    table.read_all()
     jobs.execute(UUID(ids["pending"]), StopJob(worker_alive=False))
     for _ in range(3):
-        table._read()
+        table.read_all()
 
     assert asked == [ids["pending"]]
-    assert "Stopped" in [job.status for job in table._board.jobs]
+    assert "Stopped" in [job.status for job in table.board.jobs]
     jobs.execute(UUID(ids["pending"]), ResumeJob())
-    table._read()
-    assert "Stopped" not in [job.status for job in table._board.jobs]
+    table.read_all()
+    assert "Stopped" not in [job.status for job in table.board.jobs]
     session.close()
 
 
