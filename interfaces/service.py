@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.interfaces.asked_texts import refuse_bad_texts
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.result_documents import (
     CommandResult,
@@ -50,7 +51,7 @@ class JobList:
 
 @dataclass(frozen=True, slots=True)
 class StartAsked:
-    """A job that is wanted. `command_id`: started at most once under it."""
+    """A job that is wanted. `command_id`: started at most once under it. Raises Told for texts that are too long."""
 
     job_type: str
     request: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -59,6 +60,9 @@ class StartAsked:
     priority: int | None = None
     command_id: str | None = None
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        refuse_bad_texts(self.reason, self.command_id, self.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class Change:
     command_id: str | None = None
     skip_cleanup: bool = False
     if_status_version: int | None = None
+
+    def __post_init__(self) -> None:
+        refuse_bad_texts(self.reason, self.command_id)
 
 
 class Service(Protocol):

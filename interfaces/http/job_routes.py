@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from milepost.domain.errors import VersionMismatch
 from milepost.domain.queues import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from milepost.domain.state_machine import JobStatus, StepStatus
+from milepost.interfaces.asked_texts import LONGEST_REASON, LONGEST_TAG, MOST_TAGS
 from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.documents import camel
 from milepost.interfaces.http import versions
@@ -45,8 +46,8 @@ Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
 JobIdBegun = Annotated[str, Query(max_length=200, pattern=NO_NUL, description="The beginning of an id.")]
-Word = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
-Reason = Annotated[str, Field(max_length=2_000, pattern=NO_NUL)]
+Word = Annotated[str, Field(max_length=LONGEST_TAG, pattern=NO_NUL)]
+Reason = Annotated[str, Field(max_length=LONGEST_REASON, pattern=NO_NUL)]
 Texts = Annotated[list[Word], Query(max_length=50)]
 IfMatch = Annotated[
     str | None,
@@ -85,7 +86,7 @@ class StartBody(Asked):
 
     type: Word
     request: dict[str, Any] = Field(default_factory=dict)
-    tags: list[Word] = Field(default_factory=list, max_length=50)
+    tags: list[Word] = Field(default_factory=list, max_length=MOST_TAGS)
     queue: str | None = Field(default=None, pattern=NAME)
     priority: int | None = Field(default=None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
     reason: Reason = ""

@@ -1,6 +1,7 @@
 """The command line asks a server: which one, with which token, and what is said where that cannot be."""
 
 import http.server
+import io
 import os
 import re
 import signal
@@ -15,26 +16,33 @@ from typing import Final
 from uuid import UUID
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 
-from milepost.client import Client
-from milepost.domain.commands import StopJob
+from milepost.client import Client, JobFilter
+from milepost.domain.commands import ResumeJob, StopJob
 from milepost.infrastructure.credentials import credential
 from milepost.infrastructure.event_store.tokens import Role, Tokens
 from milepost.infrastructure.server_url import ServerUrl, ServerUrlInvalid
 from milepost.infrastructure.settings import Chosen, SettingsInvalid, resolve
-from milepost.interfaces import remote_changes, remote_service
+from milepost.interfaces import remote_service
+from milepost.interfaces.cli.jobs.board.keyboard import Keyboard
+from milepost.interfaces.cli.jobs.board.screen import Screen
 from milepost.interfaces.cli.jobs.waiting import looks_at
 from milepost.interfaces.cli.session import Globals, Session
 from milepost.interfaces.client import calls
 from milepost.interfaces.client.line import Line
 from milepost.interfaces.error_mapping import Told
 from milepost.interfaces.http import open_streams
+from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.remote_changes import Changes
 from milepost.interfaces.remote_service import RemoteService
+from milepost.interfaces.service import NO_STEPS, StepsAsked
 from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.here_only import HERE_ONLY, HERE_ONLY_MODULES
 from tests.interfaces.server import Server
+from tests.interfaces.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -409,6 +417,13 @@ SAME: Final = (
     ("jobs", "start", "self-test", "--set", "steps=-1"),
     ("jobs", "start", "self-test", "--queue", "no such queue"),
     ("jobs", "start", "self-test", "--priority", "1001"),
+    ("jobs", "start", "self-test", "--reason", "x" * 2_001),
+    ("jobs", "start", "self-test", "--tag", "x" * 201),
+    ("jobs", "start", "self-test", *("--tag", "x") * 51),
+    ("jobs", "start", "self-test", "--command-id", "two words"),
+    ("jobs", "stop", "PENDING", "--command-id", "\u00e9"),
+    ("jobs", "stop", "PENDING", "--command-id", "x" * 201),
+    ("jobs", "resume", "STOPPED", "--reason", "x" * 2_001),
     ("types", "list"),
     ("types", "show", "self-test", "-o", "table"),
     ("types", "show", "poem/1"),
@@ -418,7 +433,7 @@ SAME: Final = (
 )
 
 
-@pytest.mark.parametrize("command", SAME, ids=" ".join)
+@pytest.mark.parametrize("command", SAME, ids=lambda command: " ".join(command)[:60])
 def test_a_server_answers_what_the_event_store_would(
     command: tuple[str, ...], jobs: Furniture, ids: Mapping[str, str], call: Milepost, server: Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -480,12 +495,12 @@ def test_whoever_waits_looks_now_and_then_where_no_stream_can_be_had(
     session.close()
 
 
-def test_a_server_that_is_silent_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_changes, "CLOSE_SECONDS", 0.0)
-    with socket.create_server(("127.0.0.1", 0)) as silent, Client(f"http://127.0.0.1:{silent.getsockname()[1]}") as to:
-        changes = Changes(to)
-
+def test_a_server_that_is_silent_holds_nobody_up() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    with Client(f"http://127.0.0.1:{silent.getsockname()[1]}") as client:
+        changes = Changes(client)
         assert changes.count() == changes.count()
+        silent.close()  # so that its thread has nothing to wait for
         changes.close()
 
 
@@ -505,6 +520,53 @@ def test_the_marker_changes_when_something_was_written_and_when_the_stream_ends(
     while service.marker() == written:
         time.sleep(0.001)
     service.close()
+
+
+def test_the_live_table_outlives_a_server_that_is_away(
+    jobs: Furniture, guarded: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = Tokens(jobs.database, jobs.store.surroundings).create("desk", Role.OPERATOR, created_by="test")
+    monkeypatch.setenv("MILEPOST_TOKEN", token)
+    console = Console(file=io.StringIO(), width=100, height=24)
+    with Wire(guarded.url, token) as wire:
+        session = Session(Globals(server=wire.url))
+        table = Screen(session, JobFilter(live=True), console, Live(console=console), Keyboard(None))
+        table.read_all()
+        seen = table.board.jobs
+        wire.answers_lost = 1_000
+        wire.cut()
+        table.read_all()
+        session.close()
+    assert seen
+    assert table.board.jobs == seen
+    assert "cannot be reached" in table.board.said
+
+
+def test_the_live_table_asks_once_for_a_job_that_has_come_to_rest(
+    jobs: Furniture, ids: Mapping[str, str], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    read = RemoteService.job
+
+    def counted(service: RemoteService, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
+        asked.append(job_id)
+        return read(service, job_id, steps)
+
+    monkeypatch.setattr(RemoteService, "job", counted)
+    session = Session(Globals(server=server.url))
+    console = Console(file=io.StringIO(), width=100, height=24)
+    table = Screen(session, JobFilter(live=True), console, Live(console=console), Keyboard(None))
+    table.read_all()
+    jobs.execute(UUID(ids["pending"]), StopJob(worker_alive=False))
+    for _ in range(3):
+        table.read_all()
+
+    assert asked == [ids["pending"]]
+    assert "Stopped" in [job.status for job in table.board.jobs]
+    jobs.execute(UUID(ids["pending"]), ResumeJob())
+    table.read_all()
+    assert "Stopped" not in [job.status for job in table.board.jobs]
+    session.close()
 
 
 # -- what the page says

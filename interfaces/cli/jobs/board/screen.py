@@ -36,13 +36,13 @@ def show(session: Session, meant: JobFilter) -> None:
 
     screen = console()
     with keyboard() as keys, Live(console=screen, screen=True, auto_refresh=False, redirect_stderr=False) as live:
-        _Screen(session, meant, screen, live, keys).run()
+        Screen(session, meant, screen, live, keys).run()
 
 
-class _Screen:
+class Screen:
     def __init__(self, session: Session, meant: JobFilter, console: "Console", live: "Live", keys: Keyboard) -> None:
         self._session, self._meant, self._console, self._live, self._keys = session, meant, console, live, keys
-        self._board = Board()
+        self.board = Board()
         self._short: dict[str, str] = {}
         self._rest: dict[str, tuple[float, JobDocument]] = {}  # jobs that have come to rest here, and when
         self._trouble = False
@@ -51,27 +51,27 @@ class _Screen:
         marker: int | None = None
         read_at = -LOOK_SECONDS
         size = self._console.size
-        while not self._board.ended:
+        while not self.board.ended:
             now = time.monotonic()
             seen = self._answer(self._session.service.marker)
             due = now > read_at + (LOOK_SECONDS if seen == marker and seen is not None else PAUSE_SECONDS)
             if due:
-                self._read()
+                self.read_all()
                 marker, read_at = seen, now
             if due or size != self._console.size:
                 size = self._console.size
                 self._draw()
-            before = self._board
+            before = self.board
             for key in self._keys.pressed(LISTEN_SECONDS):
-                self._board = state.pressed(self._board, key)
+                self.board = state.pressed(self.board, key)
                 self._obey()
-            if self._board is not before:
-                if self._board.in_detail and self._board.opened is None:
-                    self._read()
+            if self.board is not before:
+                if self.board.in_detail and self.board.opened is None:
+                    self.read_all()
                 self._draw()
 
-    def _read(self) -> None:
-        service, board = self._session.service, self._board
+    def read_all(self) -> None:
+        service, board = self._session.service, self.board
 
         def read() -> Board:
             jobs = self._jobs()
@@ -84,7 +84,7 @@ class _Screen:
         found = self._answer(read)
         if found is None:
             return
-        self._board = found
+        self.board = found
         shown = [job.id for job in visible(found, self._console.height)]
         if set(shown) - self._short.keys():
             self._short = self._answer(lambda: dict(service.shortened(shown))) or self._short
@@ -120,16 +120,16 @@ class _Screen:
 
     def _watched(self) -> set[str]:
         """What was to be seen, and what has come to rest here."""
-        return {job.id for job in visible(self._board, self._console.height)} | self._rest.keys()
+        return {job.id for job in visible(self.board, self._console.height)} | self._rest.keys()
 
     def _everywhere(self) -> JobFilter:
         """The counts are of all statuses."""
         return replace(self._meant, statuses=(), live=False)
 
     def _obey(self) -> None:
-        order = self._board.order
+        order = self.board.order
         if order is not None:
-            self._board = self._carried_out(replace(self._board, order=None), order)
+            self.board = self._carried_out(replace(self.board, order=None), order)
 
     def _carried_out(self, board: Board, order: Order) -> Board:
         try:
@@ -149,12 +149,12 @@ class _Screen:
         try:
             found = ask()
         except UNAVAILABLE as error:
-            self._board, self._trouble = state.told(self._board, str(error), bad=True), True
+            self.board, self._trouble = state.told(self.board, str(error), bad=True), True
             return None
         if self._trouble:
-            self._board, self._trouble = state.told(self._board, "It answers again"), False
+            self.board, self._trouble = state.told(self.board, "It answers again"), False
         return found
 
     def _draw(self) -> None:
-        drawn = picture(self._board, self._console, bootstrap.now(), self._short, keys=self._keys.is_heard)
+        drawn = picture(self.board, self._console, bootstrap.now(), self._short, keys=self._keys.is_heard)
         self._live.update(drawn, refresh=True)
