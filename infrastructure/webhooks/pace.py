@@ -8,7 +8,6 @@ from typing import Final
 from milepost.domain.events import Policy
 from milepost.domain.policy import retry_in_seconds
 
-
 ASKED_MOST: Final = 999_999_999.0  # seconds; a receiver may write any number
 
 

@@ -13,6 +13,7 @@ from standardwebhooks import Webhook as Verifier
 from milepost.domain.commands import CompleteJob, ReportFailure, StartStep
 from milepost.domain.events import ErrorDetail
 from milepost.domain.job import Job
+from milepost.infrastructure.event_store.all_streams import EventKey
 from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 from milepost.infrastructure.event_store.webhooks import WebhookNotFound, Wish
@@ -108,7 +109,7 @@ def test_what_is_no_2xx_is_a_failure_and_the_event_is_tried_again_when_its_time_
         for _ in range(10):  # its time has not come
             deliverer.turn()
         failed = stage.now()
-        assert (failed.delivered, failed.position, failed.held) == (0, webhook.position, False)
+        assert (failed.delivered, failed.place, failed.held) == (0, webhook.place, False)
         assert failed.last_failure
         assert failed.next_try_at is not None
         assert 2.5 <= failed.next_try_at - stage.clock.now().timestamp() <= 5.0
@@ -257,7 +258,7 @@ def test_resume_can_leave_out_what_waits_or_the_one_that_fails(stage: Stage) -> 
         bad, good = stage.scene.start(), stage.scene.start()
         turns(deliverer, lambda: stage.now().failures == 1)
 
-        stage.webhooks.skip(stage.now(), stage.now().position + 1)
+        stage.webhooks.skip(stage.now(), EventKey(bad.id, 1))
         turns(stage.deliverer(), lambda: stage.now().delivered == 1)
 
         assert [each.id for each in receiver.requests][1:] == stage.ids(webhook, (bad, 1), (good, 1))
@@ -407,9 +408,8 @@ def test_what_a_webhook_need_not_be_told_of_is_looked_through_once(
     monkeypatch.setattr("milepost.infrastructure.event_store.announcements.PAGE", 3)
     with receiving() as receiver:
         stage.webhook(receiver.url, "started", types=("export",))
-        for _ in range(10):
-            stage.scene.start()
-        turns(stage.deliverer(), lambda: stage.now().position == 10)
+        last = [stage.scene.start() for _ in range(10)][-1]
+        turns(stage.deliverer(), lambda: stage.now().place == EventKey(last.id, 1))
         stage.scene.start("export")
 
         turns(stage.deliverer(), lambda: stage.now().delivered == 1)
