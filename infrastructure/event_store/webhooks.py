@@ -50,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook as it stands. `place`: the event that it was last told of, or need not be told of (None: the very start).
+    """A webhook as it stands. `place`: the event that it was last told of, or need not be told of (None: the start).
 
     `failures`: tries in vain of the event that is next, `failing_since` the first of them. `held`: a process is
     delivering for it now, by a lease until `held_until`.

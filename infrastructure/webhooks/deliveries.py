@@ -222,7 +222,7 @@ class Deliveries:
             do()
         except (DatabaseUnavailable, CannotOpenDatabase):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - kept with the webhook, and logged by what tries it later
             self._under_way.pop(webhook.id, None)
             self._webhooks.claim(webhook, self.name, self._pace.hold_seconds)  # where it came before that
             self._try_later(webhook, f"a defect: {type(error).__name__}: {error}", None, error)
