@@ -1,9 +1,11 @@
 """What can be asked about the webhooks of an event store that this process opens itself."""
 
 import time
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from milepost.infrastructure.event_store.all_streams import PlaceGone
 from milepost.infrastructure.event_store.announcements import Announced, Announcements
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.occasions import OCCASIONS, PING, message_type, refuse_unknown
@@ -90,7 +92,7 @@ class WebhookService:
             raise Told(
                 REFUSED, f"No event fails of webhook '{name}': there is none to leave out", "See 'webhooks show'"
             )
-        return self._document(self._webhooks.skip(webhook, event.position))
+        return self._document(self._webhooks.skip(webhook, event.key))
 
     def ping(self, name: str) -> PingResult:
         """Send it a signed message that is about no job, now and from here. Raises WebhookNotFound."""
@@ -113,11 +115,14 @@ class WebhookService:
         return webhook_document(webhook, self._waiting(webhook))
 
     def _waiting(self, webhook: Webhook) -> int:
-        return sum(1 for _ in islice(self._behind(webhook), COUNTED))
+        return sum(1 for _ in self._behind(webhook))
 
-    def _behind(self, webhook: Webhook) -> "islice[Announced]":
-        last = self._announcements.last_position()
-        return islice(self._announcements.after(webhook.position, last, webhook), COUNTED)
+    def _behind(self, webhook: Webhook) -> Iterator[Announced]:
+        """None where its place is gone: nobody knows them."""
+        try:
+            yield from islice(self._announcements.after(webhook.place, self._announcements.newest(), webhook), COUNTED)
+        except PlaceGone:
+            return
 
 
 def deliveries(app: Application, pace: Pace | None = None) -> "Deliveries":

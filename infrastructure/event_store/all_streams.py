@@ -21,6 +21,7 @@ from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, steps
 
 _POSITION: Final = {"sqlite": "e.rowid", "postgresql": "e.notification_id"}
+_MARK: Final = {"sqlite": "?", "postgresql": "%s"}
 _STREAM_OF_JOB: Final = {"sqlite": "replace(j.id, '-', '')", "postgresql": "j.id::uuid"}
 LOOKED_AT: Final = 1_000  # events at once, backwards
 LOOKED_BACK: Final = 10_000  # events, before each job of a namespace is asked for its newest
@@ -52,6 +53,46 @@ def newest_position(connection: sa.Connection) -> int:
     asked = f"SELECT max({position_column(connection)}) FROM {EVENTS_TABLE} e"
     found: int | None = connection.exec_driver_sql(asked).scalar()
     return found or 0
+
+
+def newest_key(connection: sa.Connection) -> EventKey | None:
+    """Of the newest event of all; None where there is none."""
+    return key_at(connection, newest_position(connection))
+
+
+def position_of(connection: sa.Connection, key: EventKey | None) -> int:
+    """Of an event (None: of the very start), which holds in this transaction alone. Raises PlaceGone."""
+    if key is None:
+        return 0
+    found = _found(connection, key)
+    if found is None:
+        raise PlaceGone(key)
+    return found
+
+
+def key_at(connection: sa.Connection, position: int) -> EventKey | None:
+    """The event at that position."""
+    asked = (
+        f"SELECT e.originator_id, e.originator_version FROM {EVENTS_TABLE} e"
+        f" WHERE {position_column(connection)} = {mark(connection)}"
+    )
+    row = connection.exec_driver_sql(asked, (position,)).one_or_none()
+    return None if row is None else EventKey(UUID(str(row[0])), row[1])
+
+
+def mark(connection: sa.Connection) -> str:
+    """Of a value in a statement that the driver is given as it is."""
+    return _MARK[connection.dialect.name]
+
+
+def _found(connection: sa.Connection, key: EventKey) -> int | None:
+    sign = mark(connection)
+    asked = (
+        f"SELECT {position_column(connection)} FROM {EVENTS_TABLE} e"
+        f" WHERE e.originator_id = {sign} AND e.originator_version = {sign}"
+    )
+    found: int | None = connection.exec_driver_sql(asked, (key.job_id.hex, key.version)).scalar()
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +128,14 @@ class AllStreams:
     def __init__(self, database: Database) -> None:
         self._database = database
         dialect = database.engine.dialect.name
-        self._mark = "?" if dialect == "sqlite" else "%s"
+        self._mark = _MARK[dialect]
         self._position = _POSITION[dialect]
         self._stream_of_job = _STREAM_OF_JOB[dialect]
 
     def newest(self) -> EventKey | None:
         """The event store's newest event; None where there is none."""
         with self._database.read() as connection:
-            return self._key_at(connection, newest_position(connection))
+            return newest_key(connection)
 
     def newest_of(self, namespace: str, until: EventKey | None) -> EventKey | None:
         """The newest event of a namespace among those up to `until`, None of which is up to the very start.
@@ -102,7 +143,7 @@ class AllStreams:
         Quick where something happened there lately; else it asks each of its jobs. Raises PlaceGone.
         """
         with self._database.read() as connection:
-            position = self._position_of(connection, until)
+            position = position_of(connection, until)
             return self._lately(connection, namespace, position) or self._asked_of_all(connection, namespace, position)
 
     def after(
@@ -114,10 +155,10 @@ class AllStreams:
         """
         asked = f"SELECT e.originator_id, e.originator_version, e.topic, e.state FROM {EVENTS_TABLE} e WHERE "
         with self._database.read() as connection:
-            conditions, values = [f"{self._position} > {self._mark}"], [self._position_of(connection, key)]
+            conditions, values = [f"{self._position} > {self._mark}"], [position_of(connection, key)]
             if until is not None:
                 conditions.append(f"{self._position} <= {self._mark}")
-                values.append(self._position_of(connection, until))
+                values.append(position_of(connection, until))
             asked += f"{' AND '.join(conditions)} ORDER BY {self._position} LIMIT {self._mark}"
             rows = [
                 (UUID(str(stream)), version, topic, bytes(state))
@@ -149,15 +190,15 @@ class AllStreams:
         """The version of the job's newest event among those up to `until`; 0 where there is none. Raises PlaceGone."""
         asked = f"{self._newest_up_to(self._mark)}"
         with self._database.read() as connection:
-            position = self._position_of(connection, until)
+            position = position_of(connection, until)
             found = connection.exec_driver_sql(asked, (job_id.hex, position)).scalar()
-            key = self._key_at(connection, found or 0)
+            key = key_at(connection, found or 0)
         return 0 if key is None else key.version
 
     def namespace_of(self, key: EventKey) -> str | None:
         """The namespace of an event; None where there is no such event."""
         with self._database.read() as connection:
-            if self._found(connection, key) is None:
+            if _found(connection, key) is None:
                 return None
             return _namespaces(connection, {str(key.job_id)}).get(str(key.job_id))
 
@@ -177,29 +218,6 @@ class AllStreams:
                     sa.select(steps.c.step, steps.c.name).where(steps.c.job_id == str(job_id), steps.c.step.in_(part))
                 )
             }
-
-    def _position_of(self, connection: sa.Connection, key: EventKey | None) -> int:
-        if key is None:
-            return 0
-        found = self._found(connection, key)
-        if found is None:
-            raise PlaceGone(key)
-        return found
-
-    def _found(self, connection: sa.Connection, key: EventKey) -> int | None:
-        asked = (
-            f"SELECT {self._position} FROM {EVENTS_TABLE} e"
-            f" WHERE e.originator_id = {self._mark} AND e.originator_version = {self._mark}"
-        )
-        found: int | None = connection.exec_driver_sql(asked, (key.job_id.hex, key.version)).scalar()
-        return found
-
-    def _key_at(self, connection: sa.Connection, position: int) -> EventKey | None:
-        asked = (
-            f"SELECT e.originator_id, e.originator_version FROM {EVENTS_TABLE} e WHERE {self._position} = {self._mark}"
-        )
-        row = connection.exec_driver_sql(asked, (position,)).one_or_none()
-        return None if row is None else EventKey(UUID(str(row[0])), row[1])
 
     def _lately(self, connection: sa.Connection, namespace: str, position: int) -> EventKey | None:
         asked = (
@@ -222,7 +240,7 @@ class AllStreams:
             f" WHERE j.namespace = {self._mark}"
         )
         found: int | None = connection.exec_driver_sql(asked, (position, namespace)).scalar()
-        return self._key_at(connection, found or 0)
+        return key_at(connection, found or 0)
 
     def _newest_up_to(self, stream: str) -> str:
         """SQL for the position of a stream's newest event up to a position: from its end backwards, so few rows."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from milepost.domain.envelope import RecordedEvent
-from milepost.infrastructure.event_store.all_streams import newest_position, position_column
+from milepost.infrastructure.event_store.all_streams import EventKey, mark, newest_key, position_column, position_of
 from milepost.infrastructure.event_store.codec import decode
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.occasions import occasion_of, topics_of
@@ -22,7 +22,6 @@ PAGE: Final = 200
 class Announced:
     """An event as it was stored, what it is called, and what its job was when it had happened."""
 
-    position: int
     job_id: UUID
     version: int
     topic: str
@@ -34,6 +33,10 @@ class Announced:
     tags: str  # JSON
     status: str
 
+    @property
+    def key(self) -> EventKey:
+        return EventKey(self.job_id, self.version)
+
     def recorded(self) -> RecordedEvent:
         """Raises UnreadableEvent."""
         return decode(self.job_id, self.version, self.topic, self.state)
@@ -41,7 +44,6 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    position: int
     job_id: UUID
     version: int
     topic: str
@@ -58,32 +60,43 @@ class Announcements:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def last_position(self) -> int:
-        """Of the newest event of all."""
+    def newest(self) -> EventKey | None:
+        """The newest event of all; None where there is none."""
         with self._database.read() as connection:
-            return newest_position(connection)
+            return newest_key(connection)
 
-    def after(self, position: int, until: int, webhook: Webhook) -> Iterator[Announced]:
-        """Those that the webhook is to be told of behind `position`, up to `until`; read as they are asked for."""
+    def between(self, place: EventKey | None, until: EventKey | None) -> int:
+        """How many events at most lie between them. Raises PlaceGone."""
+        with self._database.read() as connection:
+            return position_of(connection, until) - position_of(connection, place)
+
+    def after(self, place: EventKey | None, until: EventKey | None, webhook: Webhook) -> Iterator[Announced]:
+        """Those that the webhook is to be told of behind `place`, up to `until`; read as they are asked for.
+
+        None is the very start. Raises PlaceGone.
+        """
         while True:
             with self._database.read() as connection:
-                rows = self._page(connection, position, until, topics_of(webhook.occasions))
+                rows = self._page(connection, place, until, topics_of(webhook.occasions))
                 told = list(_told(connection, rows, webhook))
             yield from told
             if len(rows) < PAGE:
                 return
-            position = rows[-1].position
+            place = EventKey(rows[-1].job_id, rows[-1].version)
 
-    def _page(self, connection: sa.Connection, position: int, until: int, topics: Sequence[str]) -> list[_Row]:
-        at, mark = position_column(connection), "?" if connection.dialect.name == "sqlite" else "%s"
+    def _page(
+        self, connection: sa.Connection, place: EventKey | None, until: EventKey | None, topics: Sequence[str]
+    ) -> list[_Row]:
+        at, sign = position_column(connection), mark(connection)
+        values = (position_of(connection, place), position_of(connection, until), *topics)
         asked = (
-            f"SELECT {at}, e.originator_id, e.originator_version, e.topic, e.state FROM {EVENTS_TABLE} e"
-            f" WHERE {at} > {mark} AND {at} <= {mark} AND e.topic IN ({', '.join([mark] * len(topics))})"
+            f"SELECT e.originator_id, e.originator_version, e.topic, e.state FROM {EVENTS_TABLE} e"
+            f" WHERE {at} > {sign} AND {at} <= {sign} AND e.topic IN ({', '.join([sign] * len(topics))})"
             f" ORDER BY {at} LIMIT {PAGE}"
         )
         return [
-            _Row(at, UUID(str(job_id)), version, topic, bytes(state))
-            for at, job_id, version, topic, state in connection.exec_driver_sql(asked, (position, until, *topics))
+            _Row(UUID(str(job_id)), version, topic, bytes(state))
+            for job_id, version, topic, state in connection.exec_driver_sql(asked, values)
         ]
 
 
@@ -104,7 +117,7 @@ def _told(connection: sa.Connection, rows: Sequence[_Row], webhook: Webhook) -> 
         occasion = occasion_of(row.topic, status, webhook.occasions)
         if occasion is not None:
             yield Announced(
-                row.position, row.job_id, row.version, row.topic, row.state,
+                row.job_id, row.version, row.topic, row.state,
                 occasion, job.namespace, job.type, job.details, job.tags, status,
             )  # fmt: skip
 

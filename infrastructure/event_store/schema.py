@@ -164,7 +164,7 @@ tokens = sa.Table(
     sa.Column("revoked_at", _string(32)),
 )
 
-# Who is told of what, up to which event, and how the telling goes. `position` counts all events: see AllStreams.
+# Who is told of what, up to which event, and how the telling goes. The place is an event's key: see all_streams.
 webhooks = sa.Table(
     "milepost_webhooks",
     metadata,
@@ -177,7 +177,8 @@ webhooks = sa.Table(
     sa.Column("types", _text),  # JSON; none: all
     sa.Column("created_at", _string(32), nullable=False),
     sa.Column("created_by", _text, nullable=False),
-    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("place_job", _string(36)),  # none: the very start
+    sa.Column("place_version", sa.Integer),
     sa.Column("delivered", sa.BigInteger, nullable=False),
     sa.Column("last_success_at", _string(32)),
     sa.Column("last_failure_at", _string(32)),

@@ -4,16 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from milepost.domain.errors import JobError
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.all_streams import position_column
+from milepost.infrastructure.event_store.all_streams import EventKey, newest_key
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.lease_time import webhook_held
 from milepost.infrastructure.event_store.read_models import insert
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, webhooks
+from milepost.infrastructure.event_store.schema import webhooks
 
 FAILURE_MOST: Final = 500  # characters of it that are kept
 
@@ -49,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook as it stands. `position`: of the event that it was last told of, or that it need not be told of.
+    """A webhook as it stands. `place`: the event that it was last told of, or need not be told of (None: the start).
 
     `failures`: tries in vain of the event that is next, `failing_since` the first of them. `held`: a process is
     delivering for it now, by a lease until `held_until`.
@@ -64,7 +65,7 @@ class Webhook:
     types: tuple[str, ...] | None
     created_at: str
     created_by: str
-    position: int
+    place: EventKey | None
     delivered: int
     last_success_at: str | None
     last_failure_at: str | None
@@ -111,7 +112,7 @@ class Webhooks:
                 "created_at": self._moment(),
                 "created_by": created_by,
                 # Under the write lock: whatever is committed later is behind it.
-                "position": 0 if wish.from_start else _last_position(connection),
+                **_at(None if wish.from_start else newest_key(connection)),
                 "delivered": 0,
                 "failures": 0,
             }
@@ -133,18 +134,16 @@ class Webhooks:
         """Go on at once; `from_now` leaves out what has happened until now. Raises WebhookNotFound."""
         with self._database.write() as connection:
             found = self._one(connection, name)
-            position = _last_position(connection) if from_now else found.position
-            changed = {"paused": None, "position": position, **_AFRESH, **_FREE}
+            place = newest_key(connection) if from_now else found.place
+            changed = {"paused": None, **_at(place), **_AFRESH, **_FREE}
             connection.execute(webhooks.update().where(webhooks.c.id == found.id).values(changed))
             return self._one(connection, name)
 
-    def skip(self, webhook: Webhook, position: int) -> Webhook:
-        """Leave out the event at that position, which it cannot be told of, and go on. Raises WebhookNotFound."""
+    def skip(self, webhook: Webhook, place: EventKey) -> Webhook:
+        """Leave out the event there, which it cannot be told of, and go on. Raises WebhookNotFound."""
         with self._database.write() as connection:
             connection.execute(
-                webhooks.update()
-                .where(webhooks.c.id == webhook.id, webhooks.c.position == webhook.position)
-                .values({"paused": None, "position": position, **_AFRESH, **_FREE})
+                webhooks.update().where(_stands(webhook)).values({"paused": None, **_at(place), **_AFRESH, **_FREE})
             )
             return self._one(connection, webhook.name)
 
@@ -173,8 +172,7 @@ class Webhooks:
         with self._database.write() as connection:
             now = self._now()
             mine = webhooks.update().where(
-                webhooks.c.id == webhook.id,
-                webhooks.c.position == webhook.position,
+                _stands(webhook),
                 webhooks.c.failures == webhook.failures,
                 webhooks.c.paused.is_(None),
                 sa.or_(webhooks.c.holder.is_(None), ~webhook_held(now)),
@@ -182,13 +180,13 @@ class Webhooks:
             held = {"holder": holder, "expires_at": now + seconds, "seconds": seconds}
             return connection.execute(mine.values(held)).rowcount > 0
 
-    def told(self, webhook: Webhook, holder: str, position: int, seconds: float | None) -> bool:
+    def told(self, webhook: Webhook, holder: str, place: EventKey, seconds: float | None) -> bool:
         """It was told of the event there. Whether the holder may go on, for so many seconds (None: it has ended)."""
         with self._database.write() as connection:
             now = self._now()
             lease = _FREE if seconds is None else {"expires_at": now + seconds, "seconds": seconds}
             went_on = {
-                "position": position,
+                **_at(place),
                 "delivered": webhooks.c.delivered + 1,
                 "last_success_at": self._moment(),
                 **_AFRESH,
@@ -231,17 +229,17 @@ class Webhooks:
         with self._database.write() as connection:
             connection.execute(_held_by(webhook, holder).values({**values, **_FREE}))
 
-    def pass_over(self, webhook: Webhook, position: int) -> None:
+    def lost(self, webhook: Webhook, why: str) -> bool:
+        """Nobody knows what it is to be told next: it is paused. Whether that is news."""
+        with self._database.write() as connection:
+            mine = webhooks.update().where(_stands(webhook), webhooks.c.paused.is_(None))
+            return connection.execute(mine.values(paused=why)).rowcount > 0
+
+    def pass_over(self, webhook: Webhook, place: EventKey) -> None:
         """Nothing up to there is any of its business: nobody need look again."""
         with self._database.write() as connection:
             connection.execute(
-                webhooks.update()
-                .where(
-                    webhooks.c.id == webhook.id,
-                    webhooks.c.position == webhook.position,
-                    webhooks.c.holder.is_(None),
-                )
-                .values(position=position)
+                webhooks.update().where(_stands(webhook), webhooks.c.holder.is_(None)).values(_at(place))
             )
 
     def _failure(self, failure: str) -> dict[str, object]:
@@ -273,10 +271,17 @@ def _held_by(webhook: Webhook, holder: str) -> sa.Update:
     return webhooks.update().where(webhooks.c.id == webhook.id, webhooks.c.holder == holder)
 
 
-def _last_position(connection: sa.Connection) -> int:
-    at = position_column(connection)
-    found: int | None = connection.exec_driver_sql(f"SELECT max({at}) FROM {EVENTS_TABLE} e").scalar()
-    return found or 0
+def _at(place: EventKey | None) -> dict[str, object]:
+    return {
+        "place_job": None if place is None else str(place.job_id),
+        "place_version": None if place is None else place.version,
+    }
+
+
+def _stands(webhook: Webhook) -> sa.ColumnElement[bool]:
+    """Whether it is where it was when it was read."""
+    at = _at(webhook.place)
+    return sa.and_(webhooks.c.id == webhook.id, *(webhooks.c[name] == value for name, value in at.items()))
 
 
 def _webhook(row: sa.RowMapping) -> Webhook:
@@ -290,7 +295,7 @@ def _webhook(row: sa.RowMapping) -> Webhook:
         types=None if row["types"] is None else tuple(json.loads(row["types"])),
         created_at=row["created_at"],
         created_by=row["created_by"],
-        position=row["position"],
+        place=None if row["place_job"] is None else EventKey(UUID(row["place_job"]), row["place_version"]),
         delivered=row["delivered"],
         last_success_at=row["last_success_at"],
         last_failure_at=row["last_failure_at"],

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from milepost.domain.envelope import RecordedEvent
 from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store.all_streams import EventKey, PlaceGone
 from milepost.infrastructure.event_store.announcements import Announced, Announcements
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
@@ -32,6 +34,14 @@ PASSED_OVER: Final = 10_000  # events that are none of its business, until a web
 TROUBLE_SECONDS: Final = 0.5
 
 Compose = Callable[[Webhook, Announced, RecordedEvent], bytes]  # the body of a message
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """There is nothing for a webhook that stands at `place` up to `until`."""
+
+    place: EventKey | None
+    until: EventKey | None
 
 
 @dataclass(slots=True)
@@ -63,7 +73,7 @@ class Deliveries:
         self._announcements = Announcements(database)
         self._sender: Sender | None = None
         self._under_way: dict[str, _Telling] = {}
-        self._seen: dict[str, int] = {}  # webhook: up to where there is nothing for it
+        self._seen: dict[str, _Seen] = {}  # by webhook
         self._marker: int | None = None
         self._known = True  # whether there was a webhook at the last look
         self._looked_at = float("-inf")
@@ -97,7 +107,7 @@ class Deliveries:
         """
         settling = self._settling.is_set()  # now: what was written before that is found by the look that follows
         for telling in [each for each in self._under_way.values() if each.answer.done()]:
-            self._hear(telling)
+            self._carefully(telling.webhook, partial(self._hear, telling))
         if settling or self._must_look():
             self._look()
         if settling and not self._under_way and not self._look_again:
@@ -115,7 +125,7 @@ class Deliveries:
             for telling in list(self._under_way.values()):
                 self._wait(telling.answer, deadline)
                 if telling.answer.done():
-                    self._hear(telling)
+                    self._carefully(telling.webhook, partial(self._hear, telling))
                 else:
                     self._webhooks.release(telling.webhook, self.name)
         except (DatabaseUnavailable, CannotOpenDatabase) as error:
@@ -148,12 +158,12 @@ class Deliveries:
         ready = [each for each in found if self._may_tell(each, now)]
         if not ready:
             return
-        last = self._announcements.last_position()
+        last = self._announcements.newest()
         for webhook in ready:
             if len(self._under_way) >= self._pace.at_once:
                 self._look_at = now + self._pace.listen_seconds  # the end of one of them is heard before that
                 return
-            self._take_up(webhook, last)
+            self._carefully(webhook, partial(self._take_up, webhook, last))
 
     def _may_tell(self, webhook: Webhook, now: float) -> bool:
         free = not webhook.held and webhook.id not in self._under_way
@@ -170,19 +180,53 @@ class Deliveries:
             at if at is not None and now < at <= now + self._pace.longest_wait_seconds + CLOCKS_APART_SECONDS else None
         )
 
-    def _take_up(self, webhook: Webhook, last: int) -> None:
-        after = max(webhook.position, self._seen.get(webhook.id, 0))
-        events = list(islice(self._announcements.after(after, last, webhook), TAKEN_AT_ONCE))
+    def _take_up(self, webhook: Webhook, last: EventKey | None) -> None:
+        try:
+            events = self._new_to(webhook, last)
+        except PlaceGone as gone:
+            self._seen.pop(webhook.id, None)
+            if gone.key == webhook.place:
+                self._lost(webhook)
+            else:  # what was looked through: it is looked through again
+                self._look_again = True
+            return
         if not events:
-            self._seen[webhook.id] = last
-            if last - webhook.position >= PASSED_OVER:
-                self._webhooks.pass_over(webhook, last)
+            self._seen[webhook.id] = _Seen(webhook.place, last)
         elif self._webhooks.claim(webhook, self.name, self._pace.hold_seconds):
             self._tell(webhook, events)
         else:
             self._look_again = True  # another was faster, or an operator has changed it
 
+    def _new_to(self, webhook: Webhook, last: EventKey | None) -> list[Announced]:
+        """Raises PlaceGone."""
+        seen = self._seen.get(webhook.id)
+        after = webhook.place if seen is None or seen.place != webhook.place else seen.until
+        events = list(islice(self._announcements.after(after, last, webhook), TAKEN_AT_ONCE))
+        if not events and last is not None and self._announcements.between(webhook.place, last) >= PASSED_OVER:
+            self._webhooks.pass_over(webhook, last)
+        return events
+
+    def _lost(self, webhook: Webhook) -> None:
+        why = (
+            "the event that it was told of last is not in the event store any more, so nobody knows what comes next:"
+            f" 'milepost webhooks resume {webhook.name} --from-now' goes on with what happens from then on"
+        )
+        if self._webhooks.lost(webhook, why):
+            log.warning("webhook %s is paused: %s", webhook.name, why)
+
     # -- telling
+
+    def _carefully(self, webhook: Webhook, do: Callable[[], None]) -> None:
+        """A defect is this webhook's alone: it is tried again like what its receiver refuses, and shown."""
+        try:
+            do()
+        except (DatabaseUnavailable, CannotOpenDatabase):
+            raise
+        except Exception as error:  # noqa: BLE001 - kept with the webhook, and logged by what tries it later
+            self._under_way.pop(webhook.id, None)
+            self._webhooks.claim(webhook, self.name, self._pace.hold_seconds)  # where it came before that
+            self._try_later(webhook, f"a defect: {type(error).__name__}: {error}", None, error)
+            self._look_again = True
 
     def _tell(self, webhook: Webhook, events: list[Announced]) -> None:
         event, *rest = events
@@ -214,9 +258,10 @@ class Deliveries:
         if webhook.failures:
             log.info("webhook %s: its receiver accepts events again", webhook.name)
         more = self._pace.hold_seconds if telling.rest and not self._closing.is_set() else None
-        if self._webhooks.told(webhook, self.name, telling.event.position, more):
+        if self._webhooks.told(webhook, self.name, telling.event.key, more):
             del self._under_way[webhook.id]
-            self._tell(_afresh(webhook), telling.rest)
+            fresh = _afresh(webhook, telling.event.key)
+            self._carefully(fresh, partial(self._tell, fresh, telling.rest))
         else:
             self._end(webhook)
 
@@ -231,7 +276,7 @@ class Deliveries:
         else:
             self._try_later(webhook, answer.said, answer.retry_after)
 
-    def _try_later(self, webhook: Webhook, said: str, retry_after: str | None) -> None:
+    def _try_later(self, webhook: Webhook, said: str, retry_after: str | None, defect: Exception | None = None) -> None:
         now = self._surroundings.now()
         since = webhook.failing_since
         if since is not None and now.timestamp() - since >= self._pace.give_up_seconds:
@@ -242,7 +287,7 @@ class Deliveries:
         wait = self._pace.wait_seconds(webhook.failures + 1, self._surroundings.chance(), asked)
         self._webhooks.failed(webhook, self.name, said, now.timestamp() + wait)
         if webhook.failures == 0:  # once, not at every try
-            log.warning("webhook %s: %s. Its events wait, and are tried again", webhook.name, said)
+            log.warning("webhook %s: %s. Its events wait, and are tried again", webhook.name, said, exc_info=defect)
 
     def _give_up(self, webhook: Webhook, said: str, why: str) -> None:
         self._webhooks.give_up(webhook, self.name, said, why)
@@ -277,6 +322,6 @@ class Deliveries:
             self.rest(left)
 
 
-def _afresh(webhook: Webhook) -> Webhook:
+def _afresh(webhook: Webhook, place: EventKey) -> Webhook:
     """As it is once it has been told of an event: the next one is tried for the first time."""
-    return replace(webhook, failures=0, failing_since=None, next_try_at=None)
+    return replace(webhook, place=place, failures=0, failing_since=None, next_try_at=None)

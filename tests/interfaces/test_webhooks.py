@@ -51,7 +51,7 @@ def test_a_webhook_is_added_listed_shown_and_removed(call: Milepost) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("asked", "code", "said"),
     [
         (("http://example.org/", "--on", "failed"), 5, "everybody on the way"),
         (("https://ann:pw@example.org/", "--on", "failed"), 5, "name or a password"),
@@ -65,9 +65,9 @@ def test_a_webhook_is_added_listed_shown_and_removed(call: Milepost) -> None:
     ],
 )
 def test_what_cannot_be_added_is_refused_with_what_to_do(
-    words: tuple[str, ...], code: int, said: str, call: Milepost
+    asked: tuple[str, ...], code: int, said: str, call: Milepost
 ) -> None:
-    done = call("webhooks", "add", *words)
+    done = call("webhooks", "add", *asked)
 
     assert done.code == code
     assert said in done.err

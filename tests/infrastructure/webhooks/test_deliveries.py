@@ -2,8 +2,9 @@
 
 import json
 import logging
+import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -13,8 +14,9 @@ from standardwebhooks import Webhook as Verifier
 from milepost.domain.commands import CompleteJob, ReportFailure, StartStep
 from milepost.domain.events import ErrorDetail
 from milepost.domain.job import Job
+from milepost.infrastructure.event_store.all_streams import EventKey
 from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, webhooks
 from milepost.infrastructure.event_store.webhooks import WebhookNotFound, Wish
 from milepost.infrastructure.webhooks.pace import Pace
 from milepost.infrastructure.webhooks.signing import headers, new_secret
@@ -108,7 +110,7 @@ def test_what_is_no_2xx_is_a_failure_and_the_event_is_tried_again_when_its_time_
         for _ in range(10):  # its time has not come
             deliverer.turn()
         failed = stage.now()
-        assert (failed.delivered, failed.position, failed.held) == (0, webhook.position, False)
+        assert (failed.delivered, failed.place, failed.held) == (0, webhook.place, False)
         assert failed.last_failure
         assert failed.next_try_at is not None
         assert 2.5 <= failed.next_try_at - stage.clock.now().timestamp() <= 5.0
@@ -257,7 +259,7 @@ def test_resume_can_leave_out_what_waits_or_the_one_that_fails(stage: Stage) -> 
         bad, good = stage.scene.start(), stage.scene.start()
         turns(deliverer, lambda: stage.now().failures == 1)
 
-        stage.webhooks.skip(stage.now(), stage.now().position + 1)
+        stage.webhooks.skip(stage.now(), EventKey(bad.id, 1))
         turns(stage.deliverer(), lambda: stage.now().delivered == 1)
 
         assert [each.id for each in receiver.requests][1:] == stage.ids(webhook, (bad, 1), (good, 1))
@@ -407,9 +409,8 @@ def test_what_a_webhook_need_not_be_told_of_is_looked_through_once(
     monkeypatch.setattr("milepost.infrastructure.event_store.announcements.PAGE", 3)
     with receiving() as receiver:
         stage.webhook(receiver.url, "started", types=("export",))
-        for _ in range(10):
-            stage.scene.start()
-        turns(stage.deliverer(), lambda: stage.now().position == 10)
+        last = [stage.scene.start() for _ in range(10)][-1]
+        turns(stage.deliverer(), lambda: stage.now().place == EventKey(last.id, 1))
         stage.scene.start("export")
 
         turns(stage.deliverer(), lambda: stage.now().delivered == 1)
@@ -502,3 +503,60 @@ def test_a_secret_does_not_show_when_a_webhook_is_printed(stage: Stage) -> None:
     wish = Wish("hook", "https://example.org/", secret, ("started",))
 
     assert secret not in repr(wish) + repr(stage.webhooks.add(wish, "ann@desk"))
+
+
+def test_a_defect_of_one_webhook_is_kept_with_it_and_holds_up_no_other(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with receiving() as receiver:
+        stage.webhook(receiver.url, "started", name="a-bad")
+        stage.webhook(receiver.url, "started", name="good")
+        with stage.scene.store.database.write() as connection:
+            connection.execute(webhooks.update().where(webhooks.c.name == "a-bad").values(secret="no secret"))
+        stage.scene.start()
+        deliverer = stage.deliverer()
+        turns(deliverer, lambda: stage.now("good").delivered == 1 and stage.now("a-bad").failures == 1)
+        stage.clock.wait(5.0)
+        turns(deliverer, lambda: stage.now("a-bad").failures == 2)
+
+    bad = stage.now("a-bad")
+    assert (bad.delivered, bad.held) == (0, False)
+    assert (bad.last_failure or "").startswith("a defect: SecretInvalid: ")
+    assert caplog.text.count("a defect: ") == 1
+
+
+def test_a_place_that_is_gone_pauses_a_webhook_and_says_what_to_do(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with receiving() as receiver:
+        gone = stage.scene.start()
+        stage.webhook(receiver.url, "started")
+        with stage.scene.store.database.write() as connection:
+            mark = "?" if connection.dialect.name == "sqlite" else "%s"
+            connection.exec_driver_sql(f"DELETE FROM {EVENTS_TABLE} WHERE originator_id={mark}", (gone.id.hex,))
+        stage.scene.start()
+        turns(stage.deliverer(), lambda: stage.now().paused is not None)
+        assert "resume hook --from-now" in (stage.now().paused or "")
+        assert "hook is paused" in caplog.text
+
+        stage.webhooks.resume("hook", from_now=True)
+        stage.scene.start()
+        turns(stage.deliverer(), lambda: stage.now().delivered == 1)
+
+
+@pytest.mark.parametrize("stage", ["file"], indirect=True)
+def test_a_place_holds_where_rows_were_deleted_and_the_file_was_vacuumed(stage: Stage) -> None:
+    with receiving() as receiver:
+        other = stage.cancelled()
+        stage.scene.start()
+        webhook = stage.webhook(receiver.url, "started")
+        waits = stage.scene.start()
+        database = stage.scene.store.database
+        with database.write() as connection:
+            connection.exec_driver_sql(f"DELETE FROM {EVENTS_TABLE} WHERE originator_id=?", (other.id.hex,))
+        with closing(sqlite3.connect(stage.url.removeprefix("sqlite:///"))) as file:
+            file.execute("VACUUM")  # which numbers the rows anew
+
+        turns(stage.deliverer(), lambda: stage.now().delivered == 1)
+
+        assert [each.id for each in receiver.requests] == stage.ids(webhook, (waits, 1))
