@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.interfaces.server import Server
 
 EXECUTABLE: Final = Path(sys.executable).with_name("milepost")
-TIME_OUT: Final = 6  # for a process that hangs: nothing is measured by it
+TIME_OUT: Final = 60  # for a process that hangs: nothing is measured by it
 
 
 @dataclass(frozen=True)
