@@ -21,7 +21,6 @@ from milepost.infrastructure.event_store.database import (
 )
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.infrastructure.event_store.queries import BUSY, JobPage, JobQueries, Row, id_prefix
-from milepost.infrastructure.event_store.runs import TurningPoint, turning_points
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
 from milepost.infrastructure.settings import Settings
@@ -50,7 +49,6 @@ __all__ = [
     "Row",
     "Situation",
     "Token",
-    "TurningPoint",
     "event_store_exists",
     "id_prefix",
     "now",
@@ -59,7 +57,6 @@ __all__ = [
     "product_of",
     "role",
     "try_to_write",
-    "turning_points",
     "user_at_host",
 ]
 

@@ -10,7 +10,7 @@ from milepost.domain import events as e
 from milepost.interfaces.documents import Document
 
 if TYPE_CHECKING:
-    from milepost.interfaces.bootstrap import TurningPoint
+    from milepost.infrastructure.event_store.runs import TurningPoint
 
 MOST_ROWS: Final = 200
 SLOTS: Final = 150  # of time: attempts of a row of many steps that are nearer to each other are shown as one

@@ -45,7 +45,15 @@ NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
-JobIdBegun = Annotated[str, Query(max_length=200, pattern=NO_NUL, description="The beginning of an id.")]
+JobIdBegun = Annotated[
+    str,
+    Query(
+        max_length=200,
+        description="The beginning of an id.",
+        # Published alone: what is none is refused in the words of the command line.
+        json_schema_extra={"pattern": "^[0-9a-fA-F]{1,8}$"},
+    ),
+]
 Word = Annotated[str, Field(max_length=LONGEST_TAG, pattern=NO_NUL)]
 Reason = Annotated[str, Field(max_length=LONGEST_REASON, pattern=NO_NUL)]
 Texts = Annotated[list[Word], Query(max_length=50)]

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
-from milepost.interfaces.bootstrap import Application, turning_points
+from milepost.infrastructure.event_store.runs import turning_points
+from milepost.interfaces.bootstrap import Application
 from milepost.interfaces.timeline import Attempts
 
 MOST_JOBS: Final = 8

@@ -131,9 +131,9 @@ async def of_http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods_there(request: Request) -> set[str]:
-    """Of all routes of that path: a router looks at one of them alone."""
-    there: tuple[APIRoute, ...] = request.app.state.routes
-    found = {
-        method for route in there if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
-    }
+    """Of all routes of that path, and not of one that takes its name for an id: a router looks at one of them alone."""
+    routes: tuple[APIRoute, ...] = request.app.state.routes
+    there = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    fewest = min((len(route.param_convertors) for route in there), default=0)
+    found = {method for route in there if len(route.param_convertors) == fewest for method in route.methods or ()}
     return found | {"HEAD"} if "GET" in found else found

@@ -319,10 +319,7 @@ def test_a_server_with_tokens_answers_to_whatever_stands_in_front_of_it(server: 
         assert client.get("/api").status_code == 200
 
 
-def test_what_a_caller_says_of_where_it_asks_from_is_not_believed(open_server: Running, server: Running) -> None:
-    forwarded = {"X-Forwarded-For": "10.1.1.1", "X-Forwarded-Host": "evil.example", "Forwarded": "for=10.1.1.1"}
-    with open_server.asking(**forwarded) as client:
-        assert client.get("/api").status_code == 200
+def test_what_a_caller_says_of_where_it_asks_from_is_not_believed(server: Running) -> None:
     with server.asking(**{"X-Forwarded-For": "127.0.0.1"}) as client:
         assert client.get("/api").status_code == 401
 

@@ -68,7 +68,7 @@ def test_a_command_for_a_version_that_the_job_has_left_is_told_who_changed_it_an
 
     told = problem(operator.post(f"{JOBS}/{job}/cancel", headers={"If-Match": seen}), 412)
 
-    assert f"JobStopped by bob-{job}" in told["detail"]
+    assert f"it is Stopped, by bob-{job}" in told["detail"]
     assert "because: the disk is full" in told["detail"]
     assert operator.get(f"{JOBS}/{job}").json()["status"] == "Stopped"
 

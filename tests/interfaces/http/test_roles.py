@@ -56,6 +56,8 @@ BODIES: Final[dict[tuple[str, str], Any]] = {  # of those that need one
     ("POST", f"{JOBS}/bulk"): {"command": "stop", "ids": ["01234567-89ab-7cde-8f01-23456789abcd"]},
 }
 
+QUERIES: Final[dict[str, str]] = {f"{JOBS}/resolve": "id", f"{JOBS}/shortened": "id"}  # that must be asked with a job
+
 ALLOWED, NO_TOKEN, NOT_ALLOWED, NOT_FOUND = "allowed", 401, 403, 404
 NOBODY: Final = ("no token", "an invented token", "a revoked token", "an expired token", "no bearer")
 ROLES: Final = {
@@ -132,7 +134,8 @@ def answer(client: httpx.Client, method: str, path: str, job_id: str) -> httpx.R
     """The head of it, and the whole where it is an error: a stream has no end."""
     name = "page.css" if path.startswith("/page") else "self-test"
     at = path.format(event_store="default", namespace=MINE, job_id=job_id, name=name)
-    with client.stream(method, at, json=BODIES.get((method, path))) as found:
+    query = {QUERIES[path]: job_id} if path in QUERIES else {}
+    with client.stream(method, at, params=query, json=BODIES.get((method, path))) as found:
         if found.status_code >= 400:
             found.read()
         return found
