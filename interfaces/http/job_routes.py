@@ -40,7 +40,7 @@ MOST_OFFERED: Final = 100
 MOST_EVENTS: Final = 1_000
 LARGEST: Final = 1_000_000_000
 LONGEST_ETAGS: Final = 200
-NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It is at rest, and as it was."}}
+NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It is as it was."}}
 
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]

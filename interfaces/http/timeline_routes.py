@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from milepost.interfaces.bootstrap import Row
 from milepost.interfaces.http.access import Access
 from milepost.interfaces.http.answers import answered, told
-from milepost.interfaces.http.job_routes import LARGEST, IfNoneMatch, JobId, Viewer
+from milepost.interfaces.http.job_routes import LARGEST, NOT_MODIFIED, IfNoneMatch, JobId, Viewer
 from milepost.interfaces.http.versions import etag, is_known
 from milepost.interfaces.timeline import TimelineDocument, chosen_rows, timeline
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace
 StepIndex = Annotated[int | None, Query(ge=0, le=LARGEST)]
 
 
-@router.get("/{job_id}/timeline", responses=told(TimelineDocument))
+@router.get("/{job_id}/timeline", responses=told(TimelineDocument) | NOT_MODIFIED)
 def get_timeline(
     request: Request,
     access: Viewer,

@@ -69,7 +69,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         and "ON_ALL_STORES" in metafunc.function.__globals__
     ):
         asks = "words" in metafunc.fixturenames and metafunc.function.__name__ not in HERE_ONLY
-        metafunc.parametrize("store_kind", ["file", "server", *(["remote"] if asks else [])], indirect=True)
+        how_shown = "HOW_IT_IS_SHOWN" in metafunc.function.__globals__  # which has nothing to do with the database
+        kinds = ["file", *([] if how_shown else ["server"]), *(["remote"] if asks else [])]
+        metafunc.parametrize("store_kind", kinds, indirect=True)
 
 
 @dataclass(frozen=True)

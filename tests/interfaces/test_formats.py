@@ -16,6 +16,7 @@ from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
 
 ON_ALL_STORES = True
+HOW_IT_IS_SHOWN = True
 
 # Each command with the document that it prints.
 LISTS: Final[dict[tuple[str, ...], str]] = {

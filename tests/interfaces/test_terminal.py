@@ -11,6 +11,7 @@ from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost, Words
 from tests.interfaces.furniture import Furniture
 
 ON_ALL_STORES = True
+HOW_IT_IS_SHOWN = True
 
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 LONG: Final = ("self-test", "--set", "steps=50", "--set", "items=100", "--set", "seconds=0.05")

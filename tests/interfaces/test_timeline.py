@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.domain import events as e
-from milepost.interfaces.bootstrap import TurningPoint
+from milepost.infrastructure.event_store.runs import TurningPoint
 from milepost.interfaces.timeline import (
     MOST_MARKS,
     MOST_ROWS,
