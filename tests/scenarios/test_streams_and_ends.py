@@ -115,10 +115,12 @@ def test_a_server_that_is_told_to_end_ends_its_streams_and_succeeds(
 
 def _client(server: ServerProcess) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS)
-    client.sendall(f"GET {JOBS}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    client.sendall(f"GET {JOBS}/stream HTTP/1.1\r\nHost: localhost:{server.port}\r\n\r\n".encode())
     told = b""
     while b"id: 0\n\n" not in told:
-        told += client.recv(4_096)
+        piece = client.recv(4_096)
+        assert piece, told
+        told += piece
     return client
 
 
@@ -139,7 +141,7 @@ def test_a_command_under_way_comes_to_its_end_when_the_server_is_told_to_end(wor
     ):
         other.execute("BEGIN IMMEDIATE")  # so that it has to wait
         client.sendall(
-            f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"POST {JOBS} HTTP/1.1\r\nHost: localhost:{server.port}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode()
         )
         assert client.recv(4_096).startswith(b"HTTP/1.1 100")  # it is under way
