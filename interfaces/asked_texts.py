@@ -9,14 +9,14 @@ from milepost.interfaces.error_mapping import INVALID, Told
 LONGEST_REASON: Final = 2_000
 LONGEST_TAG: Final = 200
 MOST_TAGS: Final = 50
-_COMMAND_ID: Final = re.compile(r"[\x21-\x7e]{1,200}")
+COMMAND_ID: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 def refuse_bad_texts(reason: str, command_id: str | None, tags: Sequence[str] = ()) -> None:
     """Raises Told, which names the option."""
     if len(reason) > LONGEST_REASON:
         raise Told(INVALID, f"--reason has {len(reason):,} characters", f"It may have {LONGEST_REASON:,}")
-    if command_id and not _COMMAND_ID.fullmatch(command_id):
+    if command_id and not COMMAND_ID.fullmatch(command_id):
         told = "--command-id is of at most 200 letters, digits and signs"
         raise Told(INVALID, told, "Leave out spaces and what is no ASCII")
     if len(tags) > MOST_TAGS:

@@ -3,7 +3,6 @@
 Both clients, the synchronous and the asynchronous one, get their methods from this table.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +11,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
+from milepost.interfaces.asked_texts import COMMAND_ID
 from milepost.interfaces.client.errors import InvalidInput
 from milepost.interfaces.documents import Json, from_json
 from milepost.interfaces.job_documents import JobDocument, StepDocument
@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 PAGE: Final = 1_000  # jobs, steps or events at once: of jobs and events, a server gives no more
 KEY: Final = "Idempotency-Key"
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
 Parameters = tuple[tuple[str, str], ...]
 Cursor = str | int | None
@@ -349,7 +348,7 @@ def _key(text: str | None) -> str:
     """As a header can carry it, a fresh one where none is given. Raises InvalidInput."""
     if text is None:
         return str(uuid4())
-    if not _KEY.fullmatch(text):
+    if not COMMAND_ID.fullmatch(text):
         raise InvalidInput(
             "A command id for a server is of at most 200 letters, digits and signs",
             "Leave out spaces and what is no ASCII",

@@ -14,7 +14,7 @@ from milepost.interfaces.error_mapping import problem_of
 from milepost.interfaces.http import problems, versions
 from milepost.interfaces.http.access import Access
 from milepost.interfaces.http.answers import answered, told
-from milepost.interfaces.http.job_routes import LARGEST, Asked, Operator, Reason
+from milepost.interfaces.http.job_routes import LARGEST, NO_SPACES, Asked, Operator, Reason
 from milepost.interfaces.result_documents import CommandResult
 from milepost.interfaces.service import Change, CommandName
 
@@ -29,7 +29,7 @@ BulkId = Annotated[
         description="Given again, it changes no job that it was done to.",
         min_length=1,
         max_length=150,  # that of each job has its id behind
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=NO_SPACES,
     ),
 ]
 

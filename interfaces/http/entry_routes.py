@@ -12,7 +12,7 @@ router = APIRouter(tags=["event store"])
 
 
 @router.get("/api", responses=told(EntryDocument))
-def entry(request: Request, caller: Annotated[Caller, Depends(whoever)]) -> Response:
+async def entry(request: Request, caller: Annotated[Caller, Depends(whoever)]) -> Response:
     """What is served here, and who the caller is."""
     namespaces = None if caller.namespaces is None else list(caller.namespaces)
     who = CallerDocument(caller.actor, caller.role.name.lower(), namespaces)

@@ -42,6 +42,7 @@ LARGEST: Final = 1_000_000_000
 LONGEST_ETAGS: Final = 200
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It is as it was."}}
 
+NO_SPACES: Final = r"^[\x21-\x7e]+$"
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
@@ -78,7 +79,7 @@ CommandId = Annotated[
         description="Given again, it changes nothing.",
         min_length=1,
         max_length=200,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=NO_SPACES,
     ),
 ]
 

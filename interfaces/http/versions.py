@@ -60,6 +60,6 @@ def _last_change(access: Access, error: VersionMismatch) -> str | None:
     changes = [each for each in access.app.queries.status_changes([job_id])[job_id] if each["version"] > error.expected]
     if not changes:
         return None
-    newest = max(changes, key=lambda each: each["version"])
+    newest = changes[-1]
     reason = f", because: {newest['reason']}" if newest["reason"] else ""
     return f"Since {newest['occurred']} it is {newest['status']}, by {newest['actor']}{reason}."

@@ -9,13 +9,13 @@ from milepost.interfaces.cli.jobs.view import bar, job_view
 from milepost.interfaces.cli.text import STATUS_STYLE
 from milepost.interfaces.job_documents import JobDocument, JobProgress
 from milepost.interfaces.quantities import clean, duration, number
+from milepost.interfaces.service import AT_REST
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
 PENDING: Final = "Pending"
-LIVE: Final = ("Running", "Preparing", "Stopping", "Cancelling", PENDING)
 BAR_WIDTH: Final = 10
 WIDEST: Final = {"Type": 24, "Worker": 24}
 FRAME: Final = 4  # lines that are not of the table's body: counts, heads of columns, message, keys
@@ -61,7 +61,7 @@ def _head(board: Board) -> "Text":
     line = Text(no_wrap=True, overflow="ellipsis")
     counts = board.counts or {}
     # What is under way first, for there may be no room for all.
-    for status in sorted(counts, key=lambda status: (status not in LIVE, status)):
+    for status in sorted(counts, key=lambda status: (status in AT_REST, status)):
         if count := counts[status]:
             line.append(f"{status} ", style=STATUS_STYLE[status]).append(f"{count:,}   ", style="bold")
     return line if line else Text("No jobs yet", style="dim")

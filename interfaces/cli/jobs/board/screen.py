@@ -9,7 +9,7 @@ from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli.jobs.board import state
 from milepost.interfaces.cli.jobs.board.keyboard import Keyboard, keyboard
-from milepost.interfaces.cli.jobs.board.picture import LIVE, PENDING, picture, visible
+from milepost.interfaces.cli.jobs.board.picture import PENDING, picture, visible
 from milepost.interfaces.cli.jobs.board.state import Board, Order
 from milepost.interfaces.cli.jobs.waiting import LISTEN_SECONDS, LOOK_SECONDS, UNAVAILABLE, at_rest
 from milepost.interfaces.cli.output import console
@@ -95,7 +95,9 @@ class Screen:
         found = {job.id: job for job in service.jobs(self._meant, limit=MOST).jobs}
         if self._meant.live and len(found) == MOST:
             # So many may wait that those that run would not be among them.
-            active = tuple(status for status in LIVE if status != PENDING)
+            from milepost.domain.state_machine import LIVE  # only here, for it takes a moment
+
+            active = tuple(status.value for status in LIVE if status != PENDING)
             running = replace(self._meant, live=False, statuses=active)
             found |= {job.id: job for job in service.jobs(running, limit=MOST).jobs}
         rest: dict[str, tuple[float, JobDocument]] = {}
