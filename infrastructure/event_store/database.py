@@ -61,6 +61,10 @@ class Database(ABC):
         """Told before a user's transaction locks what others write, just before its commit."""
 
     @abstractmethod
+    def trouble(self, error: Exception) -> Exception | None:
+        """What a driver's error means, as DatabaseUnavailable or CannotOpenDatabase; None: it is about a statement."""
+
+    @abstractmethod
     def change_marker(self) -> int:
         """A number that differs when anybody has committed since."""
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from milepost.infrastructure.event_store.schema import leases, webhooks, workers
+from milepost.infrastructure.event_store.schema import leases, observers, webhooks, workers
 
 CLOCKS_APART_SECONDS: Final = 5.0
 FOR_EVER: Final = 1e12  # seconds
@@ -36,3 +36,11 @@ def webhook_held(now: float) -> sa.ColumnElement[bool]:
     """Whether a process delivers for it: the same again."""
     given_at = webhooks.c.expires_at - webhooks.c.seconds
     return sa.and_(webhooks.c.holder.is_not(None), webhooks.c.expires_at > now, given_at <= now + CLOCKS_APART_SECONDS)
+
+
+def observer_run(now: float) -> sa.ColumnElement[bool]:
+    """Whether a process runs an observer live: the same again."""
+    given_at = observers.c.expires_at - observers.c.seconds
+    return sa.and_(
+        observers.c.holder.is_not(None), observers.c.expires_at > now, given_at <= now + CLOCKS_APART_SECONDS
+    )

@@ -298,6 +298,11 @@ class PostgresDatabase(Database):
                 raise
             raise told from error
 
+    def trouble(self, error: Exception) -> Exception | None:
+        return (
+            self._told(error, NOTHING_WRITTEN) if isinstance(error, (DBAPIError, PoolTimeout, psycopg.Error)) else None
+        )
+
     def _told(self, error: Exception, outcome: str) -> Exception | None:
         """What the failure means to the caller; None when it is about a statement, not the database."""
         if isinstance(error, PoolTimeout):

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
 
-VERSION: Final = 3
+VERSION: Final = 4
 EVENTS_TABLE: Final = "milepost_events"  # the library's own name would mix our events with an application's
 
 # PostgreSQL would compare by a language's rules, in which dashes do not count, and cut the lengths.
@@ -192,6 +192,84 @@ webhooks = sa.Table(
     sa.Column("seconds", sa.Float),
 )
 
+# Observers of an application's events. Rows of `observers` and of the held partitions follow from their events; how far
+# an observer is (its slices) commits together with its effects and is no event. See ADR/0019.
+observers = sa.Table(
+    "milepost_observers",
+    metadata,
+    sa.Column("namespace", _string(200), primary_key=True),
+    sa.Column("name", _string(200), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("paused", sa.Boolean, nullable=False),
+    sa.Column("quarantined", _text),
+    sa.Column("job", _string(36)),
+    sa.Column("held", _string(20)),
+    sa.Column("target", sa.Integer),
+    sa.Column("until", sa.BigInteger),
+    # Not of the events: who runs it live, and how that goes.
+    sa.Column("holder", _string(300)),
+    sa.Column("expires_at", sa.Float),
+    sa.Column("seconds", sa.Float),
+    sa.Column("newest", sa.BigInteger),  # of the source's events, when its owner last looked
+    sa.Column("rate", sa.Float),  # events a second, while it last handled any
+    sa.Column("trouble", _text),  # why its owner cannot go on
+    sa.Column("advanced_at", _string(32)),
+)
+observer_slices = sa.Table(
+    "milepost_observer_slices",
+    metadata,
+    sa.Column("namespace", _string(200), primary_key=True),
+    sa.Column("observer", _string(200), primary_key=True),
+    sa.Column("generation", sa.Integer, primary_key=True),
+    sa.Column("slice", sa.Integer, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("handled", sa.BigInteger, nullable=False),
+)
+observer_partitions = sa.Table(
+    "milepost_observer_partitions",
+    metadata,
+    sa.Column("namespace", _string(200), primary_key=True),
+    sa.Column("observer", _string(200), primary_key=True),
+    sa.Column("generation", sa.Integer, primary_key=True),
+    sa.Column("partition", _string(500), primary_key=True),
+    sa.Column("status", _string(20)),  # none: it goes on with the others, and the rest is empty
+    sa.Column("position", sa.BigInteger),
+    sa.Column("attempts", sa.Integer),
+    sa.Column("error", _text),
+    sa.Column("retry_at", _string(32)),
+    sa.Column("since", _string(32)),
+    sa.Index("milepost_observer_partitions_held", "namespace", "observer", "generation", "status", "retry_at"),
+)
+observer_waiting = sa.Table(
+    "milepost_observer_waiting",
+    metadata,
+    sa.Column("namespace", _string(200), primary_key=True),
+    sa.Column("observer", _string(200), primary_key=True),
+    sa.Column("generation", sa.Integer, primary_key=True),
+    sa.Column("partition", _string(500), primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+observer_events = sa.Table(
+    "milepost_observer_events",
+    metadata,
+    sa.Column("namespace", _string(200), primary_key=True),
+    sa.Column("observer", _string(200), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("topic", _string(100), nullable=False),
+    sa.Column("partition", _string(500)),
+    sa.Column("event_id", _string(36), nullable=False),
+    sa.Column("recorded_at", _string(32), nullable=False),
+    sa.Column("actor", _text, nullable=False),
+    sa.Column("source", _text, nullable=False),
+    sa.Column("reason", _text, nullable=False),
+    sa.Column("correlation_id", _text, nullable=False),
+    sa.Column("state", _text, nullable=False),  # JSON
+    sa.Index("milepost_observer_events_by_partition", "namespace", "observer", "partition", "version"),
+)
+OBSERVER_TABLES: Final = (observers, observer_slices, observer_partitions, observer_waiting, observer_events)
+
 # A cache of the fold: may be lost at any time.
 snapshots = sa.Table(
     "milepost_snapshots",
@@ -223,9 +301,15 @@ def _tokens_and_webhooks(connection: sa.Connection) -> None:
         table.create(connection)
 
 
+def _observers(connection: sa.Connection) -> None:
+    for table in OBSERVER_TABLES:
+        table.create(connection)
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     1: _queues_and_priorities,
     2: _tokens_and_webhooks,
+    3: _observers,
 }  # from n to n + 1
 
 

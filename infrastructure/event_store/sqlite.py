@@ -139,6 +139,9 @@ class SqliteDatabase(Database):
                 raise
             raise told from error
 
+    def trouble(self, error: Exception) -> Exception | None:
+        return self._told(error, NOTHING_WRITTEN) if isinstance(error, (DBAPIError, sqlite3.Error)) else None
+
     def _told(self, error: Exception, outcome: str) -> Exception | None:
         """What the failure of SQLite means to the caller; None when it is about a statement, not the database."""
         cause = getattr(error, "orig", error)

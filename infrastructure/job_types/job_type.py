@@ -5,13 +5,16 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Final, Generic, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
 from milepost.domain.events import Json, Policy
 from milepost.domain.queues import DEFAULT_QUEUE, PriorityInvalid, QueueInvalid, refuse_bad_priority, refuse_bad_queue
 from milepost.infrastructure.running.step_context import HookContext, StepContext
+
+if TYPE_CHECKING:
+    from milepost.infrastructure.running.perform import Environment
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -92,6 +95,9 @@ class JobType(Generic[Request]):
 
     def cancelled(self, job: HookContext[Request]) -> Any:
         """Called when the job was given up and no step runs any more. An error is kept in the history."""
+
+    def runs_in(self, environment: "Environment") -> None:
+        """Told where its code runs before anything else is called there; most types need not know."""
 
     @classmethod
     @cache

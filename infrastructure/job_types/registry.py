@@ -1,4 +1,4 @@
-"""The job types that this process knows, by name: shipped, installed by entry point, or named in the settings."""
+"""The job types and observers that this process knows, by name: shipped, installed, or named in the settings."""
 
 import importlib
 import json
@@ -14,11 +14,18 @@ from pydantic import BaseModel, ValidationError
 from milepost.domain.commands import StartJob
 from milepost.domain.events import Json
 from milepost.infrastructure.job_types.job_type import JobType, is_job_type
+from milepost.infrastructure.observers.observer import Observer, is_observer
+from milepost.infrastructure.observers.registry import Observers
 
 ENTRY_POINT_GROUP: Final = "milepost.job_types"
 SHIPPED: Final = (
     "milepost.infrastructure.job_types.self_test:SelfTest",
     "milepost.infrastructure.job_types.import_flights:ImportFlights",
+    "milepost.infrastructure.job_types.observing.catch_up:CatchUpObserver",
+    "milepost.infrastructure.job_types.observing.partitions:RecoverPartition",
+    "milepost.infrastructure.job_types.observing.partitions:ReplayObserverPartition",
+    "milepost.infrastructure.job_types.observing.replay:RebuildIndex",
+    "milepost.infrastructure.job_types.observing.replay:ReplayObserver",
 )
 
 
@@ -56,10 +63,11 @@ class LoadProblem:
 
 
 class JobTypes:
-    """Job types by name. One name has one class: a second one is a problem, and the first stays."""
+    """Job types by name, and the observers that some work on. One name has one class: a second one is a problem."""
 
-    def __init__(self, types: Iterable[type[JobType[Any]]] = ()) -> None:
+    def __init__(self, types: Iterable[type[JobType[Any]] | type[Observer]] = ()) -> None:
         self._types: dict[str, type[JobType[Any]]] = {}
+        self.observers = Observers()
         self.modules: tuple[str, ...] = ()  # what `load` needs to make the same in another process
         self.problems: tuple[LoadProblem, ...] = ()
         for declared in types:
@@ -162,13 +170,24 @@ class JobTypes:
             self._problem(source, f"{type(error).__name__}: {error}")
             return
         if not declared:
-            self._problem(source, "it declares no job type: a JobType class decorated with @job_type(NAME)")
+            self._problem(
+                source,
+                "it declares no job type and no observer: a JobType class decorated with @job_type(NAME), or an"
+                " Observer class with @observer(NAME)",
+            )
         for each in declared:
             self._add(each, source)
 
     def _add(self, declared: Any, source: str) -> None:
-        if not _is_named(declared):
-            self._problem(source, f"{declared!r} is not a JobType class decorated with @job_type(NAME)")
+        if is_observer(declared) and "name" in vars(declared):
+            if (other := self.observers.add(declared)) is not declared:
+                self._problem(source, f"observer {declared.name!r} is already {other.__qualname__}")
+        elif not _is_named(declared):
+            self._problem(
+                source,
+                f"{declared!r} is neither a JobType class decorated with @job_type(NAME) nor an Observer class with"
+                " @observer(NAME)",
+            )
         elif self._types.setdefault(declared.name, declared) is not declared:
             self._problem(source, f"job type {declared.name!r} is already {self._types[declared.name].__qualname__}")
 
@@ -180,11 +199,11 @@ def _is_named(declared: Any) -> bool:
     return is_job_type(declared) and isinstance(getattr(declared, "name", None), str)
 
 
-def _declared_in(module: ModuleType) -> list[type[JobType[Any]]]:
+def _declared_in(module: ModuleType) -> list[Any]:
     return [
         value
         for value in vars(module).values()
-        if is_job_type(value) and "name" in vars(value) and value.__module__ == module.__name__
+        if (is_job_type(value) or is_observer(value)) and "name" in vars(value) and value.__module__ == module.__name__
     ]
 
 

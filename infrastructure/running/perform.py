@@ -71,6 +71,7 @@ class _Running:
         self._link.raise_if_asked_to_stop()  # it may have waited for a free slot while the stop came
         call, types = self._call, self._environment.job_types
         job_type = types.get(call.job_type)
+        job_type.runs_in(self._environment)
         request = types.parse_text(call.job_type, call.request)
         if call.step is not None:
             self.context = self._context(call.step, request)

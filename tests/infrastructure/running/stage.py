@@ -20,6 +20,7 @@ from milepost.infrastructure.event_store.database import Database, DatabaseUnava
 from milepost.infrastructure.event_store.store import Batch, JobStore, Outcome, Situation, UnreadableEvent
 from milepost.infrastructure.job_types.job_type import JobType
 from milepost.infrastructure.job_types.registry import JobTypes
+from milepost.infrastructure.observers.observer import Observer
 from milepost.infrastructure.running.executors import ProcessExecutor, StepExecutor, ThreadExecutor
 from milepost.infrastructure.running.perform import Environment
 from milepost.infrastructure.running.worker import Worker, WorkerSettings
@@ -73,6 +74,9 @@ class FaultyDatabase(Database):
 
     def read(self) -> AbstractContextManager[sa.Connection]:
         return self._real.read()
+
+    def trouble(self, error: Exception) -> Exception | None:
+        return self._real.trouble(error)
 
     def change_marker(self) -> int:
         return self._real.change_marker()
@@ -133,7 +137,7 @@ class FaultyStore(JobStore):
 class Stage:
     """One event store and whoever acts on it."""
 
-    def __init__(self, url: str, *types: type[JobType[Any]]) -> None:
+    def __init__(self, url: str, *types: type[JobType[Any]] | type[Observer]) -> None:
         self.url = url
         self.database = FaultyDatabase(self.url)
         self.clock = HandClock()
@@ -142,7 +146,7 @@ class Stage:
         self._executors: list[StepExecutor] = []
         self.know(*types)
 
-    def know(self, *types: type[JobType[Any]]) -> None:
+    def know(self, *types: type[JobType[Any]] | type[Observer]) -> None:
         """The types that workers made from now on know."""
         self.types = JobTypes(types)
 

@@ -1,0 +1,1 @@
+"""What an observer is, what can happen to it and to its partitions: pure, as the jobs beside it."""

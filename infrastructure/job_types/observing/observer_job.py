@@ -1,0 +1,52 @@
+"""What the job types that work on observers share: how they reach the observer, and how they hand it events."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from milepost.domain.envelope import Origin
+from milepost.infrastructure.clock import RealSurroundings, Surroundings
+from milepost.infrastructure.job_types.job_type import JobType
+from milepost.infrastructure.observers.handling import Handling
+from milepost.infrastructure.observers.holding import Holding
+from milepost.infrastructure.observers.observer import Place
+from milepost.infrastructure.running.step_context import HookContext, StepContext
+
+if TYPE_CHECKING:
+    from milepost.infrastructure.running.perform import Environment
+
+Request = TypeVar("Request", bound=BaseModel)
+
+
+class ObserverJob(JobType[Request]):
+    """Base of the job types that reach observers. They keep where they run, which is theirs alone."""
+
+    environment: "Environment"
+
+    def runs_in(self, environment: "Environment") -> None:
+        self.environment = environment
+
+    @property
+    def surroundings(self) -> Surroundings:
+        database = self.environment.database
+        return RealSurroundings(lambda: database.clock_offset)
+
+    def holding(self, job: HookContext[Any] | StepContext[Any]) -> Holding:
+        return Holding(self.environment.database, job.namespace, self.surroundings, self._origin(job.job_id))
+
+    @contextmanager
+    def handling(self, job: HookContext[Any] | StepContext[Any], observer: str) -> Generator[Handling]:
+        """Raises ObserverNotDeclared where this process does not know the observer."""
+        declared = self.environment.job_types.observers.named(observer)
+        place = Place(self.environment.database, job.namespace)
+        handling = Handling(declared, place, self.surroundings, self._origin(job.job_id))
+        try:
+            yield handling
+        finally:
+            handling.close()
+
+    def _origin(self, job_id: UUID) -> Origin:
+        return Origin(actor=f"job {job_id}", source="worker", correlation_id=str(job_id))

@@ -1,0 +1,156 @@
+"""A job that holds an observer as a whole and hands it its events, slice by slice: what replays and catch-ups share."""
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from milepost.domain.events import Policy
+from milepost.domain.observers.errors import ObserverError, ObserverStandsStill
+from milepost.domain.observers.events import Held
+from milepost.domain.observers.state import Observer as ObserverState
+from milepost.infrastructure.job_types.job_type import Step
+from milepost.infrastructure.job_types.observing.observer_job import ObserverJob
+from milepost.infrastructure.observers.handling import Handling, Page
+from milepost.infrastructure.observers.rows import SLICES, ObserverMoved, ObserverRows, at_home, effects_transaction
+from milepost.infrastructure.running.step_context import HookContext, StepContext
+
+PARALLEL_ON_A_SERVER: Final = 4  # SQLite has one writer at a time, so that there more would only wait for each other
+
+
+class ObserverRequest(BaseModel):
+    """Which observer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    observer: str = Field(min_length=1, max_length=200, description="the observer's name")
+    parallel: int | None = Field(
+        default=None, ge=1, le=SLICES, description="into how many steps its partitions are divided"
+    )
+
+
+class NotAtItsEnd(ObserverError):
+    """All steps have ended, and still there are events that were not handed over: it must not be called done."""
+
+    def __init__(self, observer: ObserverState, position: int) -> None:
+        self.position, self.until = position, observer.to
+        super().__init__(f"Observer '{observer.name}' has come to {position}, not to {observer.to}: it is not done.")
+
+
+WholeRequest = TypeVar("WholeRequest", bound=ObserverRequest)
+
+
+class WholeObserverJob(ObserverJob[WholeRequest]):
+    """A job that holds an observer as a whole, and hands it all events up to the newest of its beginning."""
+
+    policy = Policy(attempts=3, backoff_seconds=0.5, on_failure="halt")
+
+    def holds(self, request: WholeRequest) -> Held:
+        """How it holds the observer."""
+        raise NotImplementedError
+
+    def key(self, request: WholeRequest) -> str | None:
+        return request.observer
+
+    def details(self, request: WholeRequest) -> str:
+        return request.observer
+
+    def before_start(self, job: HookContext[WholeRequest]) -> None:
+        with self.handling(job, job.request.observer) as handling:
+            self.holding(job).take(handling, job.job_id, self.holds(job.request))
+
+    def plan(self, request: WholeRequest) -> Iterable[Step]:
+        default = 1 if self.environment.database.schema is None else PARALLEL_ON_A_SERVER
+        count = request.parallel or default
+        for index in range(count):
+            name = "all partitions" if count == 1 else f"partitions {index + 1} of {count}"
+            yield Step(name, {"slices": list(range(index, SLICES, count))})
+
+    def perform(self, step: StepContext[WholeRequest]) -> None:
+        self.hand_over(step, step.arguments["slices"])
+
+    def completed(self, job: HookContext[WholeRequest]) -> None:
+        """Live events go on from where the slices are. A generation that was built beside is first brought as far as
+        the one that serves, so that no reader goes back in time, and is swapped in by the transaction that finds it so.
+        """
+        with self.handling(job, job.request.observer) as handling:
+            while not self._end(job, handling):
+                pass
+
+    def cancelled(self, job: HookContext[WholeRequest]) -> None:
+        with self.handling(job, job.request.observer) as handling:
+            self.holding(job).release(handling, job.job_id)
+
+    def hand_over(self, step: StepContext[WholeRequest], slices: Iterable[int]) -> None:
+        """All events of these slices up to the job's end, each batch in a transaction of its own."""
+        which = frozenset(slices)
+        with self.handling(step, step.request.observer) as handling:
+            while not self._part(step, handling, which):
+                pass  # somebody has changed the observer: on what is so now
+
+    def _part(self, step: StepContext[WholeRequest], handling: Handling, which: Collection[int]) -> bool:
+        """Whether it has come to the end. Raises ObserverNotHeld, ObserverStandsStill."""
+        observer, generation = self.held(step, step.request.observer)
+        until = observer.to or 0
+        position = self._reached(step, handling, generation, which)
+        failed = 0
+        while position < until:
+            stored = handling.source.after(position, handling.declared.batch_events)
+            page = handling.page([each for each in stored if each.position <= until])
+            if not page.end or page.end <= position:
+                page = Page((), until)  # what stood there is gone
+            try:
+                with step.transaction() as transaction:
+                    done = handling.handle(
+                        at_home(transaction.connection, self.environment.database), page, observer, generation, which
+                    )
+                    failed += done.failed
+                    told = f"{failed} partitions failed" if failed else ""
+                    transaction.checkpoint(
+                        {"position": page.end}, done=page.end, total=until, unit="events", message=told
+                    )
+            except ObserverMoved:
+                return False
+            handling.remember(done)
+            observer, position = done.observer, page.end
+            _refuse_if_still(observer)
+        return True
+
+    def _end(self, job: HookContext[Any], handling: Handling) -> bool:
+        database = self.environment.database
+        with suppress(ObserverMoved), effects_transaction(database) as connection:
+            rows = handling.rows(connection)
+            observer = rows.locked()
+            if observer.job != str(job.job_id):
+                return True  # a try before this one has come so far
+            generation = observer.target or observer.generation
+            reached = {each.index: each.position for each in rows.slices(generation)}
+            if min(reached.values()) < (observer.to or 0):
+                raise NotAtItsEnd(observer, min(reached.values()))
+            served = {each.index: each.position for each in rows.slices(observer.generation)}
+            if any(reached[index] < position for index, position in served.items()):
+                stored = handling.source.after(min(reached.values()), handling.declared.batch_events)
+                until = max(served.values())
+                page = handling.page([each for each in stored if each.position <= until])
+                handling.handle(connection, page if page.end else Page((), until), observer, generation)
+                return False
+            self.holding(job).complete(rows, handling, observer, job.job_id)
+            return True
+        return False
+
+    def held(self, job: HookContext[Any] | StepContext[Any], name: str) -> tuple[ObserverState, int]:
+        """The observer, and the generation that is written. Raises ObserverNotHeld, ObserverStandsStill."""
+        observer = self.holding(job).held_by(name, job.job_id)
+        _refuse_if_still(observer)
+        return observer, observer.target or observer.generation
+
+    def _reached(self, step: StepContext[Any], handling: Handling, generation: int, which: Collection[int]) -> int:
+        with self.environment.database.read() as connection:
+            rows = ObserverRows(at_home(connection, self.environment.database), step.namespace, handling.declared.name)
+            return min((each.position for each in rows.slices(generation, which)), default=0)
+
+
+def _refuse_if_still(observer: ObserverState) -> None:
+    if observer.quarantined is not None:
+        raise ObserverStandsStill(observer.name, "go on with", observer.quarantined)

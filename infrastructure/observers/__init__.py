@@ -1,0 +1,1 @@
+"""Observers of an application's own events: declared, fed live, replayed, recovered."""

@@ -1,0 +1,87 @@
+"""The tables of an observer's read model: one set per namespace and generation, made, swapped and dropped as one.
+
+Readers use the plain names. A generation that is built beside the one that serves has its own names until the swap,
+which renames both in one transaction.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import Final
+
+import sqlalchemy as sa
+
+DEFAULT_NAMESPACE: Final = "Default"
+
+
+def namespace_suffix(namespace: str) -> str:
+    """Nothing for the default; else readable, and never the same for two (SQLite's names ignore case)."""
+    if namespace == DEFAULT_NAMESPACE:
+        return ""
+    digest = hashlib.sha256(namespace.encode()).hexdigest()[:12]
+    return "_" + re.sub(r"[^a-z0-9]+", "_", namespace.lower())[:20] + "_" + digest
+
+
+class Generation:
+    """One generation of an observer's tables. `beside`: it is being built; None: it is the one that is read."""
+
+    def __init__(self, tables: sa.MetaData | None, namespace: str, beside: int | None = None) -> None:
+        self._declared = [] if tables is None else list(tables.sorted_tables)
+        self._suffix = namespace_suffix(namespace)
+        self._beside = beside
+
+    @cached_property
+    def _tables(self) -> dict[str, sa.Table]:
+        metadata = sa.MetaData()
+        copies = {table.name: table.to_metadata(metadata, name=self._name(table)) for table in self._declared}
+        for table in copies.values():
+            _name_indexes(table)
+        return copies
+
+    def table(self, table: sa.Table) -> sa.Table:
+        """As it is called here. Raises KeyError for a table that is not the observer's."""
+        return self._tables[table.name]
+
+    def ensure(self, connection: sa.Connection) -> None:
+        """Make what is not there yet: as SQLAlchemy does, or by the function that a table names as `info["create"]`."""
+        for table in self._tables.values():
+            create: Callable[[sa.Connection, sa.Table], None] | None = table.info.get("create")
+            if create is None:
+                table.create(connection, checkfirst=True)
+            elif not sa.inspect(connection).has_table(table.name, schema=_schema_of(connection)):
+                create(connection, table)
+
+    def recreate(self, connection: sa.Connection) -> None:
+        """Empty, and as they are declared now."""
+        self.drop(connection)
+        self.ensure(connection)
+
+    def drop(self, connection: sa.Connection) -> None:
+        for table in reversed(self._tables.values()):
+            table.drop(connection, checkfirst=True)
+
+    def swap_in(self, connection: sa.Connection, served: "Generation") -> None:
+        """From this transaction on readers find this generation under the plain names; the other one is gone."""
+        served.drop(connection)
+        for table in self._declared:
+            old, new = self._name(table), served._name(table)
+            quote, schema = connection.dialect.identifier_preparer.quote, _schema_of(connection)
+            where = f"{quote(schema)}." if schema else ""
+            connection.exec_driver_sql(f"ALTER TABLE {where}{quote(old)} RENAME TO {quote(new)}")
+
+    def _name(self, table: sa.Table) -> str:
+        beside = "" if self._beside is None else f"__{self._beside}"
+        return f"{table.name}{self._suffix}{beside}"
+
+
+def _schema_of(connection: sa.Connection) -> str | None:
+    translated = connection.get_execution_options().get("schema_translate_map") or {}
+    return translated.get(None)
+
+
+def _name_indexes(table: sa.Table) -> None:
+    """Index names are one space with those of all tables, and stay when a table is renamed: each has its own."""
+    for index in table.indexes:
+        digest = hashlib.sha256(f"{table.name}/{index.name}".encode()).hexdigest()[:12]
+        index.name = sa.quoted_name(f"{str(index.name)[:45]}_{digest}", None)

@@ -1,0 +1,421 @@
+"""What is kept of observers in the event store: their events with the rows that follow, and how far they are.
+
+Everything takes the connection of a transaction that is somebody's: a batch's effects, a step's, an operator's command.
+Whoever handles events holds the rows of its slices; whoever changes the state of an observer holds all of them, and
+then the observer's own. So nobody handles events in a state that is over, and nobody waits in a circle. See ADR/0019.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar, get_args
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from milepost.domain.envelope import Origin
+from milepost.domain.events import ErrorDetail
+from milepost.domain.observers.errors import ObserverError
+from milepost.domain.observers.events import (
+    OBSERVER_EVENTS,
+    ObserverEvent,
+    ObserverRegistered,
+    ObserverReleased,
+    ObserverTaken,
+    PartitionEvent,
+)
+from milepost.domain.observers.state import Observer, Partition, PartitionStatus, evolve, partition_after
+from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.schema import (
+    observer_events,
+    observer_partitions,
+    observer_slices,
+    observer_waiting,
+    observers,
+)
+
+SLICES: Final = 8  # into which the partitions of an observer fall; each is handled in order, and has its own position
+PARTITION_MOST: Final = 280  # characters of its key: with the observer's name it makes the key of a job
+TRIES: Final = 50  # of a change that others keep coming before
+_PARTITION_EVENTS: Final = get_args(PartitionEvent)
+
+
+class ObserverUnknown(ObserverError):
+    """No observer of that name has been seen in that namespace."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        self.name, self.namespace = name, namespace
+        super().__init__(f"There is no observer '{name}' in namespace '{namespace}'.")
+
+
+class ObserverMoved(Exception):
+    """Somebody else changed the observer in between: look again."""
+
+
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+
+
+def again_when_moved(change: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Has a change that somebody else came before be made anew, on what is so then."""
+
+    @wraps(change)
+    def changed(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for _ in range(TRIES - 1):
+            with suppress(ObserverMoved):
+                return change(*args, **kwargs)
+        return change(*args, **kwargs)
+
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """How far one slice of an observer is: all its events up to `position` are handled, or wait in a held partition."""
+
+    index: int
+    position: int
+    handled: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedObserverEvent:
+    """An event of an observer as it stands in its history at `version`."""
+
+    namespace: str
+    observer: str
+    version: int
+    event_id: UUID
+    recorded_at: datetime
+    origin: Origin
+    event: ObserverEvent
+
+
+def slice_of(partition: str) -> int:
+    """The slice that a partition falls into; on disk for ever."""
+    return zlib.crc32(partition.encode()) % SLICES
+
+
+@contextmanager
+def effects_transaction(database: Database) -> Generator[sa.Connection]:
+    """A transaction for an observer's effects and its rows: tables without a schema are the event store's."""
+    with database.user_transaction() as connection:
+        yield at_home(connection, database)
+
+
+def at_home(connection: sa.Connection, database: Database) -> sa.Connection:
+    """A connection whose tables without a schema are found in the event store's, until its transaction ends."""
+    if database.schema is not None:
+        path = "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), true)"
+        connection.exec_driver_sql(path, (database.schema,))
+    return connection.execution_options(schema_translate_map={None: database.schema})
+
+
+class ObserverRows:
+    """The rows of one observer in one namespace, inside one transaction."""
+
+    def __init__(self, connection: sa.Connection, namespace: str, name: str) -> None:
+        self.connection = connection
+        self.namespace = namespace
+        self.name = name
+
+    # What is so
+
+    def find(self, *, lock: bool = False) -> Observer | None:
+        asked = sa.select(observers).where(*self._mine(observers, observers.c.name))
+        row = self.connection.execute(asked.with_for_update() if lock else asked).mappings().one_or_none()
+        return None if row is None else _observer(row)
+
+    def observer(self, *, lock: bool = False) -> Observer:
+        """Raises ObserverUnknown."""
+        found = self.find(lock=lock)
+        if found is None:
+            raise ObserverUnknown(self.name, self.namespace)
+        return found
+
+    def slices(self, generation: int, which: Collection[int] | None = None, *, lock: bool = False) -> list[Slice]:
+        """Those of a generation, in order; with `lock` nobody else handles events of theirs until the commit."""
+        table = observer_slices
+        asked = sa.select(table.c.slice, table.c.position, table.c.handled).where(
+            *self._of(table, generation), *(() if which is None else (table.c.slice.in_(sorted(which)),))
+        )
+        rows = self.connection.execute((asked.with_for_update() if lock else asked).order_by(table.c.slice))
+        return [Slice(*row) for row in rows]
+
+    def locked(self) -> Observer:
+        """The observer, when nobody handles events of it. Raises ObserverUnknown."""
+        seen = self.observer()
+        for generation in sorted({seen.generation, seen.target or seen.generation}):
+            self.slices(generation, lock=True)
+        found = self.observer(lock=True)
+        if found.version != seen.version:
+            raise ObserverMoved
+        return found
+
+    def held_among(self, generation: int, partitions: Collection[str]) -> frozenset[str]:
+        """Which of these partitions do not go on with the others."""
+        held = self._held(generation)
+        found = self.connection.scalars(sa.select(observer_partitions.c.partition).where(*held))
+        return frozenset(found) & frozenset(partitions)
+
+    def partition(self, generation: int, partition: str) -> Partition | None:
+        """None where it goes on with the others, or was never met."""
+        asked = sa.select(observer_partitions).where(
+            *self._held(generation), observer_partitions.c.partition == partition
+        )
+        row = self.connection.execute(asked).mappings().one_or_none()
+        return None if row is None else partition_of_row(row)
+
+    def count_held(self, generation: int) -> int:
+        return self._count(observer_partitions, *self._held(generation))
+
+    def count_partitions(self, generation: int) -> int:
+        """How many were met."""
+        return self._count(observer_partitions, *self._of(observer_partitions, generation))
+
+    def waiting(self, generation: int, partition: str, limit: int) -> list[int]:
+        """The first positions that wait in a held partition."""
+        asked = sa.select(observer_waiting.c.position).where(*self._waiting(generation, partition))
+        return list(self.connection.scalars(asked.order_by(observer_waiting.c.position).limit(limit)))
+
+    def count_waiting(self, generation: int, partition: str) -> int:
+        return self._count(observer_waiting, *self._waiting(generation, partition))
+
+    def history(
+        self, *, after: int = 0, partition: str | None = None, limit: int | None = None, newest_first: bool = False
+    ) -> list[RecordedObserverEvent]:
+        """Its events behind version `after`, of one partition or of all."""
+        table = observer_events
+        asked = sa.select(table).where(*self._mine(table, table.c.observer), table.c.version > after)
+        if partition is not None:
+            asked = asked.where(table.c.partition == partition)
+        order = table.c.version.desc() if newest_first else table.c.version
+        return [recorded_event(row) for row in self.connection.execute(asked.order_by(order).limit(limit)).mappings()]
+
+    # What changes
+
+    def register(self, origin: Origin, surroundings: Surroundings) -> Observer:
+        """The observer, made where it was not seen before."""
+        found = self.find()
+        if found is not None:
+            return found
+        new = Observer(self.namespace, self.name)
+        row = {**dict.fromkeys(observers.c.keys()), **_row(new)}
+        if self._insert(observers, [row]):
+            self._make_slices(new.generation)
+            return self.record(new, [ObserverRegistered()], origin, surroundings)
+        return self.observer()
+
+    def record(
+        self, observer: Observer, events: Sequence[ObserverEvent], origin: Origin, surroundings: Surroundings
+    ) -> Observer:
+        """Append what happened, with all rows that follow. Raises ObserverMoved where somebody else was faster."""
+        after = observer
+        now = surroundings.now()
+        for event in events:
+            before, after = after, evolve(after, event)
+            self._follow(before, event, now)
+            self.connection.execute(
+                observer_events.insert(), [self._event_row(after.version, event, origin, now, surroundings)]
+            )
+        if events:
+            moved = observers.update().where(
+                *self._mine(observers, observers.c.name), observers.c.version == observer.version
+            )
+            if self.connection.execute(moved.values(_row(after))).rowcount != 1:
+                raise ObserverMoved
+        return after
+
+    def advance(self, generation: int, which: Collection[int], position: int, handled: Mapping[int, int]) -> None:
+        """These slices have come to `position`, and handled so many events each."""
+        table = observer_slices
+        mine = (*self._of(table, generation), table.c.slice.in_(sorted(which)), table.c.position < position)
+        counts = {index: count for index, count in handled.items() if count}
+        more = sa.case(*((table.c.slice == index, count) for index, count in counts.items()), else_=0) if counts else 0
+        self.connection.execute(table.update().where(*mine).values(position=position, handled=table.c.handled + more))
+
+    def count_handled(self, generation: int, index: int, events: int) -> None:
+        """Events of a held partition were handled: its slice's position does not change by that."""
+        table = observer_slices
+        mine = (*self._of(table, generation), table.c.slice == index)
+        self.connection.execute(table.update().where(*mine).values(handled=table.c.handled + events))
+
+    def meet(self, generation: int, partitions: Iterable[str]) -> None:
+        """These partitions have events."""
+        rows = [
+            {**dict.fromkeys(observer_partitions.c.keys()), **self._key(generation), "partition": partition}
+            for partition in partitions
+        ]
+        if rows:
+            self._insert(observer_partitions, rows)
+
+    def wait(self, generation: int, events: Iterable[tuple[str, int]]) -> None:
+        """These events, by partition and position, wait until their partition is not held any more."""
+        rows = [
+            {**self._key(generation), "partition": partition, "position": position} for partition, position in events
+        ]
+        if rows:
+            self._insert(observer_waiting, rows)
+
+    def done_waiting(self, generation: int, partition: str, until: int) -> None:
+        """What waited up to there is handled, or never will be."""
+        self.connection.execute(
+            observer_waiting.delete().where(*self._waiting(generation, partition), observer_waiting.c.position <= until)
+        )
+
+    def _follow(self, before: Observer, event: ObserverEvent, now: datetime) -> None:
+        match event:
+            case (
+                ObserverTaken(held="replay", generation=generation)
+                | ObserverTaken(held="beside", generation=generation)
+            ):
+                self._forget(generation)
+                self._make_slices(generation)
+            case ObserverReleased(generation=generation) if generation != before.generation:
+                self._forget(before.generation)
+            case ObserverReleased() if before.target not in (None, before.generation):
+                self._forget(before.target or 0)
+            case _ if isinstance(event, _PARTITION_EVENTS):
+                self._follow_partition(event, now)
+            case _:
+                pass
+
+    def _follow_partition(self, event: PartitionEvent, now: datetime) -> None:
+        after = partition_after(self.partition(event.generation, event.partition), event, now)
+        self.meet(event.generation, [event.partition])
+        self.connection.execute(
+            observer_partitions.update()
+            .where(*self._of(observer_partitions, event.generation), observer_partitions.c.partition == event.partition)
+            .values(_partition_row(after))
+        )
+
+    def _forget(self, generation: int) -> None:
+        for table in (observer_slices, observer_partitions, observer_waiting):
+            self.connection.execute(table.delete().where(*self._of(table, generation)))
+
+    def _make_slices(self, generation: int) -> None:
+        rows = [{**self._key(generation), "slice": index, "position": 0, "handled": 0} for index in range(SLICES)]
+        self.connection.execute(observer_slices.insert(), rows)
+
+    def _event_row(
+        self, version: int, event: ObserverEvent, origin: Origin, now: datetime, surroundings: Surroundings
+    ) -> dict[str, Any]:
+        return {
+            "namespace": self.namespace,
+            "observer": self.name,
+            "version": version,
+            "topic": event.topic,
+            "partition": getattr(event, "partition", None),
+            "event_id": str(surroundings.new_id()),
+            "recorded_at": now.isoformat(),
+            "actor": origin.actor,
+            "source": origin.source,
+            "reason": origin.reason,
+            "correlation_id": origin.correlation_id,
+            "state": event.model_dump_json(),
+        }
+
+    def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Those that are not there yet; whether any was not (asked of single rows only)."""
+        insert = sqlite.insert if self.connection.dialect.name == "sqlite" else postgresql.insert
+        return self.connection.execute(insert(table).on_conflict_do_nothing(), list(rows)).rowcount != 0
+
+    def _count(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+        return self.connection.scalar(sa.select(sa.func.count()).select_from(table).where(*where)) or 0
+
+    def _key(self, generation: int) -> dict[str, Any]:
+        return {"namespace": self.namespace, "observer": self.name, "generation": generation}
+
+    def _mine(self, table: sa.Table, name: sa.Column[Any]) -> tuple[sa.ColumnElement[bool], ...]:
+        return (table.c.namespace == self.namespace, name == self.name)
+
+    def _of(self, table: sa.Table, generation: int) -> tuple[sa.ColumnElement[bool], ...]:
+        return (*self._mine(table, table.c.observer), table.c.generation == generation)
+
+    def _held(self, generation: int) -> tuple[sa.ColumnElement[bool], ...]:
+        return (*self._of(observer_partitions, generation), observer_partitions.c.status.is_not(None))
+
+    def _waiting(self, generation: int, partition: str) -> tuple[sa.ColumnElement[bool], ...]:
+        return (*self._of(observer_waiting, generation), observer_waiting.c.partition == partition)
+
+
+def recorded_event(row: sa.RowMapping) -> RecordedObserverEvent:
+    """A row of the history. Raises KeyError for an event of a newer Milepost."""
+    event: Any = OBSERVER_EVENTS[row["topic"]].model_validate_json(row["state"])
+    origin = Origin(row["actor"], row["source"], row["reason"], row["correlation_id"])
+    return RecordedObserverEvent(
+        row["namespace"],
+        row["observer"],
+        row["version"],
+        UUID(row["event_id"]),
+        datetime.fromisoformat(row["recorded_at"]),
+        origin,
+        event,
+    )
+
+
+def partition_of_row(row: sa.RowMapping) -> Partition:
+    """A held partition."""
+    return Partition(
+        row["partition"],
+        row["generation"],
+        PartitionStatus(row["status"]),
+        row["position"],
+        row["attempts"],
+        None if row["error"] is None else ErrorDetail.model_validate(json.loads(row["error"])),
+        _moment(row["retry_at"]),
+        _moment(row["since"]),
+    )
+
+
+def _observer(row: sa.RowMapping) -> Observer:
+    return Observer(
+        row["namespace"],
+        row["name"],
+        row["version"],
+        row["generation"],
+        row["paused"],
+        row["quarantined"],
+        row["job"],
+        row["held"],
+        row["target"],
+        row["until"],
+    )
+
+
+def _row(observer: Observer) -> dict[str, Any]:
+    return {
+        "namespace": observer.namespace,
+        "name": observer.name,
+        "version": observer.version,
+        "generation": observer.generation,
+        "paused": observer.paused,
+        "quarantined": observer.quarantined,
+        "job": observer.job,
+        "held": observer.held,
+        "target": observer.target,
+        "until": observer.to,
+    }
+
+
+def _partition_row(partition: Partition | None) -> dict[str, Any]:
+    if partition is None:
+        return dict.fromkeys(("status", "position", "attempts", "error", "retry_at", "since"))
+    return {
+        "status": str(partition.status),
+        "position": partition.position,
+        "attempts": partition.attempts,
+        "error": partition.error.model_dump_json() if partition.error else None,
+        "retry_at": partition.retry_at.isoformat() if partition.retry_at else None,
+        "since": partition.since.isoformat() if partition.since else None,
+    }
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
