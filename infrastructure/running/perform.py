@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from milepost.domain.events import Json, PlannedStep
+from milepost.infrastructure.clock import RealSurroundings, Surroundings
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.job_types.job_type import JobType, Step
 from milepost.infrastructure.job_types.registry import JobTypes
@@ -23,11 +24,17 @@ LOOK_SECONDS: Final = 0.02  # how often an async step's time-out is looked at
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What running code needs beside its call: where types are found, the database, and a timer in seconds."""
+    """What running code needs beside its call: where types are found, the database, a timer in seconds, and a clock."""
 
     job_types: JobTypes
     database: Database
     timer: Callable[[], float] = time.perf_counter
+    given_surroundings: Surroundings | None = None
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """Those that were given, or the machine's by the clock that all users of the database share."""
+        return self.given_surroundings or RealSurroundings(lambda: self.database.clock_offset)
 
 
 class StoppedUnasked(Exception):

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from milepost.domain.envelope import Origin
-from milepost.infrastructure.clock import RealSurroundings, Surroundings
+from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.job_types.job_type import JobType
 from milepost.infrastructure.observers.handling import Handling
 from milepost.infrastructure.observers.holding import Holding
@@ -31,8 +31,7 @@ class ObserverJob(JobType[Request]):
 
     @property
     def surroundings(self) -> Surroundings:
-        database = self.environment.database
-        return RealSurroundings(lambda: database.clock_offset)
+        return self.environment.surroundings
 
     def holding(self, job: HookContext[Any] | StepContext[Any]) -> Holding:
         return Holding(self.environment.database, job.namespace, self.surroundings, self._origin(job.job_id))

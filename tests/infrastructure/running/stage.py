@@ -151,7 +151,12 @@ class Stage:
         self.types = JobTypes(types)
 
     def worker(self, slots: int = 2, *, only: UUID | None = None, max_jobs: int = 16, **more: Any) -> Worker:
-        return self.worker_on(ThreadExecutor(slots, Environment(self.types, self.database)), only, max_jobs, **more)
+        return self.worker_on(
+            ThreadExecutor(slots, Environment(self.types, self.database, given_surroundings=self.clock)),
+            only,
+            max_jobs,
+            **more,
+        )
 
     def process_worker(self, slots: int = 1) -> Worker:
         return self.worker_on(ProcessExecutor(slots, self.types.modules, self.url), None, 16)
