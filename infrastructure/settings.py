@@ -13,7 +13,7 @@ from milepost.infrastructure.server_url import ServerUrl
 FILES: Final = ("milepost.toml", "pyproject.toml")
 DEFAULT_EVENT_STORE: Final = "default"
 DEFAULT_NAMESPACE: Final = "Default"
-KNOWN_KEYS: Final = frozenset({"event_stores", "job_types", "default_event_store", "default_namespace"})
+KNOWN_KEYS: Final = frozenset({"event_stores", "job_types", "observers", "default_event_store", "default_namespace"})
 _PARAMETER: Final = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -41,6 +41,7 @@ class File:
     path: Path
     event_stores: Mapping[str, str]
     job_types: tuple[str, ...]
+    observers: tuple[str, ...]
     default_event_store: str | None
     default_namespace: str | None
 
@@ -57,6 +58,7 @@ class Settings:
     file: Path | None
     event_stores: Mapping[str, Chosen] = field(default_factory=dict[str, Chosen])
     job_types: tuple[str, ...] = ()
+    """Modules that declare job types or observers."""
     import_from: tuple[Path, ...] = ()
     server: Chosen | None = None
     """Where it is asked, in place of opening the event store here."""
@@ -102,7 +104,11 @@ def resolve(
             f"The event store '{store.value}' (from {store.source}) is not known; there is {_listed(stores)}",
             f'Name its database in milepost.toml: [event_stores] {store.value} = "sqlite:///PATH"',
         )
-    listed = _words(environ.get("MILEPOST_JOB_TYPES", ""))
+    types, watching = _words(environ.get("MILEPOST_JOB_TYPES", "")), _words(environ.get("MILEPOST_OBSERVERS", ""))
+    modules = (*(types or (file.job_types if file else ())), *(watching or (file.observers if file else ())))
+    folders = [here] if types or watching else []
+    if file and (not (types or watching) or (file.job_types and not types) or (file.observers and not watching)):
+        folders.append(file.path.parent)
     return Settings(
         event_store=store,
         namespace=space,
@@ -111,8 +117,8 @@ def resolve(
         context=contexts.active_name(environ) if context else None,
         file=file.path if file else None,
         event_stores=stores,
-        job_types=listed or (file.job_types if file else ()),
-        import_from=(here,) if listed else (file.path.parent,) if file else (),
+        job_types=tuple(dict.fromkeys(modules)),
+        import_from=tuple(dict.fromkeys(folders)),
         server=at,
         token_file=_token_file(at, environ, context, contexts.active_name(environ)),
     )
@@ -240,6 +246,7 @@ def _file(path: Path, table: Mapping[str, object]) -> File:
         path=path,
         event_stores=stores,
         job_types=_list(path, table, "job_types"),
+        observers=_list(path, table, "observers"),
         default_event_store=_text(path, table, "default_event_store"),
         default_namespace=_text(path, table, "default_namespace"),
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from milepost.infrastructure.event_store.store import JobStore, Outcome, Situation
     from milepost.infrastructure.event_store.tokens import Role, Token, Tokens
     from milepost.infrastructure.job_types.registry import JobTypes
+    from milepost.infrastructure.observers.live import LiveObservers
     from milepost.infrastructure.running.executors import StepExecutor
     from milepost.infrastructure.running.worker import Worker
 
@@ -214,6 +215,12 @@ class Application:
             only=only,
         )
         return worker, executor
+
+    def live_observers(self, lease_seconds: float = 10.0) -> "LiveObservers":
+        """What runs observers live, beside a worker."""
+        from milepost.infrastructure.observers.live import LiveObservers
+
+        return LiveObservers(self.database, self.job_types, self.namespace, self.surroundings, lease_seconds)
 
     def _executor(self, kind: ExecutorKind, slots: int | None, scheduler: str | None) -> "StepExecutor":
         from milepost.infrastructure.running.executors import NotInstalled, ProcessExecutor, thread_executor

@@ -7,6 +7,13 @@ from typing import Any, Final, Literal, Protocol
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.asked_texts import refuse_bad_texts
 from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.observer_documents import (
+    DiagnosisDocument,
+    FailedPartitionDocument,
+    ObserverDocument,
+    ObserverEventDocument,
+    ObserverResult,
+)
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
@@ -82,6 +89,25 @@ class Change:
         refuse_bad_texts(self.reason, self.command_id)
 
 
+ObserverCommand = Literal["pause", "unpause"]
+PartitionCommand = Literal["retry", "skip"]
+ObserverJobKind = Literal["catch-up", "replay", "replay-beside", "rebuild", "replay-partition"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverJobAsked:
+    """A job on an observer that is wanted. `partition`: of a `replay-partition`; `parallel`: into how many steps."""
+
+    kind: ObserverJobKind
+    partition: str | None = None
+    parallel: int | None = None
+    reason: str = ""
+    command_id: str | None = None
+
+    def __post_init__(self) -> None:
+        refuse_bad_texts(self.reason, self.command_id)
+
+
 class Service(Protocol):
     """All raise CannotOpenDatabase and DatabaseUnavailable, or what stands for them; ids are whole ones."""
 
@@ -151,4 +177,42 @@ class Service(Protocol):
 
     def check(self) -> EventStoreState:
         """Raises CannotOpenDatabase where there is no event store."""
+        ...
+
+    # -- observers: all raise ObserverUnknown and what an observer refuses (ObserverError)
+
+    def observers(self) -> list[ObserverDocument]:
+        """All that are declared here or have been seen in the namespace, by name."""
+        ...
+
+    def observer(self, name: str) -> ObserverDocument: ...
+
+    def observer_history(self, name: str, *, after: int = 0, limit: int | None = None) -> list[ObserverEventDocument]:
+        """What has happened to it behind version `after`, oldest first."""
+        ...
+
+    def change_observer(self, name: str, command: ObserverCommand, reason: str = "") -> ObserverResult: ...
+
+    def start_on_observer(self, name: str, asked: ObserverJobAsked) -> StartResult:
+        """Start a job on it, or find the one that does just that. Refused at once where the job would refuse."""
+        ...
+
+    def failed_partitions(
+        self, observer: str | None = None, *, limit: int = 100, after: tuple[str, str] | None = None
+    ) -> list[FailedPartitionDocument]:
+        """By observer and partition, behind `after`."""
+        ...
+
+    def failed_partition(self, observer: str, partition: str) -> FailedPartitionDocument:
+        """With its attempts. Raises PartitionNotFailed."""
+        ...
+
+    def change_partition(
+        self, observer: str, partition: str, command: PartitionCommand, reason: str = ""
+    ) -> ObserverResult:
+        """Retry: it is due at once. Skip: its event is never handled; a reason must be given."""
+        ...
+
+    def diagnose(self) -> DiagnosisDocument:
+        """Whether event store, workers, observers, partitions and jobs are as they should be."""
         ...

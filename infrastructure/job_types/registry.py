@@ -180,7 +180,7 @@ class JobTypes:
 
     def _add(self, declared: Any, source: str) -> None:
         if is_observer(declared) and "name" in vars(declared):
-            if (other := self.observers.add(declared)) is not declared:
+            if (other := self.observers.add(declared, shipped=source in SHIPPED)) is not declared:
                 self._problem(source, f"observer {declared.name!r} is already {other.__qualname__}")
         elif not _is_named(declared):
             self._problem(

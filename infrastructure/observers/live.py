@@ -119,7 +119,7 @@ class LiveObservers:
     def _register(self) -> None:
         if self._registered:
             return
-        for name in self._job_types.observers.names():
+        for name in self._job_types.observers.wanted():
             with effects_transaction(self._database) as connection:
                 ObserverRows(connection, self._namespace, name).register(self._origin, self._surroundings)
         self._registered = True

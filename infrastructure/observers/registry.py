@@ -19,15 +19,22 @@ class Observers:
 
     def __init__(self, declared: Iterable[type[Observer]] = ()) -> None:
         self._declared: dict[str, type[Observer]] = {}
+        self._shipped: set[str] = set()
         for each in declared:
             self.add(each)
 
-    def add(self, declared: type[Observer]) -> type[Observer]:
-        """Whoever has the name now."""
+    def add(self, declared: type[Observer], *, shipped: bool = False) -> type[Observer]:
+        """Whoever has the name now. One that is `shipped` is run where somebody asked for it, not everywhere."""
+        if shipped:
+            self._shipped.add(declared.name)
         return self._declared.setdefault(declared.name, declared)
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._declared))
+
+    def wanted(self) -> tuple[str, ...]:
+        """Those that somebody has named for this program."""
+        return tuple(name for name in self.names() if name not in self._shipped)
 
     def named(self, name: str) -> type[Observer]:
         """Raises ObserverNotDeclared."""

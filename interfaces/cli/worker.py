@@ -108,7 +108,7 @@ def work(
     session.note(f"Worker {worker.name} takes {takes} ({where})")
     types_taken = wanted or frozenset(session.app.job_types.names())
     idle = Idle(session.app, worker, types_taken, from_queues) if exit_when_idle else None
-    with deliveries(session.app) as telling:
+    with deliveries(session.app) as telling, session.app.live_observers(lease_seconds):
         worker.run(idle or (lambda: False))
         for activity in worker.left_running:
             session.note(f"Ended without having come to rest: {_of(activity.call)}")

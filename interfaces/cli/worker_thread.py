@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Final
 from uuid import UUID
 
@@ -62,7 +63,8 @@ class WorkerThread:
 
     def _run(self) -> None:
         try:
-            self._worker.run(self._over.is_set)
+            with nullcontext() if self._only else self._app.live_observers():
+                self._worker.run(self._over.is_set)
         except BaseException as error:  # noqa: BLE001 - raised again by the main thread
             self._error = error
         finally:

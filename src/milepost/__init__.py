@@ -8,8 +8,11 @@ if TYPE_CHECKING:
     from milepost.domain.errors import IllegalTransition, JobError, VersionMismatch
     from milepost.domain.events import ErrorDetail, JobEvent, Policy, Progress
     from milepost.domain.job import Job, evolve, replay
+    from milepost.domain.observers.policy import PartitionPolicy
     from milepost.domain.state_machine import JobStatus, StepStatus
     from milepost.infrastructure.job_types.job_type import JobType, Limits, NoRequest, Step, job_type
+    from milepost.infrastructure.observers.observer import Effects, Observed, Observer, Place, observer
+    from milepost.infrastructure.observers.sources import EventSource
     from milepost.infrastructure.running.step_context import (
         HookContext,
         StepContext,
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Effects",
     "ErrorDetail",
+    "EventSource",
     "HookContext",
     "IllegalTransition",
     "Job",
@@ -29,7 +34,11 @@ __all__ = [
     "JobType",
     "Limits",
     "NoRequest",
+    "Observed",
+    "Observer",
     "Origin",
+    "PartitionPolicy",
+    "Place",
     "Policy",
     "Progress",
     "RecordedEvent",
@@ -44,6 +53,7 @@ __all__ = [
     "decide",
     "evolve",
     "job_type",
+    "observer",
     "replay",
 ]
 
@@ -57,8 +67,11 @@ if not TYPE_CHECKING:
         "milepost.domain.errors": ("IllegalTransition", "JobError", "VersionMismatch"),
         "milepost.domain.events": ("ErrorDetail", "JobEvent", "Policy", "Progress"),
         "milepost.domain.job": ("Job", "evolve", "replay"),
+        "milepost.domain.observers.policy": ("PartitionPolicy",),
         "milepost.domain.state_machine": ("JobStatus", "StepStatus"),
         "milepost.infrastructure.job_types.job_type": ("JobType", "Limits", "NoRequest", "Step", "job_type"),
+        "milepost.infrastructure.observers.observer": ("Effects", "Observed", "Observer", "Place", "observer"),
+        "milepost.infrastructure.observers.sources": ("EventSource",),
         "milepost.infrastructure.running.step_context": (
             "HookContext",
             "StepContext",
