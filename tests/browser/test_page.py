@@ -516,3 +516,70 @@ def test_jobs_that_were_selected_under_another_filter_are_not_changed(
     page.get_by_role("dialog").get_by_role("button", name="Stop 1 job").click()
     expect(page.get_by_role("dialog")).to_contain_text("1 changed, 0 refused")
     assert site.queries.counts(namespace) == {"Stopped": 1, "Pending": 52}
+
+
+def test_a_filter_that_nothing_can_mean_lists_nothing_and_says_why(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace))
+    expect(page.locator("tbody tr")).to_have_count(1)
+    for asked, said in (
+        ("?status=Pending&status=Done", "There is no status “Done”"),
+        ("?id=xyz", "No id begins with “xyz”"),
+        ("?since=yesterday", "since"),
+    ):
+        page.goto(server.page(namespace, asked))
+        expect(page.get_by_role("alert")).to_contain_text(said)
+        expect(page.locator("tbody tr")).to_have_count(0)
+        expect(page.get_by_text("Loading")).to_have_count(0)
+        page.get_by_role("link", name="Show all jobs").click()
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(page.get_by_role("alert")).to_have_count(0)
+    page.goto(server.page(namespace, f"/jobs/{job}/steps?status=Done"))
+    expect(page.get_by_role("alert")).to_contain_text("There is no status “Done”")
+
+
+def test_an_event_store_or_a_namespace_that_one_cannot_see_is_said_to_be_none(
+    site: Site, server: Server, guarded: Server, namespace: str, open_page: OpenPage
+) -> None:
+    page = open_page(f"{server.url}/#/elsewhere/{namespace}")
+    expect(page.get_by_role("heading", name="No such event store")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("There is no event store “elsewhere” here, or you may not see it")
+    expect(page.locator(".live")).to_have_count(0)
+    page.get_by_role("link", name="Jobs of default").click()
+    expect(page.locator("main")).to_contain_text(re.compile("There are no jobs|Progress"))
+    live(page)
+
+    of_another = site.token(f"not-{namespace}", Role.VIEWER, "another")
+    page = open_page(guarded.page(namespace))
+    page.get_by_label("Token").fill(of_another)
+    button(page, "Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text(f"There is no namespace “{namespace}” here")
+    page.get_by_role("link", name="Jobs of another").click()
+    live(page)
+
+
+def test_a_message_stays_on_the_page_to_which_it_belongs(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace, f"/jobs/{job}"))
+    button(page, "Stop").click()
+    site.change(namespace, job, c.CancelJob(worker_alive=False))
+    button(page, "Stop this job").click()
+    expect(page.locator(".toast")).to_contain_text("Nothing happened")
+    page.get_by_role("link", name="History").click()
+    expect(page.locator(".toast")).to_have_count(1)
+    page.get_by_role("link", name="Jobs").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator(".toast")).to_have_count(0)
+
+    page.get_by_role("link", name="Start a job").click()
+    page.get_by_label("Job type").select_option("self-test")
+    page.get_by_label("Queue").fill("parked")
+    button(page, "Start").click()
+    expect(page.locator(".title h1")).to_contain_text("self-test")
+    expect(page.locator(".toast.good")).to_have_count(1)
+    page.get_by_role("link", name="Jobs").click()
+    expect(page.locator(".toast")).to_have_count(0)

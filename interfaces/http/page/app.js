@@ -8,8 +8,10 @@ import { ask, onNotAuthenticated, paths, token } from "./api.js";
 import { focusHeading, h, show } from "./dom.js";
 import { jobView } from "./job.js";
 import { listView } from "./list.js";
+import { absence, nowhereView } from "./nowhere.js";
 import { notice } from "./parts.js";
-import { read, toList } from "./route.js";
+import { pageOf, read, toList } from "./route.js";
+import { unsayElsewhere } from "./say.js";
 import { signInView } from "./sign_in.js";
 import { startView } from "./start.js";
 import { follow } from "./stream.js";
@@ -64,9 +66,10 @@ function rulesOf(machine) {
 }
 
 function signIn(again) {
-  state.stream?.close();
-  Object.assign(state, { entry: null, stream: null, place: null });
+  leave();
+  state.entry = null;
   token.clear();
+  unsayElsewhere(null);
   open(signInView({ again, onToken: begin }));
 }
 
@@ -83,15 +86,26 @@ function navigate() {
     navigate();
     return;
   }
+  unsayElsewhere(pageOf(route));
+  const absent = absence(state.entry, route);
+  if (absent) {
+    leave();
+    open(nowhereView(absent));
+    return;
+  }
   const place = { eventStore: route.eventStore, namespace: route.namespace };
   if (place.eventStore !== state.place?.eventStore || place.namespace !== state.place?.namespace) settle(place);
   const may = (role) => ROLES.indexOf(caller.role) >= ROLES.indexOf(role);
-  const kept = state.view?.kept?.of === keptOf(route) ? state.view.kept : null;
-  open(VIEWS[route.view]({ place, rules: state.rules, draw, may, kept, keptOf: keptOf(route) }, route));
+  // What a view may take over from the one before it, so that nothing flickers: of the same list, or the same job.
+  const kept = state.view?.kept?.of === pageOf(route) ? state.view.kept : null;
+  open(VIEWS[route.view]({ place, rules: state.rules, draw, may, kept, keptOf: pageOf(route) }, route));
 }
 
-/** What a view may take over from the one before it, so that nothing flickers: of the same list, or the same job. */
-const keptOf = (route) => [route.eventStore, route.namespace, route.view, route.id ?? ""].join("/");
+/** Follows no namespace any more. */
+function leave() {
+  state.stream?.close();
+  Object.assign(state, { stream: null, place: null });
+}
 
 /** Another namespace: its stream, and the names of the others. */
 function settle(place) {
@@ -134,7 +148,7 @@ function draw() {
 function drawTop() {
   const { entry, place } = state;
   const brand = h("a", { class: "brand", href: place ? toList(place) : "#" }, h("svg", { width: 20, height: 20, viewBox: "0 0 32 32", "aria-hidden": "true" }, h("path", { class: "brand-stone", d: "M6 30V10a10 10 0 0 1 20 0v20z" }), h("path", { class: "brand-lines", d: "M11 14h10M11 19h10M11 24h6" })), "Milepost");
-  if (!entry || !place) {
+  if (!entry) {
     show(top, brand);
     return;
   }
@@ -142,14 +156,16 @@ function drawTop() {
   show(
     top,
     brand,
-    h(
-      "nav",
-      { class: "place", "aria-label": "Event store and namespace" },
-      choose("Event store", "event-store", entry.eventStores, place.eventStore, (eventStore) => ({ ...place, eventStore })),
-      choose("Namespace", "namespace", namespaces(), place.namespace, (namespace) => ({ ...place, namespace })),
-    ),
+    place
+      ? h(
+          "nav",
+          { class: "place", "aria-label": "Event store and namespace" },
+          choose("Event store", "event-store", entry.eventStores, place.eventStore, (eventStore) => ({ ...place, eventStore })),
+          choose("Namespace", "namespace", namespaces(), place.namespace, (namespace) => ({ ...place, namespace })),
+        )
+      : null,
     h("span", { class: "spacer" }),
-    h("span", { class: `live ${tone}`, role: "status", "data-state": state.live }, h("span", { "aria-hidden": "true" }, mark), ` ${text}`),
+    place ? h("span", { class: `live ${tone}`, role: "status", "data-state": state.live }, h("span", { "aria-hidden": "true" }, mark), ` ${text}`) : null,
     h("span", { class: "caller", title: `Role: ${entry.caller.role}` }, h("span", { class: "unseen" }, "You are "), entry.caller.name, h("span", { class: "muted" }, ` ${entry.caller.role}`)),
     token.get() ? h("button", { type: "button", class: "plain", onclick: signOut }, "Sign out") : null,
   );

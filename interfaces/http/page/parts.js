@@ -31,6 +31,14 @@ export function name(status) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
+/** What is wrong with a filter by status; null where all of them are `known`. */
+export function unknownStatus(statuses, known) {
+  const unknown = statuses.filter((each) => !known.has(each));
+  if (!unknown.length) return null;
+  const named = unknown.map((each) => `“${each}”`).join(", ");
+  return { message: `There is no status ${named}.`, suggestion: `There are ${[...known.keys()].join(", ")}.` };
+}
+
 export const markOf = (status) => MARKS[status] ?? ["?", "quiet"];
 
 export function time(text) {

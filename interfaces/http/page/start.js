@@ -133,8 +133,8 @@ export function startView(context, route) {
     try {
       const result = await ask(paths(place).jobs, { method: "POST", body, headers: { "Idempotency-Key": key } });
       lost.clear();
-      say(result.message);
       location.hash = toJob(place, result.id);
+      say(result.message); // there
     } catch (problem) {
       state.busy = false;
       if (problem.unknown) {
