@@ -583,3 +583,78 @@ def test_a_message_stays_on_the_page_to_which_it_belongs(
     expect(page.locator(".toast.good")).to_have_count(1)
     page.get_by_role("link", name="Jobs").click()
     expect(page.locator(".toast")).to_have_count(0)
+
+
+def test_the_focus_goes_to_the_next_row_when_its_own_goes_and_to_the_heading_when_none_is_left(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    third, second, first = (site.start(namespace) for _ in range(3))
+    for job in (first, second, third):
+        site.change(namespace, job, c.CancelJob(worker_alive=False))
+    page = open_page(server.page(namespace))
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    live(page)
+    page.get_by_label(f"Select self-test {second}").focus()
+    site.change(namespace, second, c.RemoveJob())
+    expect(rows).to_have_count(2)
+    expect(page.get_by_label(f"Select self-test {third}")).to_be_focused()
+    site.change(namespace, third, c.RemoveJob())
+    expect(page.get_by_label(f"Select self-test {first}")).to_be_focused()
+    site.change(namespace, first, c.RemoveJob())
+    expect(rows).to_have_count(0)
+    expect(page.locator("h1")).to_be_focused()
+
+
+def test_a_heading_that_scripts_focus_has_no_ring_and_a_link_has_one(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace))
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    expect(page.locator("tbody tr")).to_have_count(1)
+    tab_to(page, job)
+    assert page.evaluate(outline) == "solid"
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_be_focused()
+    assert page.evaluate(outline) == "none"
+
+
+def test_a_command_on_all_jobs_speaks_of_a_filter_only_where_there_is_one(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    for _ in range(3):
+        job = site.start(namespace, tags=("mine",))
+    page = open_page(server.page(namespace))
+    for asked, all_of_them, said in (
+        ("", "All 3 jobs …", "All 3 jobs of this namespace."),
+        ("?tag=mine", "All 3 matching …", "3 jobs match the filter now."),
+    ):
+        page.goto(server.page(namespace, asked))
+        page.get_by_text(all_of_them).click()
+        button(page, "Stop").click()
+        expect(page.get_by_role("dialog")).to_contain_text(said)
+        page.keyboard.press("Escape")
+    site.change(namespace, job, c.CancelJob(worker_alive=False))
+    page.goto(server.page(namespace))
+    page.get_by_text("All 3 jobs …").click()
+    button(page, "Stop").click()
+    expect(page.get_by_role("dialog")).to_contain_text("2 of all 3 jobs of this namespace.")
+    expect(page.get_by_role("dialog")).to_contain_text("1 other job cannot be stopped as it is")
+    expect(page.get_by_role("dialog")).not_to_contain_text("filter")
+
+
+def test_a_picture_says_what_its_signs_mean_and_is_as_high_as_the_steps_that_have_begun(
+    site: Site, server: Server, namespace: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    job = site.start(namespace, "held", queue="default", request={"steps": 100, "items": 1, "gate": str(gate)})
+    site.comes_to(namespace, job, "Running")
+    eventually(lambda: "StepStarted" in site.events(job), "a step has begun")
+    site.change(namespace, job, c.StopJob(worker_alive=True))
+    site.comes_to(namespace, job, "Stopped")
+    page = open_page(server.page(namespace, f"/jobs/{job}/timeline"))
+    expect(page.locator(".legend")).to_contain_text("■ stopped")
+    expect(page.locator("svg.picture .mark-line .label", has_text=re.compile("^stopped$"))).to_have_count(1)
+    assert page.locator("svg.picture").evaluate("each => each.getBoundingClientRect().height") < 120

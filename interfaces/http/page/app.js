@@ -5,7 +5,8 @@
 // is somewhere else.
 
 import { ask, onNotAuthenticated, paths, token } from "./api.js";
-import { focusHeading, h, show } from "./dom.js";
+import { h, show } from "./dom.js";
+import { focusHeading, keepingFocus } from "./focus.js";
 import { jobView } from "./job.js";
 import { listView } from "./list.js";
 import { absence, nowhereView } from "./nowhere.js";
@@ -142,7 +143,7 @@ function open(view) {
 
 function draw() {
   drawTop();
-  if (state.view) show(main, state.view.render());
+  if (state.view) keepingFocus(main, () => show(main, state.view.render()));
 }
 
 function drawTop() {

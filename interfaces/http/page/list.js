@@ -212,7 +212,7 @@ export function listView(context, route) {
         : h(
             "details",
             { class: "menu", key: "all" },
-            h("summary", { class: "button" }, all === null ? "All matching …" : `All ${number(all)} ${isFiltered() ? "matching" : "jobs"} …`),
+            h("summary", { class: "button" }, all === null ? (isFiltered() ? "All matching …" : "All jobs …") : `All ${number(all)} ${isFiltered() ? "matching" : "jobs"} …`),
             h("div", { class: "menu-items" }, possibleOnAll().map((command) => commandButton(command, (event) => (event.target.closest("details").removeAttribute("open"), many(command, null))))),
           ),
     );
