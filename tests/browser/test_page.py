@@ -623,8 +623,7 @@ def test_a_heading_that_scripts_focus_has_no_ring_and_a_link_has_one(
 def test_a_command_on_all_jobs_speaks_of_a_filter_only_where_there_is_one(
     site: Site, server: Server, namespace: str, open_page: OpenPage
 ) -> None:
-    for _ in range(3):
-        job = site.start(namespace, tags=("mine",))
+    job, *_ = [site.start(namespace, tags=("mine",)) for _ in range(3)]
     page = open_page(server.page(namespace))
     for asked, all_of_them, said in (
         ("", "All 3 jobs …", "All 3 jobs of this namespace."),
@@ -658,3 +657,48 @@ def test_a_picture_says_what_its_signs_mean_and_is_as_high_as_the_steps_that_hav
     expect(page.locator(".legend")).to_contain_text("■ stopped")
     expect(page.locator("svg.picture .mark-line .label", has_text=re.compile("^stopped$"))).to_have_count(1)
     assert page.locator("svg.picture").evaluate("each => each.getBoundingClientRect().height") < 120
+
+
+def test_what_statuses_mean_and_when_exactly_is_there_without_a_mouse(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace))
+    expect(page.locator("tbody tr")).to_have_count(1)
+    meaning = page.locator(".meanings dd").first
+    expect(meaning).not_to_be_visible()
+    page.get_by_text("What they mean").focus()
+    page.keyboard.press("Enter")
+    expect(meaning).to_be_visible()
+    expect(meaning).to_have_text("accepted; no worker has it")
+    expect(page.get_by_role("button", name=re.compile("^Pending"))).to_have_attribute(
+        "aria-describedby", str(meaning.get_attribute("id"))
+    )
+
+    moment = page.locator("tbody time").first
+    exact = str(moment.get_attribute("datetime"))
+    assert moment.inner_text() != exact
+    exactly = page.get_by_role("button", name="Exact times")
+    exactly.focus()
+    page.keyboard.press("Space")
+    expect(moment).to_have_text(exact)
+    page.get_by_role("link", name=re.compile(job)).click()
+    expect(page.locator(".title .now")).to_contain_text("accepted; no worker has it")
+    expect(page.locator(".last-change time")).to_have_text(exact)
+    exactly.click()
+    expect(page.locator(".last-change time")).not_to_have_text(exact)
+
+
+def test_every_field_that_the_server_refuses_is_marked_and_the_first_has_the_focus(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    page = open_page(server.page(namespace, "/start?type=self-test"))
+    page.get_by_label("Tags").fill("good, " + "long" * 100)
+    page.get_by_label("Queue").fill("no name")
+    page.get_by_label("Priority").fill("1000000000000")
+    button(page, "Start").click()
+    for field, said in (("Tags", "at most"), ("Queue", "match"), ("Priority", "less than")):
+        expect(page.get_by_label(field)).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_label(field)).to_have_accessible_description(re.compile(said))
+    expect(page.get_by_label("Tags")).to_be_focused()
+    assert site.queries.counts(namespace) == {}

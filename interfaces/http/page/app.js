@@ -16,6 +16,7 @@ import { unsayElsewhere } from "./say.js";
 import { signInView } from "./sign_in.js";
 import { startView } from "./start.js";
 import { follow } from "./stream.js";
+import { areExact, change as changeTimes } from "./times.js";
 
 const VIEWS = { list: listView, job: jobView, start: startView };
 const ROLES = ["viewer", "operator", "admin"];
@@ -29,6 +30,7 @@ const LIVE = {
 
 const main = document.getElementById("main");
 const top = document.getElementById("top");
+const foot = document.getElementById("foot");
 const state = { entry: null, rules: null, view: null, place: null, stream: null, live: "reconnecting", namespaces: [] };
 
 document.getElementById("skip").addEventListener("click", (event) => {
@@ -144,6 +146,7 @@ function open(view) {
 function draw() {
   drawTop();
   if (state.view) keepingFocus(main, () => show(main, state.view.render()));
+  drawFoot();
 }
 
 function drawTop() {
@@ -170,6 +173,11 @@ function drawTop() {
     h("span", { class: "caller", title: `Role: ${entry.caller.role}` }, h("span", { class: "unseen" }, "You are "), entry.caller.name, h("span", { class: "muted" }, ` ${entry.caller.role}`)),
     token.get() ? h("button", { type: "button", class: "plain", onclick: signOut }, "Sign out") : null,
   );
+}
+
+function drawFoot() {
+  const onclick = () => (changeTimes(), draw());
+  show(foot, state.place ? h("button", { type: "button", class: "plain", "aria-pressed": String(areExact()), onclick }, "Exact times (ISO 8601)") : null);
 }
 
 function namespaces() {

@@ -4,7 +4,7 @@ import { ask, paths, query } from "./api.js";
 import { changeMany, commandButton } from "./commands.js";
 import { h } from "./dom.js";
 import { count, moment, number } from "./format.js";
-import { askedBy, chip, head, jobBar, markOf, name, notice, time, unknownStatus } from "./parts.js";
+import { askedBy, chip, head, jobBar, markOf, meaningId, meanings, name, notice, time, unknownStatus } from "./parts.js";
 import { toJob, toList, toStart } from "./route.js";
 import { coalesced } from "./stream.js";
 
@@ -154,6 +154,7 @@ export function listView(context, route) {
             class: `status ${tone}`,
             "aria-pressed": String(filter.status.includes(status)),
             title: rules.job.get(status).meaning,
+            "aria-describedby": meaningId(status),
             onclick: () => toggle(status),
           },
           h("span", { class: "mark", "aria-hidden": "true" }, mark),
@@ -162,6 +163,7 @@ export function listView(context, route) {
           h("span", { class: "count" }, number(counts[status] ?? 0)),
         );
       }),
+      meanings(rules.job),
     );
   }
 

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { amount, duration, number } from "./format.js";
-import { bar, chip, errorDetails, head, markOf, name, notice, time, unknownStatus } from "./parts.js";
+import { bar, chip, errorDetails, head, markOf, meaningId, meanings, name, notice, time, unknownStatus } from "./parts.js";
 import { toJob } from "./route.js";
 
 const PAGE = 100;
@@ -49,8 +49,9 @@ export function stepsPart({ place, id, query, rules }) {
         const [mark, tone] = markOf(status);
         const chosen = statuses.includes(status);
         const go = () => (location.hash = to(chosen ? statuses.filter((each) => each !== status) : [...statuses, status]));
-        return h("button", { type: "button", class: `status ${tone}`, "aria-pressed": String(chosen), title: rules.step.get(status).meaning, onclick: go, key: status }, h("span", { class: "mark", "aria-hidden": "true" }, mark), h("span", {}, name(status)), " ", h("span", { class: "count" }, number(job.progress[counter])));
+        return h("button", { type: "button", class: `status ${tone}`, "aria-pressed": String(chosen), title: rules.step.get(status).meaning, "aria-describedby": meaningId(status), onclick: go, key: status }, h("span", { class: "mark", "aria-hidden": "true" }, mark), h("span", {}, name(status)), " ", h("span", { class: "count" }, number(job.progress[counter])));
       }),
+      meanings(rules.step),
     );
   }
 
