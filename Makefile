@@ -20,7 +20,7 @@ test:  ## the tests alone
 	$(PYTEST)
 
 proofs:  ## the scenarios at full length: the whole year, 100,000 steps, more kills; tells its figures
-	MILEPOST_PROOFS=full $(PYTHON) -m pytest -rP tests/scenarios
+	MILEPOST_PROOFS=full $(PYTHON) -m pytest -rP --timeout 0 tests/scenarios
 
 fmt:  ## put the format right, and what the linter can
 	$(PYTHON) -m ruff check --fix

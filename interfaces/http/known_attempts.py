@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -15,21 +16,38 @@ MOST_JOBS: Final = 8
 MOST_KEPT: Final = 200_000  # attempts of all of them; a job with more is read whole each time
 
 
+@dataclass(slots=True)
+class _Watched:
+    """One job. `turn`: of whoever reads on or draws it; those who ask for other jobs do not wait."""
+
+    attempts: Attempts = field(default_factory=Attempts)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+
 class KnownAttempts:
     """Of one event store. A stream only ever grows, so what was read of it stays right."""
 
     def __init__(self, app: Application) -> None:
         self._app = app
-        self._turn = threading.Lock()
-        self._known: OrderedDict[UUID, Attempts] = OrderedDict()
+        self._turn = threading.Lock()  # of `_known` alone, and so short
+        self._known: OrderedDict[UUID, _Watched] = OrderedDict()
 
     @contextmanager
     def of(self, job_id: UUID) -> Generator[Attempts, None, None]:
         """As they are now; inside the block nobody changes them. Raises UnreadableEvent."""
         with self._turn:
-            found = self._known.pop(job_id, None) or Attempts()
-            found.add(turning_points(self._app.database, job_id, found.version))
-            self._known[job_id] = found
-            while len(self._known) > MOST_JOBS or sum(len(each.all) for each in self._known.values()) > MOST_KEPT:
+            found = self._known.setdefault(job_id, _Watched())
+            self._known.move_to_end(job_id)
+        with found.turn:
+            found.attempts.add(turning_points(self._app.database, job_id, found.attempts.version))
+            self._forget()
+            yield found.attempts
+
+    def _forget(self) -> None:
+        """Those that nobody has asked for the longest. Who is at work with one has it all the same."""
+        with self._turn:
+            while len(self._known) > MOST_JOBS or self._kept() > MOST_KEPT:
                 self._known.popitem(last=False)
-            yield found
+
+    def _kept(self) -> int:
+        return sum(len(each.attempts.all) for each in self._known.values())

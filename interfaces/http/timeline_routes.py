@@ -10,6 +10,7 @@ from milepost.interfaces.http.access import Access
 from milepost.interfaces.http.answers import answered, told
 from milepost.interfaces.http.job_routes import LARGEST, NOT_MODIFIED, IfNoneMatch, JobId, Viewer
 from milepost.interfaces.http.versions import etag, is_known
+from milepost.interfaces.service import AT_REST
 from milepost.interfaces.timeline import TimelineDocument, chosen_rows, timeline
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def get_timeline(
     """
     row = access.app.queries.job(access.service.namespace, str(job_id))
     headers = {"ETag": etag(row["version"])}
-    if if_none_match is not None and is_known(if_none_match, row["version"]):
+    # While a job is live, its picture says more than its version: how far the time has come, and its reports.
+    if if_none_match is not None and row["status"] in AT_REST and is_known(if_none_match, row["version"]):
         return Response(status_code=304, headers=headers)
     served: Served = request.app.state.served
     return answered(_timeline(served, access, row, first or 0, last), headers=headers)

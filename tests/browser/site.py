@@ -79,8 +79,10 @@ class Site:
 
     # -- what there is
 
-    def token(self, name: str, role: Role) -> str:
-        return Tokens(self.store.database, self.store.surroundings).create(name, role, created_by="the test")
+    def token(self, name: str, role: Role, *namespaces: str) -> str:
+        """`namespaces`: none for all."""
+        tokens = Tokens(self.store.database, self.store.surroundings)
+        return tokens.create(name, role, namespaces=namespaces or None, created_by="the test")
 
     def start(self, namespace: str, job_type: str = "self-test", *, reason: str = "", **more: Any) -> str:
         """Accepted; parked unless it says in which queue it waits."""

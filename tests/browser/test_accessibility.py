@@ -36,6 +36,8 @@ def test_every_view_passes_the_checker_and_fits_the_screen(
     page = open_page(server.page("looks"), reduced_motion="reduce", **LOOKS[look])
     expect(page.locator("tbody tr")).to_have_count(5)
     page.get_by_text("Filter and search").click()
+    page.get_by_text("What they mean").click()
+    page.get_by_role("button", name="Exact times").click()
     passes(page)
     page.get_by_text("All 5 jobs …").click()
     page.get_by_role("button", name="Stop", exact=True).click()

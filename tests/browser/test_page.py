@@ -516,3 +516,189 @@ def test_jobs_that_were_selected_under_another_filter_are_not_changed(
     page.get_by_role("dialog").get_by_role("button", name="Stop 1 job").click()
     expect(page.get_by_role("dialog")).to_contain_text("1 changed, 0 refused")
     assert site.queries.counts(namespace) == {"Stopped": 1, "Pending": 52}
+
+
+def test_a_filter_that_nothing_can_mean_lists_nothing_and_says_why(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace))
+    expect(page.locator("tbody tr")).to_have_count(1)
+    for asked, said in (
+        ("?status=Pending&status=Done", "There is no status “Done”"),
+        ("?id=xyz", "No id begins with “xyz”"),
+        ("?since=yesterday", "since"),
+    ):
+        page.goto(server.page(namespace, asked))
+        expect(page.get_by_role("alert")).to_contain_text(said)
+        expect(page.locator("tbody tr")).to_have_count(0)
+        expect(page.get_by_text("Loading")).to_have_count(0)
+        page.get_by_role("link", name="Show all jobs").click()
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(page.get_by_role("alert")).to_have_count(0)
+    page.goto(server.page(namespace, f"/jobs/{job}/steps?status=Done"))
+    expect(page.get_by_role("alert")).to_contain_text("There is no status “Done”")
+
+
+def test_an_event_store_or_a_namespace_that_one_cannot_see_is_said_to_be_none(
+    site: Site, server: Server, guarded: Server, namespace: str, open_page: OpenPage
+) -> None:
+    page = open_page(f"{server.url}/#/elsewhere/{namespace}")
+    expect(page.get_by_role("heading", name="No such event store")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("There is no event store “elsewhere” here, or you may not see it")
+    expect(page.locator(".live")).to_have_count(0)
+    page.get_by_role("link", name="Jobs of default").click()
+    expect(page.locator("main")).to_contain_text(re.compile("There are no jobs|Progress"))
+    live(page)
+
+    of_another = site.token(f"not-{namespace}", Role.VIEWER, "another")
+    page = open_page(guarded.page(namespace))
+    page.get_by_label("Token").fill(of_another)
+    button(page, "Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text(f"There is no namespace “{namespace}” here")
+    page.get_by_role("link", name="Jobs of another").click()
+    live(page)
+
+
+def test_a_message_stays_on_the_page_to_which_it_belongs(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace, f"/jobs/{job}"))
+    button(page, "Stop").click()
+    site.change(namespace, job, c.CancelJob(worker_alive=False))
+    button(page, "Stop this job").click()
+    expect(page.locator(".toast")).to_contain_text("Nothing happened")
+    page.get_by_role("link", name="History").click()
+    expect(page.locator(".toast")).to_have_count(1)
+    page.get_by_role("link", name="Jobs").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator(".toast")).to_have_count(0)
+
+    page.get_by_role("link", name="Start a job").click()
+    page.get_by_label("Job type").select_option("self-test")
+    page.get_by_label("Queue").fill("parked")
+    button(page, "Start").click()
+    expect(page.locator(".title h1")).to_contain_text("self-test")
+    expect(page.locator(".toast.good")).to_have_count(1)
+    page.get_by_role("link", name="Jobs").click()
+    expect(page.locator(".toast")).to_have_count(0)
+
+
+def test_the_focus_goes_to_the_next_row_when_its_own_goes_and_to_the_heading_when_none_is_left(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    third, second, first = (site.start(namespace) for _ in range(3))
+    for job in (first, second, third):
+        site.change(namespace, job, c.CancelJob(worker_alive=False))
+    page = open_page(server.page(namespace))
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    live(page)
+    page.get_by_label(f"Select self-test {second}").focus()
+    site.change(namespace, second, c.RemoveJob())
+    expect(rows).to_have_count(2)
+    expect(page.get_by_label(f"Select self-test {third}")).to_be_focused()
+    site.change(namespace, third, c.RemoveJob())
+    expect(page.get_by_label(f"Select self-test {first}")).to_be_focused()
+    site.change(namespace, first, c.RemoveJob())
+    expect(rows).to_have_count(0)
+    expect(page.locator("h1")).to_be_focused()
+
+
+def test_a_heading_that_scripts_focus_has_no_ring_and_a_link_has_one(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace))
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    expect(page.locator("tbody tr")).to_have_count(1)
+    tab_to(page, job)
+    assert page.evaluate(outline) == "solid"
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_be_focused()
+    assert page.evaluate(outline) == "none"
+
+
+def test_a_command_on_all_jobs_speaks_of_a_filter_only_where_there_is_one(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job, *_ = [site.start(namespace, tags=("mine",)) for _ in range(3)]
+    page = open_page(server.page(namespace))
+    for asked, all_of_them, said in (
+        ("", "All 3 jobs …", "All 3 jobs of this namespace."),
+        ("?tag=mine", "All 3 matching …", "3 jobs match the filter now."),
+    ):
+        page.goto(server.page(namespace, asked))
+        page.get_by_text(all_of_them).click()
+        button(page, "Stop").click()
+        expect(page.get_by_role("dialog")).to_contain_text(said)
+        page.keyboard.press("Escape")
+    site.change(namespace, job, c.CancelJob(worker_alive=False))
+    page.goto(server.page(namespace))
+    page.get_by_text("All 3 jobs …").click()
+    button(page, "Stop").click()
+    expect(page.get_by_role("dialog")).to_contain_text("2 of all 3 jobs of this namespace.")
+    expect(page.get_by_role("dialog")).to_contain_text("1 other job cannot be stopped as it is")
+    expect(page.get_by_role("dialog")).not_to_contain_text("filter")
+
+
+def test_a_picture_says_what_its_signs_mean_and_is_as_high_as_the_steps_that_have_begun(
+    site: Site, server: Server, namespace: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    job = site.start(namespace, "held", queue="default", request={"steps": 100, "items": 1, "gate": str(gate)})
+    site.comes_to(namespace, job, "Running")
+    eventually(lambda: "StepStarted" in site.events(job), "a step has begun")
+    site.change(namespace, job, c.StopJob(worker_alive=True))
+    site.comes_to(namespace, job, "Stopped")
+    page = open_page(server.page(namespace, f"/jobs/{job}/timeline"))
+    expect(page.locator(".legend")).to_contain_text("■ stopped")
+    expect(page.locator("svg.picture .mark-line .label", has_text=re.compile("^stopped$"))).to_have_count(1)
+    assert page.locator("svg.picture").evaluate("each => each.getBoundingClientRect().height") < 120
+
+
+def test_what_statuses_mean_and_when_exactly_is_there_without_a_mouse(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    job = site.start(namespace)
+    page = open_page(server.page(namespace))
+    expect(page.locator("tbody tr")).to_have_count(1)
+    meaning = page.locator(".meanings dd").first
+    expect(meaning).not_to_be_visible()
+    page.get_by_text("What they mean").focus()
+    page.keyboard.press("Enter")
+    expect(meaning).to_be_visible()
+    expect(meaning).to_have_text("accepted; no worker has it")
+    expect(page.get_by_role("button", name=re.compile("^Pending"))).to_have_attribute(
+        "aria-describedby", str(meaning.get_attribute("id"))
+    )
+
+    moment = page.locator("tbody time").first
+    exact = str(moment.get_attribute("datetime"))
+    assert moment.inner_text() != exact
+    exactly = page.get_by_role("button", name="Exact times")
+    exactly.focus()
+    page.keyboard.press("Space")
+    expect(moment).to_have_text(exact)
+    page.get_by_role("link", name=re.compile(job)).click()
+    expect(page.locator(".title .now")).to_contain_text("accepted; no worker has it")
+    expect(page.locator(".last-change time")).to_have_text(exact)
+    exactly.click()
+    expect(page.locator(".last-change time")).not_to_have_text(exact)
+
+
+def test_every_field_that_the_server_refuses_is_marked_and_the_first_has_the_focus(
+    site: Site, server: Server, namespace: str, open_page: OpenPage
+) -> None:
+    page = open_page(server.page(namespace, "/start?type=self-test"))
+    page.get_by_label("Tags").fill("good, " + "long" * 100)
+    page.get_by_label("Queue").fill("no name")
+    page.get_by_label("Priority").fill("1000000000000")
+    button(page, "Start").click()
+    for field, said in (("Tags", "at most"), ("Queue", "match"), ("Priority", "less than")):
+        expect(page.get_by_label(field)).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_label(field)).to_have_accessible_description(re.compile(said))
+    expect(page.get_by_label("Tags")).to_be_focused()
+    assert site.queries.counts(namespace) == {}

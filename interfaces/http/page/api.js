@@ -13,7 +13,8 @@ export class Problem extends Error {
     this.status = status;
     this.error = document.error ?? "";
     this.suggestion = document.suggestion ?? "";
-    this.problems = document.problems ?? [];
+    this.problems = document.problems ?? []; // of a job's request, one by one
+    this.errors = document.errors ?? []; // of what was sent as a whole, as {where, what}
     this.unknown = document.unknown ?? false;
   }
 }

@@ -5,14 +5,18 @@
 // is somewhere else.
 
 import { ask, onNotAuthenticated, paths, token } from "./api.js";
-import { focusHeading, h, show } from "./dom.js";
+import { h, show } from "./dom.js";
+import { focusHeading, keepingFocus } from "./focus.js";
 import { jobView } from "./job.js";
 import { listView } from "./list.js";
+import { absence, nowhereView } from "./nowhere.js";
 import { notice } from "./parts.js";
-import { read, toList } from "./route.js";
+import { pageOf, read, toList } from "./route.js";
+import { unsayElsewhere } from "./say.js";
 import { signInView } from "./sign_in.js";
 import { startView } from "./start.js";
 import { follow } from "./stream.js";
+import { areExact, change as changeTimes } from "./times.js";
 
 const VIEWS = { list: listView, job: jobView, start: startView };
 const ROLES = ["viewer", "operator", "admin"];
@@ -26,6 +30,7 @@ const LIVE = {
 
 const main = document.getElementById("main");
 const top = document.getElementById("top");
+const foot = document.getElementById("foot");
 const state = { entry: null, rules: null, view: null, place: null, stream: null, live: "reconnecting", namespaces: [] };
 
 document.getElementById("skip").addEventListener("click", (event) => {
@@ -64,9 +69,10 @@ function rulesOf(machine) {
 }
 
 function signIn(again) {
-  state.stream?.close();
-  Object.assign(state, { entry: null, stream: null, place: null });
+  leave();
+  state.entry = null;
   token.clear();
+  unsayElsewhere(null);
   open(signInView({ again, onToken: begin }));
 }
 
@@ -83,15 +89,26 @@ function navigate() {
     navigate();
     return;
   }
+  unsayElsewhere(pageOf(route));
+  const absent = absence(state.entry, route);
+  if (absent) {
+    leave();
+    open(nowhereView(absent));
+    return;
+  }
   const place = { eventStore: route.eventStore, namespace: route.namespace };
   if (place.eventStore !== state.place?.eventStore || place.namespace !== state.place?.namespace) settle(place);
   const may = (role) => ROLES.indexOf(caller.role) >= ROLES.indexOf(role);
-  const kept = state.view?.kept?.of === keptOf(route) ? state.view.kept : null;
-  open(VIEWS[route.view]({ place, rules: state.rules, draw, may, kept, keptOf: keptOf(route) }, route));
+  // What a view may take over from the one before it, so that nothing flickers: of the same list, or the same job.
+  const kept = state.view?.kept?.of === pageOf(route) ? state.view.kept : null;
+  open(VIEWS[route.view]({ place, rules: state.rules, draw, may, kept, keptOf: pageOf(route) }, route));
 }
 
-/** What a view may take over from the one before it, so that nothing flickers: of the same list, or the same job. */
-const keptOf = (route) => [route.eventStore, route.namespace, route.view, route.id ?? ""].join("/");
+/** Follows no namespace any more. */
+function leave() {
+  state.stream?.close();
+  Object.assign(state, { stream: null, place: null });
+}
 
 /** Another namespace: its stream, and the names of the others. */
 function settle(place) {
@@ -128,13 +145,14 @@ function open(view) {
 
 function draw() {
   drawTop();
-  if (state.view) show(main, state.view.render());
+  if (state.view) keepingFocus(main, () => show(main, state.view.render()));
+  drawFoot();
 }
 
 function drawTop() {
   const { entry, place } = state;
   const brand = h("a", { class: "brand", href: place ? toList(place) : "#" }, h("svg", { width: 20, height: 20, viewBox: "0 0 32 32", "aria-hidden": "true" }, h("path", { class: "brand-stone", d: "M6 30V10a10 10 0 0 1 20 0v20z" }), h("path", { class: "brand-lines", d: "M11 14h10M11 19h10M11 24h6" })), "Milepost");
-  if (!entry || !place) {
+  if (!entry) {
     show(top, brand);
     return;
   }
@@ -142,17 +160,24 @@ function drawTop() {
   show(
     top,
     brand,
-    h(
-      "nav",
-      { class: "place", "aria-label": "Event store and namespace" },
-      choose("Event store", "event-store", entry.eventStores, place.eventStore, (eventStore) => ({ ...place, eventStore })),
-      choose("Namespace", "namespace", namespaces(), place.namespace, (namespace) => ({ ...place, namespace })),
-    ),
+    place
+      ? h(
+          "nav",
+          { class: "place", "aria-label": "Event store and namespace" },
+          choose("Event store", "event-store", entry.eventStores, place.eventStore, (eventStore) => ({ ...place, eventStore })),
+          choose("Namespace", "namespace", namespaces(), place.namespace, (namespace) => ({ ...place, namespace })),
+        )
+      : null,
     h("span", { class: "spacer" }),
-    h("span", { class: `live ${tone}`, role: "status", "data-state": state.live }, h("span", { "aria-hidden": "true" }, mark), ` ${text}`),
+    place ? h("span", { class: `live ${tone}`, role: "status", "data-state": state.live }, h("span", { "aria-hidden": "true" }, mark), ` ${text}`) : null,
     h("span", { class: "caller", title: `Role: ${entry.caller.role}` }, h("span", { class: "unseen" }, "You are "), entry.caller.name, h("span", { class: "muted" }, ` ${entry.caller.role}`)),
     token.get() ? h("button", { type: "button", class: "plain", onclick: signOut }, "Sign out") : null,
   );
+}
+
+function drawFoot() {
+  const onclick = () => (changeTimes(), draw());
+  show(foot, state.place ? h("button", { type: "button", class: "plain", "aria-pressed": String(areExact()), onclick }, "Exact times (ISO 8601)") : null);
 }
 
 function namespaces() {

@@ -113,6 +113,7 @@ function meanwhile(changes, command) {
 export async function changeMany(place, command, { chosen, elsewhere, filter, able, onDone }) {
   const { verb: said, explained, ofMany, final } = SAID[command];
   const state = { ids: [...(chosen?.keys() ?? [])], versions: new Map([...(chosen ?? [])].map(([id, { version }]) => [id, version])), left: 0, done: 0, changed: 0, same: 0, refused: new Map(), refusals: 0, phase: "counting" };
+  const filtered = Object.values(filter).some((each) => each.length > 0);
   const stopping = new AbortController();
   const { input, field } = reasonField();
   const opened = openDialog(`${said} many jobs`, [], {
@@ -196,7 +197,7 @@ export async function changeMany(place, command, { chosen, elsewhere, filter, ab
   function view() {
     const total = state.ids.length;
     const left = state.left
-      ? h("p", { class: "muted" }, `${count(state.left, "other job")} that the filter means cannot be ${past(command)} as ${state.left === 1 ? "it is" : "they are"}, and will be left alone.`)
+      ? h("p", { class: "muted" }, `${count(state.left, "other job")}${filtered ? " that the filter means" : ""} cannot be ${past(command)} as ${state.left === 1 ? "it is" : "they are"}, and will be left alone.`)
       : null;
     switch (state.phase) {
       case "counting":
@@ -207,7 +208,7 @@ export async function changeMany(place, command, { chosen, elsewhere, filter, ab
         return h(
           "form",
           { method: "dialog", onsubmit: work },
-          h("p", {}, h("strong", {}, count(total, "job")), chosen ? " selected. " : total === 1 ? " matches the filter now. " : " match the filter now. ", total === 1 ? explained : ofMany),
+          h("p", {}, ...meant(total), total === 1 ? explained : ofMany),
           elsewhere ? h("p", { class: "notice" }, `${count(elsewhere, "of them is", "of them are")} not on the page that is shown.`) : null,
           left,
           field,
@@ -228,6 +229,15 @@ export async function changeMany(place, command, { chosen, elsewhere, filter, ab
           h("p", { class: "buttons" }, h("button", { type: "button", class: "primary", onclick: close }, "Close")),
         ];
     }
+  }
+
+  /** Which jobs these are: those selected, those of the filter, or, where there is none, all. */
+  function meant(total) {
+    const many = h("strong", {}, count(total, "job"));
+    if (chosen) return [many, " selected. "];
+    if (filtered) return [many, total === 1 ? " matches the filter now. " : " match the filter now. "];
+    const all = total === 1 ? "The only job" : `All ${count(total, "job")}`;
+    return [h("strong", {}, state.left ? `${number(total)} of all ${count(total + state.left, "job")}` : all), " of this namespace. "];
   }
 
   function tally() {

@@ -118,11 +118,3 @@ function morph(old, next) {
   morphChildren(old, [...next.childNodes]);
   for (const [name, value] of Object.entries(next.lively ?? {})) if (old[name] !== value) old[name] = value;
 }
-
-/** Puts the focus on the main heading of what is shown, so that a screen reader says where one is. */
-export function focusHeading() {
-  const heading = document.querySelector("main h1") ?? document.getElementById("main");
-  heading.tabIndex = -1;
-  heading.focus({ preventScroll: true });
-  window.scrollTo(0, 0);
-}

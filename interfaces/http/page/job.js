@@ -57,7 +57,7 @@ export function jobView(context, route) {
         "div",
         { class: "title" },
         h("h1", {}, job.type, job.details ? h("span", { class: "details" }, job.details) : null),
-        h("span", { class: "now" }, chip(job.status, rules.job.get(job.status)?.meaning)),
+        h("span", { class: "now" }, chip(job.status, rules.job.get(job.status)?.meaning), h("span", { class: "unseen" }, `: ${rules.job.get(job.status)?.meaning ?? ""}`)),
         commands(job),
       ),
       state.problem ? notice(state.problem) : null,

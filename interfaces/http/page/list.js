@@ -4,7 +4,7 @@ import { ask, paths, query } from "./api.js";
 import { changeMany, commandButton } from "./commands.js";
 import { h } from "./dom.js";
 import { count, moment, number } from "./format.js";
-import { askedBy, chip, head, jobBar, markOf, name, notice, time } from "./parts.js";
+import { askedBy, chip, head, jobBar, markOf, meaningId, meanings, name, notice, time, unknownStatus } from "./parts.js";
 import { toJob, toList, toStart } from "./route.js";
 import { coalesced } from "./stream.js";
 
@@ -16,16 +16,18 @@ const MOST_SELECTED = 10_000;
 export function listView(context, route) {
   const { place, rules, draw } = context;
   const filter = {
-    status: route.query.getAll("status").filter((each) => rules.job.has(each)),
+    status: route.query.getAll("status"),
     type: route.query.getAll("type"),
     tag: route.query.getAll("tag"),
     since: route.query.get("since") ?? "",
     until: route.query.get("until") ?? "",
-    id: (route.query.get("id") ?? "").replace(/[^0-9a-fA-F-]/g, "").slice(0, 36),
+    id: route.query.get("id") ?? "",
   };
+  // What the filter says and nothing can mean: then nothing is listed, rather than more than was asked for.
+  const wrong = unknownStatus(filter.status, rules.job) ?? wrongId(filter.id);
   const after = route.query.get("after");
   const before = route.query.get("before");
-  const state = { jobs: null, next: null, counts: null, problem: null, types: [], ...context.kept?.state, newer: Boolean(after) };
+  const state = { jobs: null, next: null, counts: null, problem: null, types: [], ...context.kept?.state, ...(wrong ? NOTHING : {}), problem: wrong, newer: Boolean(after) };
   const filterText = query(filter);
   // id: what was shown of it. Another filter means other jobs, and those of before would be changed unseen.
   const selected = context.kept?.filterText === filterText ? context.kept.selected : new Map();
@@ -45,6 +47,7 @@ export function listView(context, route) {
       for (const job of page.jobs) if (selected.has(job.id)) selected.set(job.id, shownOf(job));
     } catch (problem) {
       state.problem = problem;
+      if (refused(problem)) Object.assign(state, NOTHING);
     }
     draw();
   }
@@ -69,11 +72,13 @@ export function listView(context, route) {
   }
 
   function look() {
+    if (wrong) return;
     lookAtJobs();
     lookAtCounts();
   }
 
   function heard(event) {
+    if (wrong) return;
     const shown = state.jobs?.some((job) => job.id === event.jobId);
     if (shown || event.event === "JobStarted") lookAtJobs();
     if (event.event.startsWith("Job")) {
@@ -91,7 +96,8 @@ export function listView(context, route) {
 
   function toggle(status) {
     const chosen = filter.status.includes(status);
-    go({ status: chosen ? filter.status.filter((each) => each !== status) : [...filter.status, status] });
+    const known = filter.status.filter((each) => each !== status && rules.job.has(each));
+    go({ status: chosen ? known : [...known, status] });
   }
 
   function filtered(event) {
@@ -122,13 +128,13 @@ export function listView(context, route) {
         "div",
         { class: "title" },
         h("h1", {}, "Jobs"),
-        h("p", { class: "muted" }, all === null ? "…" : isFiltered() ? `${number(all)} match the filter` : count(all, "job")),
+        h("p", { class: "muted" }, all === null ? (state.problem ? "" : "…") : isFiltered() ? `${number(all)} match the filter` : count(all, "job")),
         context.may("operator") ? h("a", { class: "button primary", href: toStart(place) }, "Start a job") : null,
       ),
       statuses(),
       filters(),
       state.problem ? notice(state.problem) : null,
-      state.jobs === null ? h("p", { class: "muted", role: "status" }, "Loading …") : [bulk(all), table(), pager()],
+      state.jobs !== null ? [bulk(all), table(), pager()] : state.problem ? h("p", {}, h("a", { href: toList(place) }, "Show all jobs")) : h("p", { class: "muted", role: "status" }, "Loading …"),
     ];
   }
 
@@ -148,6 +154,7 @@ export function listView(context, route) {
             class: `status ${tone}`,
             "aria-pressed": String(filter.status.includes(status)),
             title: rules.job.get(status).meaning,
+            "aria-describedby": meaningId(status),
             onclick: () => toggle(status),
           },
           h("span", { class: "mark", "aria-hidden": "true" }, mark),
@@ -156,6 +163,7 @@ export function listView(context, route) {
           h("span", { class: "count" }, number(counts[status] ?? 0)),
         );
       }),
+      meanings(rules.job),
     );
   }
 
@@ -206,7 +214,7 @@ export function listView(context, route) {
         : h(
             "details",
             { class: "menu", key: "all" },
-            h("summary", { class: "button" }, all === null ? "All matching …" : `All ${number(all)} ${isFiltered() ? "matching" : "jobs"} …`),
+            h("summary", { class: "button" }, all === null ? (isFiltered() ? "All matching …" : "All jobs …") : `All ${number(all)} ${isFiltered() ? "matching" : "jobs"} …`),
             h("div", { class: "menu-items" }, possibleOnAll().map((command) => commandButton(command, (event) => (event.target.closest("details").removeAttribute("open"), many(command, null))))),
           ),
     );
@@ -315,6 +323,16 @@ export function listView(context, route) {
   look();
   const kept = { of: context.keptOf, state, selected, filterText };
   return { kind: "list", title: "Jobs", kept, render, look, heard, close: () => (lookAtJobs.close(), lookAtCounts.close()) };
+}
+
+const NOTHING = { jobs: null, next: null, counts: null };
+
+/** An answer that says that there is no such thing, and no outage: what was listed before is not what was asked for. */
+const refused = (problem) => problem.status >= 400 && problem.status < 500 && problem.status !== 429;
+
+function wrongId(id) {
+  if (/^[0-9a-fA-F-]{0,36}$/.test(id)) return null;
+  return { message: `No id begins with “${id}”.`, suggestion: "Ids have digits, the letters a to f and dashes, 36 at most." };
 }
 
 const shownOf = (job) => ({ status: job.status, version: job.statusChanges.at(-1).version });

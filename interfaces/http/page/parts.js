@@ -1,7 +1,8 @@
 // The small pieces that several views show: a status, a progress bar, a time, an error.
 
 import { h } from "./dom.js";
-import { amount, count, duration, moment, number, words } from "./format.js";
+import { amount, count, duration, number, words } from "./format.js";
+import { written } from "./times.js";
 
 // A shape and a colour for each: what one cannot tell by the colour one can by the shape and the word.
 const MARKS = {
@@ -31,10 +32,31 @@ export function name(status) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
+/** Where it says what a status means, for what is `aria-describedby` it. */
+export const meaningId = (status) => `meaning-${status}`;
+
+/** What each status means, to be opened: what the mouse is told by its pointing. `known`: those of jobs, or of steps. */
+export function meanings(known) {
+  return h(
+    "details",
+    { class: "meanings", key: "meanings" },
+    h("summary", {}, "What they mean"),
+    h("dl", { class: "facts" }, [...known.values()].map((each) => h("div", { class: "fact", key: each.name }, h("dt", {}, chip(each.name)), h("dd", { id: meaningId(each.name) }, each.meaning)))),
+  );
+}
+
+/** What is wrong with a filter by status; null where all of them are `known`. */
+export function unknownStatus(statuses, known) {
+  const unknown = statuses.filter((each) => !known.has(each));
+  if (!unknown.length) return null;
+  const named = unknown.map((each) => `“${each}”`).join(", ");
+  return { message: `There is no status ${named}.`, suggestion: `There are ${[...known.keys()].join(", ")}.` };
+}
+
 export const markOf = (status) => MARKS[status] ?? ["?", "quiet"];
 
 export function time(text) {
-  return h("time", { datetime: text, title: text }, moment(text));
+  return h("time", { datetime: text, title: text }, written(text));
 }
 
 /** A bar with what it means in words beside it. `label`: of what it is the progress. */

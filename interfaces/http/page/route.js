@@ -17,6 +17,9 @@ export function read(hash = location.hash) {
   return view === "list" || view === "start" ? found : null;
 }
 
+/** The page that an address means, whatever its filter or part: the same list, the same job, the same form. */
+export const pageOf = (route) => (route ? [route.eventStore, route.namespace, route.view, route.id ?? ""].join("/") : "");
+
 function decoded(text) {
   try {
     return decodeURIComponent(text);

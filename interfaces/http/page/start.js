@@ -12,6 +12,9 @@ const UNKNOWN = {
   suggestion: "Start asks for it once more, at most one job comes of both, and you are told if it was there already",
 };
 
+// What a start says beside the job's request, by the ids of the fields.
+const KEPT = { tags: "job-tags", queue: "job-queue", priority: "job-priority", reason: "job-reason" };
+
 /** The key of a start whose answer was lost: kept, for this tab, until an answer comes, whatever is changed in the form. */
 function unanswered(place) {
   const name = `milepost-start ${place.eventStore}/${place.namespace}`;
@@ -133,8 +136,8 @@ export function startView(context, route) {
     try {
       const result = await ask(paths(place).jobs, { method: "POST", body, headers: { "Idempotency-Key": key } });
       lost.clear();
-      say(result.message);
       location.hash = toJob(place, result.id);
+      say(result.message); // there
     } catch (problem) {
       state.busy = false;
       if (problem.unknown) {
@@ -145,7 +148,7 @@ export function startView(context, route) {
       const before = lost.get() !== null && problem.status === 409;
       lost.clear();
       key = newKey();
-      refused(atFields(problem, fields ?? []), before ? { message: `The job that you asked for before was started: ${problem.message}`, suggestion: "Start now asks for another one" } : problem);
+      refused(atFields(problem, fields), before ? { message: `The job that you asked for before was started: ${problem.message}`, suggestion: "Start now asks for another one" } : problem);
     }
   }
 
@@ -164,18 +167,20 @@ export function startView(context, route) {
     document.querySelector('[aria-invalid="true"]')?.focus();
   }
 
-  /** What the server finds wrong, by field: "steps: Input should be …", "months.3: …". */
+  /** All that the server finds wrong, by field: "steps: Input should be …", "months.3: …", {where: "body.tags.3", what}. */
   function atFields(problem, fields) {
     const found = new Map();
+    const note = (name, deeper, what) => found.set(name, [found.get(name), [...deeper, what].join(": ")].filter(Boolean).join("; "));
+    for (const { where, what } of problem.errors ?? []) {
+      const [, name, ...deeper] = where.split(".");
+      if (KEPT[name]) note(KEPT[name], deeper.length ? [deeper.join(".")] : [], what);
+    }
     for (const text of problem.problems ?? []) {
       const at = text.indexOf(": ");
       const [name, ...deeper] = text.slice(0, Math.max(at, 0)).split(".");
-      if (!fields.some((each) => each.name === name)) continue;
-      const where = deeper.length ? `${deeper.join(".")}: ` : "";
-      found.set(name, [found.get(name), where + text.slice(at + 2)].filter(Boolean).join("; "));
+      if (!fields) note("", [], text);
+      else if (fields.some((each) => each.name === name)) note(name, deeper.length ? [deeper.join(".")] : [], text.slice(at + 2));
     }
-    const wrong = { PriorityInvalid: "job-priority", QueueInvalid: "job-queue" };
-    for (const [word, id] of Object.entries(wrong)) if (problem.message.toLowerCase().startsWith(`the ${word.slice(0, -7).toLowerCase()}`)) found.set(id, problem.message);
     return found;
   }
 

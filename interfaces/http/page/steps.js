@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { amount, duration, number } from "./format.js";
-import { bar, chip, errorDetails, head, markOf, name, time } from "./parts.js";
+import { bar, chip, errorDetails, head, markOf, meaningId, meanings, name, notice, time, unknownStatus } from "./parts.js";
 import { toJob } from "./route.js";
 
 const PAGE = 100;
@@ -18,8 +18,9 @@ const COUNTERS = {
 
 export function stepsPart({ place, id, query, rules }) {
   const statuses = query.getAll("status").filter((each) => rules.step.has(each));
+  const wrong = unknownStatus(query.getAll("status"), rules.step);
   const after = Number.parseInt(query.get("after") ?? "-1", 10);
-  const asked = { steps: PAGE, stepsAfter: Number.isFinite(after) ? Math.max(after, -1) : -1, stepStatus: statuses };
+  const asked = { steps: wrong ? 0 : PAGE, stepsAfter: Number.isFinite(after) ? Math.max(after, -1) : -1, stepStatus: statuses };
   return { asked, render };
 
   function to(chosen, behind = -1) {
@@ -29,6 +30,7 @@ export function stepsPart({ place, id, query, rules }) {
   }
 
   function render(job) {
+    if (wrong) return [filter(job), notice(wrong), h("p", {}, h("a", { href: to([]) }, "Show all steps"))];
     if (job.steps === null) return [filter(job), h("p", { class: "muted", role: "status" }, "Loading …")];
     return [filter(job), job.steps.length ? table(job.steps) : h("p", { class: "empty" }, empty(job)), pager(job)];
   }
@@ -47,8 +49,9 @@ export function stepsPart({ place, id, query, rules }) {
         const [mark, tone] = markOf(status);
         const chosen = statuses.includes(status);
         const go = () => (location.hash = to(chosen ? statuses.filter((each) => each !== status) : [...statuses, status]));
-        return h("button", { type: "button", class: `status ${tone}`, "aria-pressed": String(chosen), title: rules.step.get(status).meaning, onclick: go, key: status }, h("span", { class: "mark", "aria-hidden": "true" }, mark), h("span", {}, name(status)), " ", h("span", { class: "count" }, number(job.progress[counter])));
+        return h("button", { type: "button", class: `status ${tone}`, "aria-pressed": String(chosen), title: rules.step.get(status).meaning, "aria-describedby": meaningId(status), onclick: go, key: status }, h("span", { class: "mark", "aria-hidden": "true" }, mark), h("span", {}, name(status)), " ", h("span", { class: "count" }, number(job.progress[counter])));
       }),
+      meanings(rules.step),
     );
   }
 

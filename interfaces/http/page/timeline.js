@@ -12,6 +12,8 @@ const TALLEST = 640; // pixels of all rows, where there are many
 const TICKS_APART = 110; // pixels
 const BREAK_WIDTH = 34; // pixels of a time in which nothing ran
 const SHARE_OF_A_BREAK = 0.12; // of the time in which steps ran: a longer rest is drawn as a break
+const SIGN_WIDTH = 14; // pixels; marks nearer to each other share one sign
+const LETTER_WIDTH = 6; // pixels of the labels, about
 const MARKS = {
   JobStarted: ["+", "started"],
   JobClaimed: ["⚑", "taken by a worker"],
@@ -26,6 +28,7 @@ const MARKS = {
   JobFailed: ["✕", "failed"],
   JobRemoved: ["–", "removed"],
 };
+const WEIGHTY = new Set(["JobStopped", "JobResumed", "JobCancelled", "JobCompleted", "JobFailed"]); // of those that share a sign
 
 export function timelinePart({ place, id, path, query, draw, current }) {
   const asked = { first: query.get("first"), last: query.get("last") };
@@ -96,11 +99,11 @@ export function timelinePart({ place, id, path, query, draw, current }) {
 
   function drawing(picture, width) {
     const labels = width < 520 ? 76 : 170;
-    const rows = Math.ceil((picture.last - picture.first + 1) / picture.stepsPerRow);
+    const rows = Math.floor((picture.rows.at(-1).first - picture.first) / picture.stepsPerRow) + 1; // as far as steps have begun
     const height = Math.max(3, Math.min(20, Math.floor(TALLEST / rows)));
-    const top = 44;
-    const bottom = top + rows * height;
     const scale = scaleOf(picture, labels, width - 12);
+    const top = scale.breaks.length ? 48 : 34; // the breaks, the times, and the signs of what happened
+    const bottom = top + rows * height;
     const every = Math.ceil(16 / height);
     const names = workersOf(picture);
     return h(
@@ -110,9 +113,9 @@ export function timelinePart({ place, id, path, query, draw, current }) {
       ticks(scale, picture, top, bottom),
       scale.breaks.map((gap) => [
         h("rect", { class: "break-gap", x: gap.x, y: top, width: gap.width, height: bottom - top }, h("title", {}, `Nothing ran for ${duration(gap.seconds)}`)),
-        h("text", { class: "label middle", x: gap.x + gap.width / 2, y: 12 }, `… ${duration(gap.seconds)} …`),
+        h("text", { class: "label middle", x: gap.x + gap.width / 2, y: 10 }, `… ${duration(gap.seconds)} …`),
       ]),
-      marksDrawn(picture, scale, top, bottom),
+      worded(signsOf(picture, scale), width).map((sign) => signDrawn(sign, top, bottom)),
       picture.rows.map((row) => {
         const index = Math.floor((row.first - picture.first) / picture.stepsPerRow);
         const y = top + index * height;
@@ -141,36 +144,32 @@ export function timelinePart({ place, id, path, query, draw, current }) {
     ];
   }
 
-  function marksDrawn(picture, scale, top, bottom) {
-    let free = -Infinity;
-    return picture.marks.map((mark) => {
-      const at = Date.parse(mark.at);
-      if (mark.event === "JobPrepared" || at < scale.begin || at > scale.end + 1000) return null;
-      const x = scale(Math.min(at, scale.end));
-      const [sign, meaning] = MARKS[mark.event] ?? ["·", mark.event];
-      const room = x > free + 12;
-      if (room) free = x;
-      return h(
-        "g",
-        { class: "mark-line", key: `mark-${mark.version}` },
-        h("line", { x1: x, x2: x, y1: top - 6, y2: bottom }),
-        room ? h("text", { class: "sign", x, y: top - 9 }, sign) : null,
-        h("title", {}, `${meaning}, ${moment(mark.at)}, by ${mark.actor}${mark.reason ? `: ${mark.reason}` : ""}`),
-      );
-    });
+  function signDrawn({ x, marks, shown, side }, top, bottom) {
+    const [sign, meaning] = meaningOf(shown);
+    return h(
+      "g",
+      { class: "mark-line", key: `mark-${shown.mark.version}` },
+      marks.map((each) => h("line", { x1: each.x, x2: each.x, y1: top - 5, y2: bottom })),
+      h("text", { class: "sign", x, y: top - 8 }, sign),
+      side ? h("text", { class: side < 0 ? "label end" : "label", x: x + (side * SIGN_WIDTH) / 2, y: top - 8 }, meaning) : null,
+      h("title", {}, marks.map(({ mark }) => `${meaningOf({ mark })[1]}, ${moment(mark.at)}, by ${mark.actor}${mark.reason ? `: ${mark.reason}` : ""}`).join("\n")),
+    );
   }
 
   function ticks(scale, picture, top, bottom) {
     const found = [];
     let free = -Infinity;
+    let said = "";
     for (const part of scale.parts) {
       const amount = Math.max(1, Math.floor(part.width / TICKS_APART));
       for (let each = 0; each < amount; each++) {
         const x = part.x + (part.width * each) / amount;
         const at = part.from + ((part.to - part.from) * each) / amount;
-        if (x < free + 64) continue;
+        const text = tickText(at, picture);
+        if (x < free + 64 || text === said) continue;
         free = x;
-        found.push(h("line", { class: "tick", x1: x, x2: x, y1: 18, y2: bottom }), h("text", { class: "label", x: x + 3, y: 26 }, tickText(at, picture)));
+        said = text;
+        found.push(h("line", { class: "tick", x1: x, x2: x, y1: top - 32, y2: bottom }), h("text", { class: "label", x: x + 3, y: top - 24 }, text));
       }
     }
     return found;
@@ -180,7 +179,7 @@ export function timelinePart({ place, id, path, query, draw, current }) {
     const span = between(picture.begin, picture.end);
     const date = new Date(at);
     const milliseconds = String(date.getMilliseconds()).padStart(3, "0");
-    if (span < 20) return `${clock(date)}.${milliseconds.slice(0, span < 2 ? 2 : 1)}`;
+    if (span < 20) return `${clock(date)}.${milliseconds.slice(0, span < 0.2 ? 3 : span < 2 ? 2 : 1)}`;
     return span < 86_400 ? clock(date) : moment(date).slice(5, 16);
   }
 
@@ -198,6 +197,7 @@ export function timelinePart({ place, id, path, query, draw, current }) {
       "ul",
       { class: "legend", "aria-label": "What the picture shows", key: "legend" },
       tones.map(([tone, text]) => h("li", {}, h("svg", { width: 18, height: 12, "aria-hidden": "true" }, h("rect", { class: `run ${tone}`, x: 0, y: 0, width: 18, height: 12, rx: 2 })), ` ${text}`)),
+      signsMeant(picture).map(([sign, meaning]) => h("li", { key: meaning }, h("span", { class: "sign-text", "aria-hidden": "true" }, sign), ` ${meaning}`)),
       [...names].map(([worker, letter]) => h("li", { class: "break" }, names.size > 1 ? h("strong", {}, letter, " ") : "on ", h("code", {}, worker))),
     );
   }
@@ -251,6 +251,44 @@ export function timelinePart({ place, id, path, query, draw, current }) {
       ),
     );
   }
+}
+
+const meaningOf = ({ mark }) => MARKS[mark.event] ?? ["·", mark.event];
+
+/** What happened to the job while its steps ran, as {x, mark}. */
+function marksDrawn(picture, scale) {
+  const drawn = picture.marks.filter((mark) => mark.event !== "JobPrepared" && Date.parse(mark.at) >= scale.begin && Date.parse(mark.at) <= scale.end + 1000);
+  return drawn.map((mark) => ({ mark, x: scale(Math.min(Date.parse(mark.at), scale.end)) }));
+}
+
+/** Marks that lie together, as {x, marks, shown}: `shown` is the one whose sign stands for all. */
+function signsOf(picture, scale) {
+  const found = [];
+  for (const each of marksDrawn(picture, scale)) {
+    const last = found.at(-1);
+    if (last && each.x < last.x + SIGN_WIDTH) last.marks.push(each);
+    else found.push({ x: each.x, marks: [each] });
+  }
+  for (const sign of found) sign.shown = sign.marks.findLast(({ mark }) => WEIGHTY.has(mark.event)) ?? sign.marks[0];
+  return found;
+}
+
+/** On which `side` of each sign there is room for its word: 1 right, -1 left, 0 on neither. */
+function worded(signs, right) {
+  let free = 0;
+  for (const [index, sign] of signs.entries()) {
+    const wide = SIGN_WIDTH / 2 + meaningOf(sign.shown)[1].length * LETTER_WIDTH;
+    const next = index + 1 < signs.length ? signs[index + 1].x - SIGN_WIDTH / 2 : right;
+    sign.side = sign.x + wide < next ? 1 : sign.x - wide > free ? -1 : 0;
+    free = sign.x + (sign.side > 0 ? wide : SIGN_WIDTH / 2);
+  }
+  return signs;
+}
+
+/** The signs that the picture has, each once, with what they mean. */
+function signsMeant(picture) {
+  const drawn = marksDrawn(picture, scaleOf(picture, 0, 1)).map(({ mark }) => mark.event);
+  return Object.entries(MARKS).filter(([event]) => drawn.includes(event)).map(([, meant]) => meant);
 }
 
 const labelOf = (row) => (row.first === row.last ? row.name || String(row.first) : `${number(row.first)}–${number(row.last)}`);

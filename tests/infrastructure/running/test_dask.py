@@ -1,6 +1,7 @@
 """Steps on a Dask cluster: the same rules, and a worker of the cluster that dies takes one attempt with it."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -267,12 +269,20 @@ def test_tries_to_reach_a_scheduler_leave_nothing_behind(stage_of: StageOf) -> N
     assert threading.active_count() <= before
 
 
+def _port_for_good() -> int:
+    """A free one that the system gives to nobody by itself: whoever looks for the cluster while it is down would else
+    be given the very port that they look at, and be their own answer."""
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(20_000, 30_000))) as free:
+            port: int = free.getsockname()[1]
+            return port
+
+
 class RealCluster:
     """A scheduler and a worker as processes of their own, as an operator starts them."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"tcp://127.0.0.1:{_port_for_good()}"
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:

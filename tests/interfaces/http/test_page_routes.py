@@ -1,6 +1,7 @@
 """What the page asks of the server beside what every client asks: its files, timelines, ids and bulk commands."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -9,9 +10,11 @@ import httpx
 import pytest
 
 from milepost.domain import commands as c
+from milepost.infrastructure.settings import resolve
+from milepost.interfaces.bootstrap import Application
 from milepost.interfaces.http import page_routes
 from milepost.interfaces.http.bulk_routes import MOST_AT_ONCE
-from milepost.interfaces.http.known_attempts import MOST_JOBS
+from milepost.interfaces.http.known_attempts import MOST_JOBS, KnownAttempts
 from tests.interfaces.furniture import ERROR, Furniture
 from tests.interfaces.http.served import MINE, jobs_of, running
 
@@ -164,7 +167,34 @@ def test_the_timeline_of_a_job_is_the_document_that_is_published(client: httpx.C
         ("step-2", 0, 1),
     ]
     assert (told["begun"], told["totalSteps"], told["version"]) == (2, 3, job.version)
-    assert again.status_code == 304
+    assert (again.status_code, again.json()) == (200, told), "the time goes on while a job is live"
+
+
+def test_a_timeline_is_known_again_once_its_job_is_at_rest(client: httpx.Client, furniture: Furniture) -> None:
+    url = f"{JOBS}/{furniture.completed().id}/timeline"
+
+    answer = client.get(url)
+    again = client.get(url, headers={"If-None-Match": answer.headers["ETag"]})
+
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_who_asks_for_one_timeline_does_not_wait_for_who_asks_for_another(furniture: Furniture) -> None:
+    app = Application(resolve(environ={"MILEPOST_URL": furniture.database.url}))
+    known = KnownAttempts(app)
+    one, other = furniture.completed().id, furniture.running().id
+    begun: list[int] = []
+
+    def ask_for_the_other() -> None:
+        with known.of(other) as attempts:
+            begun.append(len(attempts.all))
+
+    with known.of(one):
+        asking = threading.Thread(target=ask_for_the_other, daemon=True)
+        asking.start()
+        asking.join(60)  # until a test believes that it waits: nothing is measured
+        assert begun == [2]
+    app.close()
 
 
 def test_a_timeline_that_was_looked_at_before_has_what_happened_since(
