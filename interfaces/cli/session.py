@@ -48,7 +48,7 @@ class Globals:
             self,
             event_store=later.event_store or self.event_store,
             namespace=later.namespace or self.namespace,
-            server=later.server or self.server,
+            server=self.server if later.server is None else later.server,
             output=later.output or self.output,
             quiet=later.quiet or self.quiet,
             yes=later.yes or self.yes,

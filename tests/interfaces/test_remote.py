@@ -129,6 +129,26 @@ def test_a_url_that_is_none_or_holds_a_secret_is_refused_and_the_secret_is_not_r
         ServerUrl.parse(url)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [("--server", "", "jobs", "list"), ("jobs", "list", "--server", ""), ("context", "create", "far", "--server", "")],
+)
+def test_an_empty_server_is_refused_and_does_not_mean_the_event_store_here(
+    line: tuple[str, ...], call: Milepost
+) -> None:
+    done = call(*line, "-o", "json")
+
+    assert (done.code, done.out) == (5, "")
+    assert "is empty" in done.error["message"]
+
+
+def test_an_empty_server_in_the_environment_is_none(call: Milepost, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("jobs", "start", "self-test")
+    monkeypatch.setenv("MILEPOST_SERVER", "")
+
+    assert call("jobs", "list").code == 0
+
+
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.9", "http://[::1]:8400/x/", "http://LOCALHOST"])
 def test_what_is_sent_to_loopback_does_not_leave_the_machine(url: str) -> None:
     assert ServerUrl.parse(url).is_loopback
