@@ -474,7 +474,7 @@ def served(port: int = 0, *, worker: bool = False) -> "Generator[tuple[subproces
     command = [str(EXECUTABLE), "serve", "--worker" if worker else "--no-worker", "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    line = process.stderr.readline()
+    line = next(each for each in process.stderr if "Serving" in each)
     yield process, int(line.partition("http://127.0.0.1:")[2].partition(";")[0])
     process.kill()
     process.communicate()

@@ -191,6 +191,32 @@ def test_before_anything_was_started_the_users_own_event_store_is_empty_and_is_n
     assert call("jobs", "list").err == ""
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("jobs", "start", "self-test", "--set", "steps=1"),
+        ("jobs", "run", "self-test", "--set", "steps=1"),
+        ("worker", "--exit-when-idle"),
+        ("serve", "--port", "0", "--no-worker", "--require-tokens"),
+    ],
+)
+def test_whoever_makes_an_event_store_says_so_once_and_on_standard_error(
+    line: tuple[str, ...], call: Milepost, tmp_path: Path
+) -> None:
+    made = f"Made a new event store at sqlite:///{tmp_path / 'jobs.sqlite'}"
+
+    first, second = call(*line), call(*line)
+
+    assert first.err.count(made) == 1
+    assert made not in first.out + second.out + second.err
+
+
+def test_an_event_store_that_was_made_by_name_is_told_once(call: Milepost) -> None:
+    done = call("event-stores", "create", "-o", "plain")
+
+    assert (done.code, done.err) == (0, "")
+
+
 def test_event_stores_are_listed_with_whether_they_exist(here: Path, call: Milepost) -> None:
     (here.parent / "milepost.toml").write_text(
         '[event_stores]\nfar = "postgresql://host/db"\nmade = "sqlite:///made.sqlite"\n'
