@@ -20,7 +20,7 @@ from milepost.infrastructure.event_store.database import (
     open_database,
 )
 from milepost.infrastructure.event_store.job_filter import JobFilter
-from milepost.infrastructure.event_store.queries import BUSY, JobPage, JobQueries, Row, id_prefix
+from milepost.infrastructure.event_store.queries import LEFT_TO_WORKERS, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
 from milepost.infrastructure.settings import Settings, masked
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from milepost.infrastructure.running.worker import Worker
 
 __all__ = [
-    "BUSY",
+    "LEFT_TO_WORKERS",
     "SCHEMA_VERSION",
     "Application",
     "CannotOpenDatabase",

@@ -197,7 +197,7 @@ class LocalService:
     def _why_waiting(self, row: Row) -> str | None:
         """Why nobody will work on a job that was just given to the workers; that they have yet to look is no reason."""
         reason = self._app.queries.waiting([row], self._app.now()).get(row["id"])
-        return None if reason == bootstrap.BUSY else reason
+        return None if reason in bootstrap.LEFT_TO_WORKERS else reason
 
     def change(self, job_id: str, asked: Change) -> CommandResult:
         began = time.monotonic()
