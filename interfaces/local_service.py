@@ -291,18 +291,21 @@ class LocalService:
             for name, url in sorted(chosen.event_stores.items())
         ]
 
-    def check(self) -> EventStoreState:
+    def check(self, *, writing: bool = True) -> EventStoreState:
+        """`writing`: whether it is also tried if it can be written, which takes the turn of a writer."""
         _ = self._app.existing
-        return self._state(created=False)
+        return self._state(created=False, writing=writing)
 
     def create(self) -> EventStoreState:
         """Make the event store, or bring it up to date."""
         return self._state(created=self._app.create())
 
-    def _state(self, *, created: bool) -> EventStoreState:
+    def _state(self, *, created: bool, writing: bool = True) -> EventStoreState:
         began = time.monotonic()
-        with self._app.reading.write() as connection:
-            bootstrap.try_to_write(connection)
+        reading = self._app.reading
+        with reading.write() if writing else reading.read() as connection:
+            if writing:
+                bootstrap.try_to_write(connection)
             database = bootstrap.product_of(connection)
         seconds = time.monotonic() - began
         chosen = self._app.settings

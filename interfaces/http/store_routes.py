@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from milepost.infrastructure.event_store.tokens import Role
 from milepost.interfaces.http.access import NO_NUL, Caller, EventStore, caller_of, origin_of
 from milepost.interfaces.http.answers import NamespacesDocument, TypesDocument, WorkersDocument, answered, told
 from milepost.interfaces.local_service import LocalService
@@ -55,9 +56,10 @@ def list_namespaces(service: Known) -> Response:
 
 @router.get("/check", responses=told(EventStoreState))
 def check_event_store(service: Known, caller: Annotated[Caller, Depends(caller_of)]) -> Response:
-    """Whether it answers and can be written, and what is in it, of the namespaces that the caller may see.
+    """Whether it answers, and what is in it, of the namespaces that the caller may see.
 
+    Whether it can be written is tried for those who may do more than view: what a viewer asks writes nothing.
     Where the database is, is not told to those who may see some namespaces alone.
     """
-    state = service.check()
+    state = service.check(writing=caller.may(Role.OPERATOR))
     return answered(state if caller.namespaces is None else replace(state, url=""))

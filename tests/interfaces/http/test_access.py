@@ -21,7 +21,7 @@ from milepost.infrastructure.event_store.tokens import Role, Token, Tokens, dige
 from milepost.interfaces.http import heads
 from milepost.interfaces.http.access import is_loopback
 from milepost.interfaces.http.limits import KEPT, Buckets, Limits
-from tests.interfaces.http.served import MINE, PATIENCE_SECONDS, Running, jobs_of, running
+from tests.interfaces.http.served import MINE, PATIENCE_SECONDS, STORE, Running, jobs_of, running
 
 JOBS: Final = jobs_of(MINE)
 
@@ -68,6 +68,11 @@ def test_a_revoked_token_opens_nothing_soon_after(server: Running) -> None:
             pass
         for _ in range(3):
             assert client.get("/api").status_code == 401
+
+
+def test_a_check_waits_for_no_writer_where_the_caller_may_only_view(server: Running) -> None:
+    with server.asking(server.token("looking", Role.VIEWER)) as client, server.app.database.write():
+        assert client.get(f"{STORE}/check").status_code == 200
 
 
 @pytest.mark.parametrize(
