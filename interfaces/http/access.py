@@ -62,6 +62,12 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def token_of(authorization: str | None) -> str:
+    """The secret that the header shows; empty where it shows none."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
 async def caller_of(request: Request, event_store: EventStore) -> Caller:
     """Who asks for something of that event store. Raises Told where none of that name is served."""
     _ = request.app.state.served.application(event_store)

@@ -64,8 +64,11 @@ def answer(status: int, error: str, message: str, suggestion: str = "", **more: 
     return JSONResponse({**body, "suggestion": suggestion}, status, media_type=MEDIA_TYPE)
 
 
-def not_authenticated() -> JSONResponse:
-    response = answer(401, "not_authenticated", "No token that holds was given", "Send 'Authorization: Bearer TOKEN'")
+def not_authenticated(*, given: bool) -> JSONResponse:
+    """`given`: a token was. Which of the three it is would help whoever guesses."""
+    message = "The token is not valid here (wrong, revoked or expired)" if given else "No token was given"
+    advice = "Ask an admin for one that holds" if given else "Send 'Authorization: Bearer TOKEN'"
+    response = answer(401, "not_authenticated", message, advice)
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
 

@@ -264,10 +264,11 @@ def test_an_encrypted_server_must_prove_who_it_is() -> None:
 def test_without_a_token_that_holds_the_server_tells_nothing_and_the_exit_code_is_4(
     call: Milepost, guarded: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for token in ("", "mp_wrong"):
+    for token, told in (("", "No token was given"), ("mp_wrong", "not valid here")):
         monkeypatch.setenv("MILEPOST_TOKEN", token)
         done = call("jobs", "list", "--server", guarded.url, "-o", "json")
         assert (done.code, done.out, done.error["error"]) == (4, "", "not_allowed")
+        assert told in done.error["message"]
         assert "MILEPOST_TOKEN" in done.error["suggestion"]
 
 

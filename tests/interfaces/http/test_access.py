@@ -85,6 +85,24 @@ def test_what_is_no_token_is_refused(server: Running, authorization: str) -> Non
     assert answer.status_code == 401
 
 
+def test_a_token_that_does_not_hold_is_told_from_none_and_not_why(server: Running) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    secrets = [server.token("gone", Role.ADMIN), server.token("over", Role.ADMIN, expires_at=past), "mp_invented"]
+    server.app.tokens.revoke("gone")
+
+    def told(headers: dict[str, str]) -> dict[str, str]:
+        with server.asking(**headers) as client:
+            found: dict[str, str] = client.get("/api").json()
+            return found
+
+    none = told({})
+    with_one = [told({"Authorization": f"Bearer {secret}"}) for secret in secrets]
+    assert none["detail"] == "No token was given"
+    assert told({"Authorization": "Basic eDp5"}) == none
+    assert with_one[0]["detail"] == "The token is not valid here (wrong, revoked or expired)"
+    assert with_one[1:] == with_one[:-1]
+
+
 def test_a_secret_is_nowhere_but_with_its_owner(
     server: Running, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
