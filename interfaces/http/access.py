@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from milepost.interfaces.http.app import Served
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+NO_SPACES: Final = r"^[\x21-\x7e]+$"
+ID_BEGUN: Final = r"^[0-9a-fA-F-]{0,36}$"
 NO_NUL: Final = r"^[^\x00]*$"  # which PostgreSQL cannot keep
 EventStore = Annotated[str, Path(pattern=NAME, description="The name of an event store that is served.")]
 Namespace = Annotated[str, Path(pattern=NAME, description="A namespace.")]
