@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LEAVE_OUT: Final = {
-    "option --server": "Leave --server out",
+    "option --server": "Leave --server out, where its database can be reached",
     "environment MILEPOST_SERVER": "Unset MILEPOST_SERVER, where its database can be reached",
 }
 

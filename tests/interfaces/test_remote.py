@@ -213,6 +213,17 @@ def test_a_token_file_that_others_may_read_is_refused(
     assert "mp_secret" not in done.err
 
 
+def test_a_token_of_the_environment_that_can_be_none_is_malformed_and_not_missing(
+    call: Milepost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_TOKEN", "mp_two words")
+
+    done = call("jobs", "list", "--server", NOBODY, "-o", "json")
+
+    assert (done.code, done.error["message"]) == (5, "The token in MILEPOST_TOKEN is malformed")
+    assert "mp_two" not in done.err
+
+
 @pytest.mark.parametrize("text", ["", "two words", "mp_\x00", "mp_ü"])
 def test_a_token_file_without_a_token_is_refused(text: str) -> None:
     Path("token").write_text(text)
@@ -304,7 +315,7 @@ def test_what_works_on_the_event_store_itself_is_refused_and_says_what_to_do(
     done = call(*command, "--server", NOBODY, "-o", "json")
 
     assert (done.code, done.out, done.error["error"]) == (5, "", "validation_error")
-    assert done.error["suggestion"] == "Leave --server out"
+    assert "Leave --server out" in done.error["suggestion"]
     assert not (tmp_path / "jobs.sqlite").exists()
 
 
@@ -312,7 +323,17 @@ def test_a_server_of_a_context_is_refused_likewise(call: Milepost, monkeypatch: 
     call("context", "create", "far", "--server", NOBODY)
     monkeypatch.delenv("MILEPOST_URL")
 
-    assert "context" in call("worker", "-o", "json").error["suggestion"]
+    for line in (("worker",), ("tokens", "list"), ("webhooks", "list")):
+        advice = call(*line, "-o", "json").error["suggestion"]
+        assert "a context without a server" in advice
+        assert "--server" not in advice
+
+
+def test_a_server_of_the_environment_is_refused_likewise(call: Milepost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_SERVER", NOBODY)
+
+    for line in (("worker",), ("tokens", "list"), ("webhooks", "list")):
+        assert call(*line, "-o", "json").error["suggestion"].startswith("Unset MILEPOST_SERVER")
 
 
 @pytest.mark.parametrize(
