@@ -4,6 +4,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -239,8 +240,13 @@ class LocalService:
     # -- what there is
 
     def job_types(self) -> list[JobTypeDocument]:
-        types = self._app.job_types
-        return [self.job_type(name) for name in types.names()]
+        from milepost.infrastructure.job_types.registry import JobTypeBroken
+
+        found: list[JobTypeDocument] = []
+        for name in self._app.job_types.names():
+            with suppress(JobTypeBroken):  # a problem of that type, and not of the others
+                found.append(self.job_type(name))
+        return found
 
     def type_problems(self) -> Sequence[str]:
         return [

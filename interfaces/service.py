@@ -131,7 +131,9 @@ class Service(Protocol):
         """One command on one job, decided on what is so at this moment. Raises what refuses it."""
         ...
 
-    def job_types(self) -> list[JobTypeDocument]: ...
+    def job_types(self) -> list[JobTypeDocument]:
+        """Those that can be told of; the others are problems then."""
+        ...
 
     def type_problems(self) -> Sequence[str]:
         """Which job types could not be loaded, and why."""

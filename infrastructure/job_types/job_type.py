@@ -101,7 +101,7 @@ class JobType(Generic[Request]):
             origin = get_origin(base)
             if isinstance(origin, type) and issubclass(origin, JobType):
                 for model in get_args(base):
-                    if isinstance(model, type) and issubclass(model, BaseModel):
+                    if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel:
                         return model
                     if not isinstance(model, TypeVar):
                         raise TypeError(f"{cls.__qualname__}: JobType[…] takes a pydantic model, not {model!r}")

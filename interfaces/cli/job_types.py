@@ -36,8 +36,9 @@ COLUMNS: Final[tuple[Column[JobTypeDocument], ...]] = (
 @command(app, "list")
 def list_types(session: Session) -> None:
     """List the job types: shipped, of installed packages, and those that milepost.toml names."""
+    found = session.service.job_types()
     _warn(session)
-    session.out.many(session.service.job_types(), COLUMNS, lambda each: each.name)
+    session.out.many(found, COLUMNS, lambda each: each.name)
 
 
 @command(app, "show")

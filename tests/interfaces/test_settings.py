@@ -336,6 +336,26 @@ def test_contexts_that_cannot_be_kept_are_no_success(call: Milepost, tmp_path: P
     assert call("context", "create", "home").code == 5
 
 
+def test_a_job_type_that_cannot_be_told_of_is_warned_about_and_hides_no_other(here: Path, call: Milepost) -> None:
+    (here.parent / "milepost.toml").write_text('job_types = ["calls_for_test"]\n')
+    (here.parent / "calls_for_test.py").write_text(
+        "from collections.abc import Callable\n"
+        "from pydantic import BaseModel\n"
+        "from milepost import JobType, job_type\n"
+        "class Calls(BaseModel):\n"
+        "    call: Callable[[], int] | None = None\n"
+        "@job_type('calls')\n"
+        "class MakesCalls(JobType[Calls]):\n"
+        "    pass\n"
+    )
+
+    done = call("types", "list")
+
+    assert (done.code, "self-test" in [each["name"] for each in done.json]) == (0, True)
+    assert "calls_for_test:MakesCalls" in done.err
+    assert call("types", "show", "calls", "-o", "json").code == 5
+
+
 def test_job_types_of_the_users_own_are_found_and_broken_modules_only_warned_about(here: Path, call: Milepost) -> None:
     (here.parent / "milepost.toml").write_text('job_types = ["greetings_for_test", "no_such_module_for_test"]\n')
     (here.parent / "greetings_for_test.py").write_text(
