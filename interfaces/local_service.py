@@ -24,7 +24,6 @@ from milepost.interfaces.command_results import (
     would_be,
 )
 from milepost.interfaces.documents import Json, camel
-from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.read_documents import job_document, step_document
 from milepost.interfaces.result_documents import (
@@ -159,17 +158,14 @@ class LocalService:
     # -- commands
 
     def start(self, asked: StartAsked) -> StartResult:
-        try:
-            order = self._app.job_types.start_command(
-                asked.job_type,
-                asked.request,
-                namespace=self.namespace,
-                tags=asked.tags,
-                queue=asked.queue,
-                priority=asked.priority,
-            )
-        except RecursionError:
-            raise Told(INVALID, "The request is nested too deeply", "Give it fewer levels") from None
+        order = self._app.job_types.start_command(
+            asked.job_type,
+            asked.request,
+            namespace=self.namespace,
+            tags=asked.tags,
+            queue=asked.queue,
+            priority=asked.priority,
+        )
         job, new = self._app.store.start(order, self._origin_of(asked.reason), asked.command_id)
         differs = job.facts.request != order.request
         row = self._app.queries.job(self.namespace, str(job.id))

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from milepost.domain.lengths import LONGEST_JOB_TYPE
 from milepost.infrastructure.event_store.tokens import Role
 from milepost.interfaces.http.access import NO_NUL, Caller, EventStore, caller_of, origin_of
 from milepost.interfaces.http.answers import NamespacesDocument, TypesDocument, WorkersDocument, answered, told
@@ -13,8 +14,6 @@ from milepost.interfaces.local_service import LocalService
 from milepost.interfaces.result_documents import EventStoreState, JobTypeDocument
 
 router = APIRouter(prefix="/api/event-stores/{event_store}", tags=["event store"])
-
-LONGEST_TYPE: Final = 200
 
 
 async def _service(
@@ -34,7 +33,7 @@ def list_types(service: Known, only: Annotated[Literal["problems"] | None, Query
 
 
 @router.get("/types/{name:path}", responses=told(JobTypeDocument))
-def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_TYPE, pattern=NO_NUL)]) -> Response:
+def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_JOB_TYPE, pattern=NO_NUL)]) -> Response:
     """One of them."""
     return answered(service.job_type(name))
 

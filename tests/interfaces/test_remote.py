@@ -32,7 +32,7 @@ from milepost.interfaces.cli.jobs.waiting import looks_at
 from milepost.interfaces.cli.session import Globals, Session
 from milepost.interfaces.client import calls
 from milepost.interfaces.client.line import Line
-from milepost.interfaces.error_mapping import Told
+from milepost.interfaces.error_mapping import SERVER_ERROR, Told
 from milepost.interfaces.http import open_streams
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.remote_changes import Changes
@@ -465,11 +465,19 @@ SAME: Final = (
     ("jobs", "start", "self-test", "--command-id", "two words"),
     ("jobs", "stop", "PENDING", "--command-id", "\u00e9"),
     ("jobs", "stop", "PENDING", "--command-id", "x" * 201),
+    ("jobs", "start", "self-test", "--tag", "a\0b"),
+    ("jobs", "start", "x" * 201),
+    ("jobs", "start", "self-test", "--set", "deep=" + "[" * 63 + "]" * 63),
+    ("jobs", "start", "self-test", "--set", "deep=" + "[" * 62 + "]" * 62),
+    ("jobs", "list", "--tag", "a\0b"),
+    ("jobs", "list", "--tag", "x" * 201),
+    ("jobs", "list", "--type", "x" * 201),
     ("jobs", "resume", "STOPPED", "--reason", "x" * 2_001),
     ("types", "list"),
     ("types", "show", "self-test", "-o", "table"),
     ("types", "show", "poem/1"),
     ("types", "show", ""),
+    ("types", "show", "x" * 201),
     ("workers", "list", "--all"),
     ("namespaces", "list"),
 )
@@ -485,7 +493,9 @@ def test_a_server_answers_what_the_event_store_would(
     monkeypatch.setattr(calls, "PAGE", 2)
     words = [ids.get(word.lower(), word) if word.isupper() else word for word in command]
 
-    assert call(*words, "--server", server.url) == call(*words)
+    here = call(*words)
+    assert call(*words, "--server", server.url) == here
+    assert here.code != SERVER_ERROR
 
 
 # -- whoever waits

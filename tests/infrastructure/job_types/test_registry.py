@@ -219,10 +219,16 @@ def test_a_request_may_be_named_in_a_base(declared: type[JobType[Any]], model: t
     assert declared.request_model() is model
 
 
-@pytest.mark.parametrize("name", ["", "two words", "-x", "a/b", "ä"])
+@pytest.mark.parametrize("name", ["", "two words", "-x", "a/b", "ä", "x" * 201])
 def test_a_name_that_nobody_could_type_is_refused(name: str) -> None:
     with pytest.raises(TypeError, match="is no name for a job type"):
         job_type(name)
+
+
+def test_a_name_may_have_200_characters() -> None:
+    declared: type[JobType[NoRequest]] = type("Long", (JobType,), {})
+
+    assert job_type("x" * 200)(declared).name == "x" * 200
 
 
 def test_a_name_belongs_on_a_job_type() -> None:
