@@ -89,7 +89,7 @@ async def overseer(request: Request) -> Caller:
     _refuse_less_than(Role.ADMIN, caller)
     if caller.namespaces is not None:
         raise Told(
-            NOT_ALLOWED, "This tells of all namespaces, and the token is for some", "Use one without --namespace"
+            NOT_ALLOWED, "This tells of all namespaces, and the token is for some", "Use one that is for all namespaces"
         )
     return caller
 
