@@ -266,32 +266,32 @@ class JobQueries:
         # One that takes no types at all runs a job of its own, and is no help to others.
         there = [worker for worker in self.live_workers(now) if worker["types"] != "[]"]
         reasons = self._refusals(ids, {worker["name"] for worker in there})
-        held_types, taken = self._held(now)
+        limited, taken = self._held(now)
         free = {worker["name"] for worker in there if taken.get(worker["name"], 0) < worker["slots"]}
         with self._database.read() as connection:
             others = rivals(connection, [row["id"] for row in unheld])
         return {
             row["id"]: _why_opposed(row, others[row["id"]])
             if row["id"] in others
-            else _why(row, there, reasons.get(row["id"], []), free, held_types)
+            else _why(row, there, reasons.get(row["id"], []), free, limited)
             for row in unheld
         }
 
-    def _held(self, now: datetime) -> tuple[set[str], dict[str, int]]:
-        """The types of all jobs that are held, and how many slots of each worker they take.
+    def _held(self, now: datetime) -> tuple[set[tuple[str, str]], dict[str, int]]:
+        """Namespace and type of all jobs that are held, and how many slots of each worker they take.
 
         A job of which no step runs takes one, for its plan and its hooks.
         """
         steps_running = sa.case((jobs.c.running > 1, jobs.c.running), else_=1)
         chosen = (
-            sa.select(leases.c.worker, leases.c.type, sa.func.sum(steps_running).label("slots"))
+            sa.select(leases.c.worker, jobs.c.namespace, jobs.c.type, sa.func.sum(steps_running).label("slots"))
             .join(jobs, jobs.c.id == leases.c.job_id)
             .where(lease_holds(now.timestamp()))
-            .group_by(leases.c.worker, leases.c.type)
+            .group_by(leases.c.worker, jobs.c.namespace, jobs.c.type)
         )
-        types, taken = set[str](), dict[str, int]()
+        types, taken = set[tuple[str, str]](), dict[str, int]()
         for row in self._rows(chosen):
-            types.add(row["type"])
+            types.add((row["namespace"], row["type"]))
             taken[row["worker"]] = taken.get(row["worker"], 0) + int(row["slots"])
         return types, taken
 
@@ -393,16 +393,16 @@ def _skip_cleanup(row: Row) -> str:
 
 
 def _why(
-    row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], held_types: Collection[str]
+    row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], limited: Collection[tuple[str, str]]
 ) -> str:
-    why = _why_not_taken(row, living, reasons, free, held_types)
+    why = _why_not_taken(row, living, reasons, free, limited)
     if row["status"] != "Cancelling" or why == TAKEN_OVER:
         return why
     return f"{why}; {_skip_cleanup(row)}"
 
 
 def _why_not_taken(
-    row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], held_types: Collection[str]
+    row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], limited: Collection[tuple[str, str]]
 ) -> str:
     if not living:
         return "no worker is running: start one with 'milepost worker'"
@@ -419,7 +419,8 @@ def _why_not_taken(
         return TAKEN_OVER
     if not any(worker["name"] in free for worker in takers):
         return BUSY
-    return PERHAPS_LIMITED if row["type"] in held_types else TO_BE_TAKEN
+    # Jobs of other namespaces count, too; but that there are any is not to be told here.
+    return PERHAPS_LIMITED if (row["namespace"], row["type"]) in limited else TO_BE_TAKEN
 
 
 def takes_queue(worker: Row, queue: str) -> bool:
