@@ -63,5 +63,6 @@ def _check_access(path: Path, status: os.stat_result) -> None:
 
 def _checked(token: str, where: str) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise SettingsInvalid(f"There is no token in {where}", "It is one word, as 'milepost tokens create' showed it")
+        what = "is malformed" if token else "is missing"
+        raise SettingsInvalid(f"The token in {where} {what}", "It is one word, as 'milepost tokens create' showed it")
     return token

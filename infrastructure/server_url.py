@@ -29,6 +29,8 @@ class ServerUrl:
     @classmethod
     def parse(cls, text: str) -> "ServerUrl":
         """Raises ServerUrlInvalid, whose message repeats no secret."""
+        if not text:
+            raise ServerUrlInvalid("The server's URL is empty", f"{EXAMPLE}; or leave it out")
         if any(character.isspace() or not character.isprintable() for character in text):
             raise ServerUrlInvalid("The server's URL holds a space or a control character")
         if set(text) & set("@?#"):  # whatever it may be: none of it is repeated

@@ -129,10 +129,9 @@ def _server(
 ) -> Chosen | None:
     """The server that is meant. A database that the environment names is nearer than the server of a context."""
     of_context = context.server if context and not environ.get("MILEPOST_URL") else None
-    chosen = _optional(
-        (option, "option --server"),
-        (environ.get("MILEPOST_SERVER"), "environment MILEPOST_SERVER"),
-        (of_context, f"context {context_name}"),
+    given = None if option is None else Chosen(option, "option --server")  # an empty one is refused, not passed over
+    chosen = given or _optional(
+        (environ.get("MILEPOST_SERVER"), "environment MILEPOST_SERVER"), (of_context, f"context {context_name}")
     )
     return Chosen(str(ServerUrl.parse(chosen.value)), chosen.source) if chosen else None
 

@@ -20,10 +20,10 @@ from milepost.infrastructure.event_store.database import (
     open_database,
 )
 from milepost.infrastructure.event_store.job_filter import JobFilter
-from milepost.infrastructure.event_store.queries import BUSY, JobPage, JobQueries, Row, id_prefix
+from milepost.infrastructure.event_store.queries import LEFT_TO_WORKERS, JobPage, JobQueries, Row, id_prefix
 from milepost.infrastructure.event_store.schema import VERSION as SCHEMA_VERSION
 from milepost.infrastructure.event_store.schema import prepare, try_to_write, version_of
-from milepost.infrastructure.settings import Settings
+from milepost.infrastructure.settings import Settings, masked
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from milepost.infrastructure.running.worker import Worker
 
 __all__ = [
-    "BUSY",
+    "LEFT_TO_WORKERS",
     "SCHEMA_VERSION",
     "Application",
     "CannotOpenDatabase",
@@ -80,15 +80,14 @@ class Application:
 
     @cached_property
     def database(self) -> Database:
-        """Made where it is not there yet. Raises CannotOpenDatabase."""
-        prepare(self._opened)
+        """Made where it is not there yet, and people are told: the path may be mistyped. Raises CannotOpenDatabase."""
+        if prepare(self._opened):
+            self._note(f"Made a new event store at {masked(self.settings.url.value)}")
         return self._opened
 
     def create(self) -> bool:
         """Make the event store where it is not there yet: whether that was so. Raises CannotOpenDatabase."""
-        made = version_of(self._opened) is None
-        _ = self.database
-        return made
+        return prepare(self._opened)
 
     @cached_property
     def _opened(self) -> Database:

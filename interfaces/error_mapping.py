@@ -60,6 +60,13 @@ class Told(Exception):
         super().__init__(message)
 
 
+ANOTHER_ID: Final = "Give another --command-id: one id is for one command"
+# The advice for who asks over HTTP, where there are headers in place of options.
+OVER_HTTP: Final[Mapping[str, str]] = {
+    "VersionMismatch": "Get the job again: its ETag is what If-Match takes",
+    "CommandReused": "Give another Idempotency-Key: one key is for one command",
+}
+
 _Suggest = Callable[[Any], str]
 
 _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
@@ -75,9 +82,9 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "RequestInvalid": (INVALID, lambda error: f"Use 'milepost types show {error.name}' to see what it takes"),
     "JobTypeBroken": (INVALID, lambda error: f"Correct {error.method}() of the job type {error.name!r}"),
     "IllegalTransition": (REFUSED, lambda error: _possible(error.possible)),
-    "VersionMismatch": (REFUSED, lambda error: f"Look again with 'milepost jobs get {error.job_id}'"),
+    "VersionMismatch": (REFUSED, lambda error: look_again(error.job_id)),
     "KeyTaken": (REFUSED, lambda error: f"Stop or cancel that one first: 'milepost jobs stop {error.holder}'"),
-    "CommandReused": (REFUSED, lambda _: "Give another --command-id: one id is for one command"),
+    "CommandReused": (REFUSED, lambda _: ANOTHER_ID),
     "QueueInvalid": (INVALID, lambda _: "Workers take from queues by name: 'milepost worker --queues NAME'"),
     "PriorityInvalid": (INVALID, lambda _: "Higher ones are taken first; 0 is what a job has that is given none"),
     "RoleUnknown": (INVALID, lambda _: "Use viewer, operator or admin"),
@@ -100,6 +107,11 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "NotInstalled": (INVALID, lambda error: f"pip install 'milepost[{error.extra}]'"),
     "UnreadableEvent": (SERVER_ERROR, lambda _: "Use the version of Milepost that wrote it, or a newer one"),
 }
+
+
+def look_again(job_id: object) -> str:
+    """The advice where a job has changed since it was seen."""
+    return f"Look again with 'milepost jobs get {job_id}'"
 
 
 def problem_of(error: Exception) -> Problem | None:

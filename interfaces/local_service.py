@@ -4,6 +4,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -23,7 +24,6 @@ from milepost.interfaces.command_results import (
     would_be,
 )
 from milepost.interfaces.documents import Json, camel
-from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.read_documents import job_document, step_document
 from milepost.interfaces.result_documents import (
@@ -158,17 +158,14 @@ class LocalService:
     # -- commands
 
     def start(self, asked: StartAsked) -> StartResult:
-        try:
-            order = self._app.job_types.start_command(
-                asked.job_type,
-                asked.request,
-                namespace=self.namespace,
-                tags=asked.tags,
-                queue=asked.queue,
-                priority=asked.priority,
-            )
-        except RecursionError:
-            raise Told(INVALID, "The request is nested too deeply", "Give it fewer levels") from None
+        order = self._app.job_types.start_command(
+            asked.job_type,
+            asked.request,
+            namespace=self.namespace,
+            tags=asked.tags,
+            queue=asked.queue,
+            priority=asked.priority,
+        )
         job, new = self._app.store.start(order, self._origin_of(asked.reason), asked.command_id)
         differs = job.facts.request != order.request
         row = self._app.queries.job(self.namespace, str(job.id))
@@ -197,7 +194,7 @@ class LocalService:
     def _why_waiting(self, row: Row) -> str | None:
         """Why nobody will work on a job that was just given to the workers; that they have yet to look is no reason."""
         reason = self._app.queries.waiting([row], self._app.now()).get(row["id"])
-        return None if reason == bootstrap.BUSY else reason
+        return None if reason in bootstrap.LEFT_TO_WORKERS else reason
 
     def change(self, job_id: str, asked: Change) -> CommandResult:
         began = time.monotonic()
@@ -239,8 +236,13 @@ class LocalService:
     # -- what there is
 
     def job_types(self) -> list[JobTypeDocument]:
-        types = self._app.job_types
-        return [self.job_type(name) for name in types.names()]
+        from milepost.infrastructure.job_types.registry import JobTypeBroken
+
+        found: list[JobTypeDocument] = []
+        for name in self._app.job_types.names():
+            with suppress(JobTypeBroken):  # a problem of that type, and not of the others
+                found.append(self.job_type(name))
+        return found
 
     def type_problems(self) -> Sequence[str]:
         return [
@@ -291,18 +293,21 @@ class LocalService:
             for name, url in sorted(chosen.event_stores.items())
         ]
 
-    def check(self) -> EventStoreState:
+    def check(self, *, writing: bool = True) -> EventStoreState:
+        """`writing`: whether it is also tried if it can be written, which takes the turn of a writer."""
         _ = self._app.existing
-        return self._state(created=False)
+        return self._state(created=False, writing=writing)
 
     def create(self) -> EventStoreState:
         """Make the event store, or bring it up to date."""
         return self._state(created=self._app.create())
 
-    def _state(self, *, created: bool) -> EventStoreState:
+    def _state(self, *, created: bool, writing: bool = True) -> EventStoreState:
         began = time.monotonic()
-        with self._app.reading.write() as connection:
-            bootstrap.try_to_write(connection)
+        reading = self._app.reading
+        with reading.write() if writing else reading.read() as connection:
+            if writing:
+                bootstrap.try_to_write(connection)
             database = bootstrap.product_of(connection)
         seconds = time.monotonic() - began
         chosen = self._app.settings

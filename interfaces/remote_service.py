@@ -1,6 +1,7 @@
 """The service of an event store that a server has opened: what is asked is asked there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -9,6 +10,8 @@ from milepost.domain.queues import refuse_bad_priority, refuse_bad_queue
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.client.blocking import Client
 from milepost.interfaces.client.calls import PAGE
+from milepost.interfaces.client.errors import Refused
+from milepost.interfaces.error_mapping import ANOTHER_ID, OVER_HTTP, look_again
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.remote_changes import Changes
 from milepost.interfaces.result_documents import (
@@ -97,27 +100,29 @@ class RemoteService:
             refuse_bad_queue(asked.queue)
         if asked.priority is not None:
             refuse_bad_priority(asked.priority)
-        return self._client.start(
-            asked.job_type,
-            asked.request,
-            tags=asked.tags,
-            queue=asked.queue,
-            priority=asked.priority,
-            reason=asked.reason,
-            idempotency_key=asked.command_id or None,
-        )
+        with _told_as_here():
+            return self._client.start(
+                asked.job_type,
+                asked.request,
+                tags=asked.tags,
+                queue=asked.queue,
+                priority=asked.priority,
+                reason=asked.reason,
+                idempotency_key=asked.command_id or None,
+            )
 
     def change(self, job_id: str, asked: Change) -> CommandResult:
-        return self._client.change(
-            asked.command,
-            job_id,
-            asked.reason,
-            asked.if_version,
-            asked.command_id or None,
-            dry_run=asked.dry_run,
-            skip_cleanup=asked.skip_cleanup,
-            if_status_version=asked.if_status_version,
-        )
+        with _told_as_here(job_id):
+            return self._client.change(
+                asked.command,
+                job_id,
+                asked.reason,
+                asked.if_version,
+                asked.command_id or None,
+                dry_run=asked.dry_run,
+                skip_cleanup=asked.skip_cleanup,
+                if_status_version=asked.if_status_version,
+            )
 
     # -- what there is
 
@@ -149,3 +154,14 @@ class RemoteService:
     def close(self) -> None:
         self._changes.close()
         self._client.close()
+
+
+@contextmanager
+def _told_as_here(job_id: str = "ID") -> Generator[None]:
+    """A server advises what to do with headers; on the command line those are options."""
+    try:
+        yield
+    except Refused as error:
+        here = {OVER_HTTP["CommandReused"]: ANOTHER_ID, OVER_HTTP["VersionMismatch"]: look_again(job_id)}
+        error.suggestion = here.get(error.suggestion, error.suggestion)
+        raise

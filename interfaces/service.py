@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from milepost.infrastructure.event_store.job_filter import JobFilter
-from milepost.interfaces.asked_texts import refuse_bad_texts
+from milepost.interfaces.asked_texts import refuse_bad_tags, refuse_bad_texts, refuse_bad_types, refuse_deep
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.observer_documents import (
     DiagnosisDocument,
@@ -58,7 +58,7 @@ class JobList:
 
 @dataclass(frozen=True, slots=True)
 class StartAsked:
-    """A job that is wanted. `command_id`: started at most once under it. Raises Told for texts that are too long."""
+    """A job that is wanted. `command_id`: started at most once under it. Raises Told for what is too much."""
 
     job_type: str
     request: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -69,7 +69,10 @@ class StartAsked:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        refuse_bad_texts(self.reason, self.command_id, self.tags)
+        refuse_bad_texts(self.reason, self.command_id)
+        refuse_bad_tags(self.tags)
+        refuse_bad_types((self.job_type,))
+        refuse_deep(self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,9 @@ class Service(Protocol):
         """One command on one job, decided on what is so at this moment. Raises what refuses it."""
         ...
 
-    def job_types(self) -> list[JobTypeDocument]: ...
+    def job_types(self) -> list[JobTypeDocument]:
+        """Those that can be told of; the others are problems then."""
+        ...
 
     def type_problems(self) -> Sequence[str]:
         """Which job types could not be loaded, and why."""

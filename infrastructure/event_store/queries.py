@@ -24,7 +24,10 @@ MATCHES_SHOWN: Final = 10
 ID_SLACK: Final = timedelta(minutes=1)  # an id is made a little before its job is recorded
 REMOVED: Final = "Removed"
 TAKEN_OVER: Final = "its worker does not answer; another takes it over when its lease has run out"
-BUSY: Final = "every worker that knows its type is busy, or the type's limit is reached"
+BUSY: Final = "every worker that knows its type is busy"
+TO_BE_TAKEN: Final = "for a worker to take it"
+PERHAPS_LIMITED: Final = f"{TO_BE_TAKEN}, or until fewer jobs of its type run, if they are limited"
+LEFT_TO_WORKERS: Final = frozenset({BUSY, TO_BE_TAKEN, PERHAPS_LIMITED})  # nobody has to do anything about it
 _HEX: Final = re.compile(r"[0-9a-f]{1,32}")
 
 
@@ -263,14 +266,34 @@ class JobQueries:
         # One that takes no types at all runs a job of its own, and is no help to others.
         there = [worker for worker in self.live_workers(now) if worker["types"] != "[]"]
         reasons = self._refusals(ids, {worker["name"] for worker in there})
+        limited, taken = self._held(now)
+        free = {worker["name"] for worker in there if taken.get(worker["name"], 0) < worker["slots"]}
         with self._database.read() as connection:
             others = rivals(connection, [row["id"] for row in unheld])
         return {
             row["id"]: _why_opposed(row, others[row["id"]])
             if row["id"] in others
-            else _why(row, there, reasons.get(row["id"], []))
+            else _why(row, there, reasons.get(row["id"], []), free, limited)
             for row in unheld
         }
+
+    def _held(self, now: datetime) -> tuple[set[tuple[str, str]], dict[str, int]]:
+        """Namespace and type of all jobs that are held, and how many slots of each worker they take.
+
+        A job of which no step runs takes one, for its plan and its hooks.
+        """
+        steps_running = sa.case((jobs.c.running > 1, jobs.c.running), else_=1)
+        chosen = (
+            sa.select(leases.c.worker, jobs.c.namespace, jobs.c.type, sa.func.sum(steps_running).label("slots"))
+            .join(jobs, jobs.c.id == leases.c.job_id)
+            .where(lease_holds(now.timestamp()))
+            .group_by(leases.c.worker, jobs.c.namespace, jobs.c.type)
+        )
+        types, taken = set[tuple[str, str]](), dict[str, int]()
+        for row in self._rows(chosen):
+            types.add((row["namespace"], row["type"]))
+            taken[row["worker"]] = taken.get(row["worker"], 0) + int(row["slots"])
+        return types, taken
 
     def work_left(self, types: Collection[str], worker: str, queues: Collection[str] | None = None) -> bool:
         """Whether a job of these types and queues (None: all) is not at rest and was not refused by this worker."""
@@ -369,14 +392,18 @@ def _skip_cleanup(row: Row) -> str:
     return f"'milepost jobs cancel {row['id']} --skip-cleanup' ends it without its cleanup"
 
 
-def _why(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:
-    why = _why_not_taken(row, living, reasons)
+def _why(
+    row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], limited: Collection[tuple[str, str]]
+) -> str:
+    why = _why_not_taken(row, living, reasons, free, limited)
     if row["status"] != "Cancelling" or why == TAKEN_OVER:
         return why
     return f"{why}; {_skip_cleanup(row)}"
 
 
-def _why_not_taken(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> str:
+def _why_not_taken(
+    row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], limited: Collection[tuple[str, str]]
+) -> str:
     if not living:
         return "no worker is running: start one with 'milepost worker'"
     if reasons:
@@ -384,12 +411,16 @@ def _why_not_taken(row: Row, living: Sequence[Row], reasons: Sequence[str]) -> s
     know = [worker for worker in living if row["type"] in json.loads(worker["types"])]
     if not know:
         return f"no worker that is running knows the job type '{row['type']}'"
-    if not any(takes_queue(worker, row["queue"]) for worker in know):
+    takers = [worker for worker in know if takes_queue(worker, row["queue"])]
+    if not takers:
         also = "" if len(know) == len(living) else f" and knows the job type '{row['type']}'"
         return f"no worker that is running takes the queue '{row['queue']}'{also}"
     if row["status"] != "Pending":
         return TAKEN_OVER
-    return BUSY
+    if not any(worker["name"] in free for worker in takers):
+        return BUSY
+    # Jobs of other namespaces count, too; but that there are any is not to be told here.
+    return PERHAPS_LIMITED if (row["namespace"], row["type"]) in limited else TO_BE_TAKEN
 
 
 def takes_queue(worker: Row, queue: str) -> bool:

@@ -313,12 +313,12 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
 }  # from n to n + 1
 
 
-def prepare(database: Database) -> None:
-    """Create or migrate the tables. Raises CannotOpenDatabase when they are of a newer Milepost."""
+def prepare(database: Database) -> bool:
+    """Create or migrate the tables: whether there were none. Raises CannotOpenDatabase for a newer Milepost's."""
     if version_of(database) == VERSION:
-        return
+        return False
     with database.write() as connection:  # looks again: another process may have been faster
-        _migrate(connection, database)
+        return _migrate(connection, database)
 
 
 def try_to_write(connection: sa.Connection) -> None:
@@ -339,8 +339,9 @@ def _version(connection: sa.Connection, database: Database) -> int | None:
     return connection.scalar(sa.select(sa.func.max(schema.c.version))) or 0
 
 
-def _migrate(connection: sa.Connection, database: Database) -> None:
+def _migrate(connection: sa.Connection, database: Database) -> bool:
     url, version = database.url, _version(connection, database)
+    made = version is None
     if version is None:
         _create(connection, database)
         version = VERSION
@@ -354,6 +355,7 @@ def _migrate(connection: sa.Connection, database: Database) -> None:
             raise CannotOpenDatabase(url, f"no way leads from its schema {older} to {older + 1}")
         MIGRATIONS[older](connection)
         connection.execute(schema.insert().values(version=older + 1))
+    return made
 
 
 def _create(connection: sa.Connection, database: Database) -> None:

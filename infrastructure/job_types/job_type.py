@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, get_ar
 from pydantic import BaseModel
 
 from milepost.domain.events import Json, Policy
+from milepost.domain.lengths import LONGEST_JOB_TYPE
 from milepost.domain.queues import DEFAULT_QUEUE, PriorityInvalid, QueueInvalid, refuse_bad_priority, refuse_bad_queue
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 if TYPE_CHECKING:
     from milepost.infrastructure.running.perform import Environment
 
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_JOB_TYPE - 1}}}")
 
 
 class NoRequest(BaseModel, extra="forbid"):
@@ -107,7 +108,7 @@ class JobType(Generic[Request]):
             origin = get_origin(base)
             if isinstance(origin, type) and issubclass(origin, JobType):
                 for model in get_args(base):
-                    if isinstance(model, type) and issubclass(model, BaseModel):
+                    if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel:
                         return model
                     if not isinstance(model, TypeVar):
                         raise TypeError(f"{cls.__qualname__}: JobType[…] takes a pydantic model, not {model!r}")
@@ -133,7 +134,8 @@ def job_type(name: str) -> Callable[[DeclaredType], DeclaredType]:
     Raises TypeError for a class or a name that could not be used: better here than when a job waits for it.
     """
     if not NAME.fullmatch(name):
-        raise TypeError(f"{name!r} is no name for a job type: use letters, digits, dots, dashes and underscores")
+        allowed = f"use at most {LONGEST_JOB_TYPE} letters, digits, dots, dashes and underscores"
+        raise TypeError(f"{name!r} is no name for a job type: {allowed}")
 
     def named(declared: DeclaredType) -> DeclaredType:
         if not is_job_type(declared):

@@ -119,8 +119,19 @@ class JobTypes:
             raise RequestInvalid(name, (_said(error),)) from error
 
     def request_schema(self, name: str) -> dict[str, Json]:
-        """The JSON schema of the type's request. Raises UnknownJobType."""
-        return self.named(name).request_model().model_json_schema()
+        """The JSON schema of the type's request. Raises UnknownJobType; JobTypeBroken where there can be none.
+
+        That is found out here, and a problem from then on: to look at all of them when they are loaded takes long.
+        """
+        declared = self.named(name)
+        try:
+            return declared.request_model().model_json_schema()
+        except Exception as error:
+            cause = str(error).partition("\n")[0]
+            found = LoadProblem(f"{declared.__module__}:{declared.__qualname__}", f"no schema of its request: {cause}")
+            if found not in self.problems:
+                self.problems = (*self.problems, found)
+            raise JobTypeBroken(name, "model_json_schema", cause) from error
 
     def start_command(
         self,

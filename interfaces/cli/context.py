@@ -61,7 +61,7 @@ def create_context(
         given.event_store,
         given.namespace,
         anchored(url, Path.cwd()) if url else None,
-        str(ServerUrl.parse(given.server)) if given.server else None,
+        None if given.server is None else str(ServerUrl.parse(given.server)),
         str(Path.cwd() / Path(token_file).expanduser()) if token_file else None,
     )
     if url and context.server:

@@ -105,7 +105,7 @@ class _Operator:
 def stop_half_way() -> None:
     """The other terminal: say that it is ready, wait for a job that is half done, stop it, say which."""
     session = Session(Globals())
-    _ = session.app.store  # made before the job begins
+    session.app.create()  # before the job begins
     print("ready", flush=True)  # noqa: T201
     while True:
         for job in session.service.jobs(JobFilter(), limit=1).jobs:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from milepost.domain.queues import DEFAULT_QUEUE
+from milepost.interfaces.asked_texts import refuse_bad_types
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, group, new_app
 from milepost.interfaces.cli.output import Column
@@ -36,8 +37,9 @@ COLUMNS: Final[tuple[Column[JobTypeDocument], ...]] = (
 @command(app, "list")
 def list_types(session: Session) -> None:
     """List the job types: shipped, of installed packages, and those that milepost.toml names."""
+    found = session.service.job_types()
     _warn(session)
-    session.out.many(session.service.job_types(), COLUMNS, lambda each: each.name)
+    session.out.many(found, COLUMNS, lambda each: each.name)
 
 
 @command(app, "show")
@@ -46,6 +48,7 @@ def show_type(
     name: Annotated[str, typer.Argument(help="A job type.", metavar="TYPE", autocompletion=completion.job_types)],
 ) -> None:
     """Show a job type: what its request takes, how its steps are retried and limited."""
+    refuse_bad_types((name,))
     _warn(session)
     document = session.service.job_type(name)
     session.out.one(document, FACTS, lambda each: each.name, lambda: _view(document))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LEAVE_OUT: Final = {
-    "option --server": "Leave --server out",
+    "option --server": "Leave --server out, where its database can be reached",
     "environment MILEPOST_SERVER": "Unset MILEPOST_SERVER, where its database can be reached",
 }
 
@@ -48,7 +48,7 @@ class Globals:
             self,
             event_store=later.event_store or self.event_store,
             namespace=later.namespace or self.namespace,
-            server=later.server or self.server,
+            server=self.server if later.server is None else later.server,
             output=later.output or self.output,
             quiet=later.quiet or self.quiet,
             yes=later.yes or self.yes,

@@ -39,13 +39,14 @@ NEW_COLUMNS: Final[tuple[Column[NewTokenDocument], ...]] = (
     Column("Expires", lambda each: each.expires),
     Column("Secret", lambda each: each.secret),
 )
-Name = Annotated[str, typer.Argument(help="Its name, which histories will show as the actor.", metavar="NAME")]
+NewName = Annotated[str, typer.Argument(help="Its name, which histories will show as the actor.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(help="The name of a token, as 'milepost tokens list' shows it.", metavar="NAME")]
 
 
 @command(app, "create")
 def create_token(
     session: Session,
-    name: Name,
+    name: NewName,
     role: Annotated[
         str, typer.Option("--role", metavar="ROLE", help="viewer sees; operator acts on jobs; admin may all.")
     ],
@@ -102,13 +103,13 @@ def revoke_token(session: Session, name: Name) -> None:
 
 def _only(session: Session, namespaces: list[str] | None) -> frozenset[str] | None:
     """A namespace that stands on the command line is meant; what the environment or a context says is not."""
-    names = {name.strip() for each in namespaces or () for name in each.split(",") if name.strip()}
+    names = {name.strip() for each in namespaces or () for name in each.split(",")}
+    if "" in names:
+        raise Told(INVALID, "--namespaces has an empty name", "Write --namespaces A,B, or leave it out for all")
     if session.given.namespace:
         names.add(session.given.namespace)
     for name in names:
         check_name("namespace", Chosen(name, "option"))
-    if namespaces is not None and not names:
-        raise Told(INVALID, "--namespaces names none", "Write --namespaces A,B, or leave it out for all")
     return frozenset(names) or None
 
 

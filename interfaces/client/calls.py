@@ -318,7 +318,7 @@ class Calls:
         )
 
     def check(self) -> Call[EventStoreState]:
-        """Whether the event store answers and can be written."""
+        """Whether the event store answers; also whether it can be written, unless the token is a viewer's."""
         return Call(path=f"{self.store}/check", read=_reader(EventStoreState))
 
     # -- streams, which are no calls: what is heard never ends

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from milepost.interfaces.http.app import Served
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+NO_SPACES: Final = r"^[\x21-\x7e]+$"
+ID_BEGUN: Final = r"^[0-9a-fA-F-]{0,36}$"
 NO_NUL: Final = r"^[^\x00]*$"  # which PostgreSQL cannot keep
 EventStore = Annotated[str, Path(pattern=NAME, description="The name of an event store that is served.")]
 Namespace = Annotated[str, Path(pattern=NAME, description="A namespace.")]
@@ -62,6 +64,12 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def token_of(authorization: str | None) -> str:
+    """The secret that the header shows; empty where it shows none."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
 async def caller_of(request: Request, event_store: EventStore) -> Caller:
     """Who asks for something of that event store. Raises Told where none of that name is served."""
     _ = request.app.state.served.application(event_store)
@@ -81,7 +89,7 @@ async def overseer(request: Request) -> Caller:
     _refuse_less_than(Role.ADMIN, caller)
     if caller.namespaces is not None:
         raise Told(
-            NOT_ALLOWED, "This tells of all namespaces, and the token is for some", "Use one without --namespace"
+            NOT_ALLOWED, "This tells of all namespaces, and the token is for some", "Use one that is for all namespaces"
         )
     return caller
 

@@ -23,7 +23,7 @@ from milepost.interfaces.http import (
     stream_routes,
     timeline_routes,
 )
-from milepost.interfaces.http.access import Caller, is_loopback
+from milepost.interfaces.http.access import Caller, is_loopback, token_of
 from milepost.interfaces.http.guard import Guard
 from milepost.interfaces.http.known_attempts import KnownAttempts
 from milepost.interfaces.http.limits import Buckets, Limits
@@ -72,8 +72,8 @@ class Served:
         """Who asks from that address; None for nobody that may. Raises DatabaseUnavailable, CannotOpenDatabase."""
         if authorization is None:
             return Caller(f"{user_at_host()} (http)", None) if self.open_to_all_here and is_loopback(client) else None
-        scheme, _, secret = authorization.partition(" ")
-        token = await self._known_tokens.of(secret.strip()) if scheme.lower() == "bearer" else None
+        secret = token_of(authorization)
+        token = await self._known_tokens.of(secret) if secret else None
         return None if token is None else Caller(token.name, token)
 
     def has_tokens(self) -> bool:

@@ -8,10 +8,12 @@ from typing import Any, Final, NoReturn
 
 from starlette.types import Receive
 
+from milepost.interfaces.asked_texts import DEEPEST_REQUEST
+
 MOST_BODY: Final = 1_000_000  # bytes
 LONG_BODY: Final = 20_000
 SECONDS: Final = 20.0  # that a body may take to arrive
-DEEPEST: Final = 64  # levels of lists and objects
+DEEPEST: Final = 1 + DEEPEST_REQUEST  # levels of lists and objects: a request is inside
 
 
 class ClientGone(Exception):

@@ -10,11 +10,10 @@ from pydantic import Field
 from milepost.domain.errors import VersionMismatch
 from milepost.interfaces.bootstrap import DatabaseUnavailable
 from milepost.interfaces.documents import Document
-from milepost.interfaces.error_mapping import problem_of
 from milepost.interfaces.http import problems, versions
-from milepost.interfaces.http.access import Access
+from milepost.interfaces.http.access import NO_SPACES, Access
 from milepost.interfaces.http.answers import answered, told
-from milepost.interfaces.http.job_routes import LARGEST, NO_SPACES, Asked, Operator, Reason
+from milepost.interfaces.http.job_routes import LARGEST, Asked, Operator, Reason
 from milepost.interfaces.result_documents import CommandResult
 from milepost.interfaces.service import Change, CommandName
 
@@ -96,7 +95,7 @@ def _result(access: Access, job_id: str, asked: Change) -> CommandResult | Refus
     except DatabaseUnavailable:
         raise  # it is so for all of them
     except Exception as error:
-        problem = problem_of(error)
+        problem = problems.problem_over_http(error)
         if problem is None:
             raise
         status, detail = problems.STATUS[problem.code], problem.message

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from milepost.interfaces.http import bodies, problems
-from milepost.interfaces.http.access import is_loopback
+from milepost.interfaces.http.access import is_loopback, token_of
 
 if TYPE_CHECKING:
     from milepost.interfaces.http.app import Served
@@ -121,13 +121,14 @@ class Guard:
         if not is_for_callers(request.scope["path"]):
             return None
         client = request.client.host if request.client else ""
-        caller = await self._served.caller(request.headers.get("authorization"), client)
+        authorization = request.headers.get("authorization")
+        caller = await self._served.caller(authorization, client)
         buckets = self._served.failures if caller is None else self._served.requests
         wait = buckets.wait(client if caller is None else caller.actor, time.monotonic())
         if wait:
             return problems.too_many(wait)
         if caller is None:
-            return problems.not_authenticated()
+            return problems.not_authenticated(given=bool(token_of(authorization)))
         request.state.caller = caller
         return None
 

@@ -13,7 +13,7 @@ from milepost.interfaces.asked_texts import LONGEST_REASON, LONGEST_TAG, MOST_TA
 from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.documents import camel
 from milepost.interfaces.http import versions
-from milepost.interfaces.http.access import NAME, NO_NUL, Access, operator, viewer
+from milepost.interfaces.http.access import ID_BEGUN, NAME, NO_NUL, NO_SPACES, Access, operator, viewer
 from milepost.interfaces.http.answers import (
     EventsPage,
     IdsPage,
@@ -42,7 +42,6 @@ LARGEST: Final = 1_000_000_000
 LONGEST_ETAGS: Final = 200
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It is as it was."}}
 
-NO_SPACES: Final = r"^[\x21-\x7e]+$"
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
@@ -116,9 +115,7 @@ async def meant(
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     live: bool = False,
-    id: Annotated[  # noqa: A002 - the parameter's name
-        str, Query(pattern=r"^[0-9a-fA-F-]{0,36}$", description="How their ids begin.")
-    ] = "",
+    id: Annotated[str, Query(pattern=ID_BEGUN, description="How their ids begin.")] = "",  # noqa: A002 - likewise
 ) -> JobFilter:
     """Which jobs are meant: by status, type, tags (all of them), creation, beginning of the id."""
     return JobFilter(tuple(each.value for each in status), tuple(type), tuple(tag), since, until, live, id)

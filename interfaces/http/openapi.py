@@ -24,7 +24,7 @@ FOR_ALL: Final = {
     431: "The headers are too long.",
 }
 FOR_CALLERS: Final = {
-    401: "No token that holds was given.",
+    401: "No token was given, or one that is wrong, revoked or expired.",
     429: "Too many requests in a short time; `Retry-After` says when to ask again.",
     503: "The event store cannot be used now; `Retry-After` says when to ask again.",
 }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import Request
@@ -17,6 +18,7 @@ from milepost.interfaces.error_mapping import (
     INVALID,
     NOT_ALLOWED,
     NOT_FOUND,
+    OVER_HTTP,
     REFUSED,
     SERVER_ERROR,
     TIMED_OUT,
@@ -24,6 +26,7 @@ from milepost.interfaces.error_mapping import (
     Problem,
     problem_of,
 )
+from milepost.interfaces.http.misuse import LONGEST, complaint, part_of
 
 DEFECT: Final = 500
 UNAVAILABLE: Final = 503
@@ -55,7 +58,6 @@ TITLES: Final[Mapping[str, str]] = {
     "gone": "Gone",
 }
 ERRORS_TOLD: Final = 5
-LONGEST_TOLD: Final = 300  # characters of what a caller has sent that are sent back
 
 
 def answer(status: int, error: str, message: str, suggestion: str = "", **more: Any) -> JSONResponse:
@@ -64,8 +66,11 @@ def answer(status: int, error: str, message: str, suggestion: str = "", **more: 
     return JSONResponse({**body, "suggestion": suggestion}, status, media_type=MEDIA_TYPE)
 
 
-def not_authenticated() -> JSONResponse:
-    response = answer(401, "not_authenticated", "No token that holds was given", "Send 'Authorization: Bearer TOKEN'")
+def not_authenticated(*, given: bool) -> JSONResponse:
+    """`given`: a token was. Which of the three it is would help whoever guesses."""
+    message = "The token is not valid here (wrong, revoked or expired)" if given else "No token was given"
+    advice = "Ask an admin for one that holds" if given else "Send 'Authorization: Bearer TOKEN'"
+    response = answer(401, "not_authenticated", message, advice)
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
@@ -87,7 +92,7 @@ def too_many_streams(message: str, *, of_one: bool) -> JSONResponse:
 
 async def ours(_request: Request, error: Exception) -> JSONResponse:
     """An error of ours; what is none is a defect, told by its name alone: its text may hold what nobody may see."""
-    told = problem_of(error)
+    told = problem_over_http(error)
     if told is None:
         told = Problem(SERVER_ERROR, f"a defect of Milepost: {type(error).__name__}", "The server's log has it whole")
     if told.code == CANNOT_CONNECT:
@@ -96,6 +101,13 @@ async def ours(_request: Request, error: Exception) -> JSONResponse:
     # One by one, so that a form can show each at its field.
     each = {"problems": list(error.problems)} if isinstance(error, RequestInvalid) else {}
     return answer(status, told.word, told.message, told.suggestion, **each)
+
+
+def problem_over_http(error: Exception) -> Problem | None:
+    """How the error is told, with the advice of HTTP where that of the command line speaks of an option."""
+    told = problem_of(error)
+    advice = next((OVER_HTTP[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in OVER_HTTP), None)
+    return told if told is None or advice is None else replace(told, suggestion=advice)
 
 
 def unavailable(outcome: str = "") -> JSONResponse:
@@ -111,12 +123,14 @@ def unavailable(outcome: str = "") -> JSONResponse:
 async def misused(_request: Request, error: Exception) -> JSONResponse:
     """Parameters or a body that the route does not take."""
     assert isinstance(error, RequestValidationError)
+    found = error.errors()[:ERRORS_TOLD]
     wrong = [
-        {"where": ".".join(str(part) for part in each["loc"])[:LONGEST_TOLD], "what": str(each["msg"])[:LONGEST_TOLD]}
-        for each in error.errors()[:ERRORS_TOLD]
+        {"where": ".".join(str(part) for part in each["loc"])[:LONGEST], "what": complaint(each)} for each in found
     ]
-    message = "; ".join(f"{each['where']}: {each['what']}" for each in wrong)
-    return answer(400, WORDS[INVALID], message, "/openapi.json says what is taken", errors=wrong)
+    message = "; ".join(f"{part_of(each['loc'])} {complaint(each)}" for each in found)
+    return answer(
+        400, WORDS[INVALID], message[:1].upper() + message[1:], "/openapi.json says what is taken", errors=wrong
+    )
 
 
 async def of_http(request: Request, error: Exception) -> JSONResponse:

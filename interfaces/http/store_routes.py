@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from milepost.domain.lengths import LONGEST_JOB_TYPE
+from milepost.infrastructure.event_store.tokens import Role
 from milepost.interfaces.http.access import NO_NUL, Caller, EventStore, caller_of, origin_of
 from milepost.interfaces.http.answers import NamespacesDocument, TypesDocument, WorkersDocument, answered, told
 from milepost.interfaces.local_service import LocalService
 from milepost.interfaces.result_documents import EventStoreState, JobTypeDocument
 
 router = APIRouter(prefix="/api/event-stores/{event_store}", tags=["event store"])
-
-LONGEST_TYPE: Final = 200
 
 
 async def _service(
@@ -33,7 +33,7 @@ def list_types(service: Known, only: Annotated[Literal["problems"] | None, Query
 
 
 @router.get("/types/{name:path}", responses=told(JobTypeDocument))
-def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_TYPE, pattern=NO_NUL)]) -> Response:
+def get_type(service: Known, name: Annotated[str, Path(max_length=LONGEST_JOB_TYPE, pattern=NO_NUL)]) -> Response:
     """One of them."""
     return answered(service.job_type(name))
 
@@ -55,9 +55,10 @@ def list_namespaces(service: Known) -> Response:
 
 @router.get("/check", responses=told(EventStoreState))
 def check_event_store(service: Known, caller: Annotated[Caller, Depends(caller_of)]) -> Response:
-    """Whether it answers and can be written, and what is in it, of the namespaces that the caller may see.
+    """Whether it answers, and what is in it, of the namespaces that the caller may see.
 
+    Whether it can be written is tried for those who may do more than view: what a viewer asks writes nothing.
     Where the database is, is not told to those who may see some namespaces alone.
     """
-    state = service.check()
+    state = service.check(writing=caller.may(Role.OPERATOR))
     return answered(state if caller.namespaces is None else replace(state, url=""))

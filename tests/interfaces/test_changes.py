@@ -156,6 +156,18 @@ def test_a_command_id_makes_a_repeated_change_change_nothing(jobs: Furniture, id
     assert call("jobs", "stop", ids["pending"], ids["stopped"], "--command-id", "c-10").code == 5
 
 
+def test_a_command_id_that_was_used_for_something_else_is_refused_in_the_words_of_the_command_line(
+    jobs: Furniture, ids: Ids, call: Milepost
+) -> None:
+    call("jobs", "stop", ids["pending"], "--command-id", "c-9")
+
+    changed = call("jobs", "resume", ids["pending"], "--command-id", "c-9")
+    started = call("jobs", "start", "self-test", "--command-id", "c-9")
+
+    for done in (changed, started):
+        assert (done.code, done.error["suggestion"]) == (6, "Give another --command-id: one id is for one command")
+
+
 def test_a_cancel_whose_cleanup_needs_a_worker_says_that_there_is_none(jobs: Furniture, call: Milepost) -> None:
     job = jobs.running(lease_seconds=0, has_cleanup=True)
 
@@ -329,7 +341,9 @@ def test_a_job_that_has_gone_on_is_not_touched_by_a_command_for_an_older_version
 ) -> None:
     version = call("jobs", "get", ids["pending"]).json["version"]
 
-    assert call("jobs", "stop", ids["pending"], "--if-version", str(version + 1)).code == 6
+    refused = call("jobs", "stop", ids["pending"], "--if-version", str(version + 1))
+    assert refused.code == 6
+    assert refused.error["suggestion"] == f"Look again with 'milepost jobs get {ids['pending']}'"
     assert call("jobs", "stop", ids["pending"], "--if-version", str(version)).code == 0
     assert call("jobs", "stop", ids["pending"], ids["stopped"], "--if-version", "1").code == 5
 

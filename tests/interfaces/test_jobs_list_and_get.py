@@ -223,7 +223,7 @@ def test_a_pending_job_says_that_no_worker_knows_its_type(jobs: Furniture, ids: 
     jobs.store.register_worker(WorkerRecord(WORKER, ("self-test",), 1, datetime.now(UTC)), 3600)
 
     assert "knows the job type" in call("jobs", "get", ids["unknown_type"]).json["waiting"]
-    assert "busy" in call("jobs", "get", ids["pending"]).json["waiting"]
+    assert call("jobs", "get", ids["pending"]).json["waiting"] == "for a worker to take it"
 
 
 def test_a_pending_job_says_why_a_worker_refused_it(jobs: Furniture, ids: Ids, call: Milepost) -> None:

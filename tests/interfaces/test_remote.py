@@ -32,7 +32,7 @@ from milepost.interfaces.cli.jobs.waiting import looks_at
 from milepost.interfaces.cli.session import Globals, Session
 from milepost.interfaces.client import calls
 from milepost.interfaces.client.line import Line
-from milepost.interfaces.error_mapping import Told
+from milepost.interfaces.error_mapping import SERVER_ERROR, Told
 from milepost.interfaces.http import open_streams
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.remote_changes import Changes
@@ -129,6 +129,26 @@ def test_a_url_that_is_none_or_holds_a_secret_is_refused_and_the_secret_is_not_r
         ServerUrl.parse(url)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [("--server", "", "jobs", "list"), ("jobs", "list", "--server", ""), ("context", "create", "far", "--server", "")],
+)
+def test_an_empty_server_is_refused_and_does_not_mean_the_event_store_here(
+    line: tuple[str, ...], call: Milepost
+) -> None:
+    done = call(*line, "-o", "json")
+
+    assert (done.code, done.out) == (5, "")
+    assert "is empty" in done.error["message"]
+
+
+def test_an_empty_server_in_the_environment_is_none(call: Milepost, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("jobs", "start", "self-test")
+    monkeypatch.setenv("MILEPOST_SERVER", "")
+
+    assert call("jobs", "list").code == 0
+
+
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.9", "http://[::1]:8400/x/", "http://LOCALHOST"])
 def test_what_is_sent_to_loopback_does_not_leave_the_machine(url: str) -> None:
     assert ServerUrl.parse(url).is_loopback
@@ -193,6 +213,17 @@ def test_a_token_file_that_others_may_read_is_refused(
     assert "mp_secret" not in done.err
 
 
+def test_a_token_of_the_environment_that_can_be_none_is_malformed_and_not_missing(
+    call: Milepost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_TOKEN", "mp_two words")
+
+    done = call("jobs", "list", "--server", NOBODY, "-o", "json")
+
+    assert (done.code, done.error["message"]) == (5, "The token in MILEPOST_TOKEN is malformed")
+    assert "mp_two" not in done.err
+
+
 @pytest.mark.parametrize("text", ["", "two words", "mp_\x00", "mp_ü"])
 def test_a_token_file_without_a_token_is_refused(text: str) -> None:
     Path("token").write_text(text)
@@ -244,10 +275,11 @@ def test_an_encrypted_server_must_prove_who_it_is() -> None:
 def test_without_a_token_that_holds_the_server_tells_nothing_and_the_exit_code_is_4(
     call: Milepost, guarded: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for token in ("", "mp_wrong"):
+    for token, told in (("", "No token was given"), ("mp_wrong", "not valid here")):
         monkeypatch.setenv("MILEPOST_TOKEN", token)
         done = call("jobs", "list", "--server", guarded.url, "-o", "json")
         assert (done.code, done.out, done.error["error"]) == (4, "", "not_allowed")
+        assert told in done.error["message"]
         assert "MILEPOST_TOKEN" in done.error["suggestion"]
 
 
@@ -283,7 +315,7 @@ def test_what_works_on_the_event_store_itself_is_refused_and_says_what_to_do(
     done = call(*command, "--server", NOBODY, "-o", "json")
 
     assert (done.code, done.out, done.error["error"]) == (5, "", "validation_error")
-    assert done.error["suggestion"] == "Leave --server out"
+    assert "Leave --server out" in done.error["suggestion"]
     assert not (tmp_path / "jobs.sqlite").exists()
 
 
@@ -291,7 +323,17 @@ def test_a_server_of_a_context_is_refused_likewise(call: Milepost, monkeypatch: 
     call("context", "create", "far", "--server", NOBODY)
     monkeypatch.delenv("MILEPOST_URL")
 
-    assert "context" in call("worker", "-o", "json").error["suggestion"]
+    for line in (("worker",), ("tokens", "list"), ("webhooks", "list")):
+        advice = call(*line, "-o", "json").error["suggestion"]
+        assert "a context without a server" in advice
+        assert "--server" not in advice
+
+
+def test_a_server_of_the_environment_is_refused_likewise(call: Milepost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_SERVER", NOBODY)
+
+    for line in (("worker",), ("tokens", "list"), ("webhooks", "list")):
+        assert call(*line, "-o", "json").error["suggestion"].startswith("Unset MILEPOST_SERVER")
 
 
 @pytest.mark.parametrize(
@@ -423,11 +465,19 @@ SAME: Final = (
     ("jobs", "start", "self-test", "--command-id", "two words"),
     ("jobs", "stop", "PENDING", "--command-id", "\u00e9"),
     ("jobs", "stop", "PENDING", "--command-id", "x" * 201),
+    ("jobs", "start", "self-test", "--tag", "a\0b"),
+    ("jobs", "start", "x" * 201),
+    ("jobs", "start", "self-test", "--set", "deep=" + "[" * 63 + "]" * 63),
+    ("jobs", "start", "self-test", "--set", "deep=" + "[" * 62 + "]" * 62),
+    ("jobs", "list", "--tag", "a\0b"),
+    ("jobs", "list", "--tag", "x" * 201),
+    ("jobs", "list", "--type", "x" * 201),
     ("jobs", "resume", "STOPPED", "--reason", "x" * 2_001),
     ("types", "list"),
     ("types", "show", "self-test", "-o", "table"),
     ("types", "show", "poem/1"),
     ("types", "show", ""),
+    ("types", "show", "x" * 201),
     ("workers", "list", "--all"),
     ("namespaces", "list"),
 )
@@ -443,7 +493,9 @@ def test_a_server_answers_what_the_event_store_would(
     monkeypatch.setattr(calls, "PAGE", 2)
     words = [ids.get(word.lower(), word) if word.isupper() else word for word in command]
 
-    assert call(*words, "--server", server.url) == call(*words)
+    here = call(*words)
+    assert call(*words, "--server", server.url) == here
+    assert here.code != SERVER_ERROR
 
 
 # -- whoever waits
@@ -454,7 +506,7 @@ def served(port: int = 0, *, worker: bool = False) -> "Generator[tuple[subproces
     command = [str(EXECUTABLE), "serve", "--worker" if worker else "--no-worker", "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    line = process.stderr.readline()
+    line = next(each for each in process.stderr if "Serving" in each)
     yield process, int(line.partition("http://127.0.0.1:")[2].partition(";")[0])
     process.kill()
     process.communicate()

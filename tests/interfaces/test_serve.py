@@ -34,9 +34,8 @@ def serving(environment: Mapping[str, str], *options: str) -> Generator[tuple["s
         assert process.stderr is not None
         ready, _, _ = select.select([process.stderr], [], [], TIME_OUT)
         assert ready
-        line = process.stderr.readline()
-        found = SERVING.search(line)
-        assert found, line
+        found = next(filter(None, map(SERVING.search, process.stderr)), None)  # not its first line: it made a store
+        assert found
         yield process, found[1]
     finally:
         process.kill()

@@ -191,6 +191,32 @@ def test_before_anything_was_started_the_users_own_event_store_is_empty_and_is_n
     assert call("jobs", "list").err == ""
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("jobs", "start", "self-test", "--set", "steps=1"),
+        ("jobs", "run", "self-test", "--set", "steps=1"),
+        ("worker", "--exit-when-idle"),
+        ("serve", "--port", "0", "--no-worker", "--require-tokens"),
+    ],
+)
+def test_whoever_makes_an_event_store_says_so_once_and_on_standard_error(
+    line: tuple[str, ...], call: Milepost, tmp_path: Path
+) -> None:
+    made = f"Made a new event store at sqlite:///{tmp_path / 'jobs.sqlite'}"
+
+    first, second = call(*line), call(*line)
+
+    assert first.err.count(made) == 1
+    assert made not in first.out + second.out + second.err
+
+
+def test_an_event_store_that_was_made_by_name_is_told_once(call: Milepost) -> None:
+    done = call("event-stores", "create", "-o", "plain")
+
+    assert (done.code, done.err) == (0, "")
+
+
 def test_event_stores_are_listed_with_whether_they_exist(here: Path, call: Milepost) -> None:
     (here.parent / "milepost.toml").write_text(
         '[event_stores]\nfar = "postgresql://host/db"\nmade = "sqlite:///made.sqlite"\n'
@@ -308,6 +334,26 @@ def test_contexts_that_cannot_be_kept_are_no_success(call: Milepost, tmp_path: P
     (tmp_path / "config").write_text("a file where the folder should be")
 
     assert call("context", "create", "home").code == 5
+
+
+def test_a_job_type_that_cannot_be_told_of_is_warned_about_and_hides_no_other(here: Path, call: Milepost) -> None:
+    (here.parent / "milepost.toml").write_text('job_types = ["calls_for_test"]\n')
+    (here.parent / "calls_for_test.py").write_text(
+        "from collections.abc import Callable\n"
+        "from pydantic import BaseModel\n"
+        "from milepost import JobType, job_type\n"
+        "class Calls(BaseModel):\n"
+        "    call: Callable[[], int] | None = None\n"
+        "@job_type('calls')\n"
+        "class MakesCalls(JobType[Calls]):\n"
+        "    pass\n"
+    )
+
+    done = call("types", "list")
+
+    assert (done.code, "self-test" in [each["name"] for each in done.json]) == (0, True)
+    assert "calls_for_test:MakesCalls" in done.err
+    assert call("types", "show", "calls", "-o", "json").code == 5
 
 
 def test_job_types_of_the_users_own_are_found_and_broken_modules_only_warned_about(here: Path, call: Milepost) -> None:

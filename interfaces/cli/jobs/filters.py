@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from milepost.interfaces import bootstrap
+from milepost.interfaces.asked_texts import refuse_bad_tags, refuse_bad_types
 from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.text import moment
@@ -47,7 +48,9 @@ Until = Annotated[str | None, typer.Option("--until", help="Created before: like
 def job_filter(
     statuses: list[str] | None, types: list[str] | None, tags: list[str] | None, since: str | None, until: str | None
 ) -> JobFilter:
-    """The filter of these options. Raises Told for a status or a time that is none."""
+    """The filter of these options. Raises Told for what is none, or too long."""
+    refuse_bad_types(types or ())
+    refuse_bad_tags(tags or ())
     return JobFilter(
         statuses=tuple(_status(name) for name in statuses or ()),
         types=tuple(types or ()),

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milepost.domain.commands import StartStep
+from milepost.domain.job import Job
 from milepost.domain.queues import PriorityInvalid, QueueInvalid
 from milepost.infrastructure.event_store.database import open_database
-from milepost.infrastructure.event_store.queries import JobQueries
+from milepost.infrastructure.event_store.queries import BUSY, PERHAPS_LIMITED, TO_BE_TAKEN, JobQueries
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Wanted, WorkerRecord
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, WORKER, Scene, Surroundings
 from tests.postgres import fresh_url
@@ -83,6 +85,22 @@ def test_a_job_in_a_queue_that_no_worker_takes_says_so(scene: Scene) -> None:
     waiting = queries.waiting([queries.job("Default", str(job.id))], now)
 
     assert "takes the queue 'night'" in waiting[str(job.id)]
+
+
+def test_workers_are_called_busy_only_where_none_has_a_free_slot(scene: Scene) -> None:
+    queries, now = JobQueries(scene.store.database), scene.surroundings.now()
+    worker = WorkerRecord("w1", ("export", "import"), 2, now)
+    scene.store.register_worker(worker, 100 * LEASE_SECONDS)
+
+    def why(job: Job) -> str:
+        return queries.waiting([queries.job("Default", str(job.id))], scene.surroundings.now())[str(job.id)]
+
+    job = scene.start("export")
+    assert why(job) == TO_BE_TAKEN
+    other = scene.running()
+    assert (why(job), why(scene.start())) == (TO_BE_TAKEN, PERHAPS_LIMITED)
+    scene.do(other, StartStep(other.claim, 0), StartStep(other.claim, 1))
+    assert why(job) == BUSY
 
 
 def test_a_lease_that_has_just_run_out_is_left_alone_for_as_long_as_was_said(scene: Scene) -> None:

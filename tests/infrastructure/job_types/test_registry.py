@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validat
 
 from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import JobType, NoRequest, job_type
-from milepost.infrastructure.job_types.registry import JobTypes, RequestInvalid, UnknownJobType
+from milepost.infrastructure.job_types.registry import JobTypeBroken, JobTypes, RequestInvalid, UnknownJobType
 
 Write = Callable[[str, str], None]
 
@@ -219,10 +219,16 @@ def test_a_request_may_be_named_in_a_base(declared: type[JobType[Any]], model: t
     assert declared.request_model() is model
 
 
-@pytest.mark.parametrize("name", ["", "two words", "-x", "a/b", "ä"])
+@pytest.mark.parametrize("name", ["", "two words", "-x", "a/b", "ä", "x" * 201])
 def test_a_name_that_nobody_could_type_is_refused(name: str) -> None:
     with pytest.raises(TypeError, match="is no name for a job type"):
         job_type(name)
+
+
+def test_a_name_may_have_200_characters() -> None:
+    declared: type[JobType[NoRequest]] = type("Long", (JobType,), {})
+
+    assert job_type("x" * 200)(declared).name == "x" * 200
 
 
 def test_a_name_belongs_on_a_job_type() -> None:
@@ -265,3 +271,26 @@ def test_a_request_that_is_no_model_is_refused_where_it_is_declared() -> None:
 
     with pytest.raises(TypeError, match="takes a pydantic model"):
         job_type("x")(type("Wrong", (JobType,), {"__orig_bases__": (wrong,)}))
+
+
+def test_a_request_of_which_nothing_is_known_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(TypeError, match="takes a pydantic model"):
+        job_type("x")(type("Anything", (JobType,), {"__orig_bases__": (JobType[BaseModel],)}))
+
+
+def test_a_request_without_a_schema_is_a_problem_of_its_own_type() -> None:
+    class Calls(BaseModel):
+        call: Callable[[], int] | None = None
+
+    @job_type("calls")
+    class MakesCalls(JobType[Calls]):
+        pass
+
+    types = JobTypes([MakesCalls, Reports])
+
+    for _ in range(2):
+        with pytest.raises(JobTypeBroken, match="calls"):
+            types.request_schema("calls")
+    assert types.request_schema("report")
+    (problem,) = types.problems
+    assert problem.source.endswith("MakesCalls")

@@ -21,7 +21,7 @@ from milepost.infrastructure.event_store.tokens import Role, Token, Tokens, dige
 from milepost.interfaces.http import heads
 from milepost.interfaces.http.access import is_loopback
 from milepost.interfaces.http.limits import KEPT, Buckets, Limits
-from tests.interfaces.http.served import MINE, PATIENCE_SECONDS, Running, jobs_of, running
+from tests.interfaces.http.served import MINE, PATIENCE_SECONDS, STORE, Running, jobs_of, running
 
 JOBS: Final = jobs_of(MINE)
 
@@ -70,6 +70,11 @@ def test_a_revoked_token_opens_nothing_soon_after(server: Running) -> None:
             assert client.get("/api").status_code == 401
 
 
+def test_a_check_waits_for_no_writer_where_the_caller_may_only_view(server: Running) -> None:
+    with server.asking(server.token("looking", Role.VIEWER)) as client, server.app.database.write():
+        assert client.get(f"{STORE}/check").status_code == 200
+
+
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", "bearer mp_", "mp_x", "Basic eDp5", "Bearer mp_x mp_y", "Bearer \xff"]
 )
@@ -78,6 +83,24 @@ def test_what_is_no_token_is_refused(server: Running, authorization: str) -> Non
         answer = client.get("/api", headers={b"authorization": authorization.encode("latin-1")})
 
     assert answer.status_code == 401
+
+
+def test_a_token_that_does_not_hold_is_told_from_none_and_not_why(server: Running) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    secrets = [server.token("gone", Role.ADMIN), server.token("over", Role.ADMIN, expires_at=past), "mp_invented"]
+    server.app.tokens.revoke("gone")
+
+    def told(headers: dict[str, str]) -> dict[str, str]:
+        with server.asking(**headers) as client:
+            found: dict[str, str] = client.get("/api").json()
+            return found
+
+    none = told({})
+    with_one = [told({"Authorization": f"Bearer {secret}"}) for secret in secrets]
+    assert none["detail"] == "No token was given"
+    assert told({"Authorization": "Basic eDp5"}) == none
+    assert with_one[0]["detail"] == "The token is not valid here (wrong, revoked or expired)"
+    assert with_one[1:] == with_one[:-1]
 
 
 def test_a_secret_is_nowhere_but_with_its_owner(

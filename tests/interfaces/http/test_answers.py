@@ -274,7 +274,48 @@ def test_a_form_of_another_site_is_no_command(operator: httpx.Client, kind: str)
     ],
 )
 def test_a_parameter_that_is_not_taken_is_told_so(operator: httpx.Client, query: str) -> None:
-    problem(operator.get(f"{JOBS}?{query}"), 400)
+    told = problem(operator.get(f"{JOBS}?{query}"), 400)
+
+    assert told["detail"].startswith(f"The parameter {query.partition('=')[0]} takes ")
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "told"),
+    [
+        ("/x/stop", {}, "The path's job_id takes a whole job id"),
+        ("/JOB/stop", {"headers": {"If-Match": "42"}}, "The header If-Match takes ETags as they were answered"),
+        ("/JOB/stop", {"headers": {"Idempotency-Key": "two words"}}, "The header Idempotency-Key takes ASCII"),
+        ("/JOB/stop", {"json": {"reason": "x" * 2_001}}, "The body's reason takes at most 2000 characters"),
+        ("/JOB/stop", {"json": {"dryRun": "perhaps"}}, "The body's dryRun takes true or false"),
+        ("/JOB/stop", {"json": {"colour": 1}}, "The body's colour is nothing that is taken"),
+        ("/JOB/stop", {"json": []}, "The body takes an object"),
+        ("", {"json": {"request": {}}}, "The body's type is missing"),
+        ("", {"json": {"type": "self-test", "queue": "a b"}}, "The body's queue takes 1 to 100 letters"),
+        ("", {"json": {"type": "self-test", "tags": ["a", 7]}}, "The body's tags.1 takes a text"),
+        ("", {"json": {"type": "self-test", "priority": 1_001}}, "The body's priority takes no number above 1000"),
+        ("/bulk", {"json": {"command": "burn", "ids": []}}, "The body's command takes 'stop', 'resume', 'cancel'"),
+    ],
+)
+def test_what_is_not_taken_is_told_in_words(
+    operator: httpx.Client, job: str, path: str, sent: dict[str, Any], told: str
+) -> None:
+    detail = problem(operator.post(JOBS + path.replace("JOB", job), **sent), 400)["detail"]
+
+    assert detail.startswith(told)
+    assert "pattern" not in detail
+
+
+def test_advice_over_http_names_headers_and_no_options(operator: httpx.Client, job: str) -> None:
+    body, key = {"type": "self-test", "request": {"steps": 2}}, {"Idempotency-Key": f"once-{job}"}
+    operator.post(JOBS, json=body, headers=key)
+    reused = problem(operator.post(JOBS, json={**body, "tags": ["a"]}, headers=key), 409)
+    changed = problem(operator.post(f"{JOBS}/{job}/stop", headers={"If-Match": '"99"'}), 412)
+    of_many = {"command": "stop", "ids": [job], "ifStatusVersions": {job: 99}}
+    (in_bulk,) = operator.post(f"{JOBS}/bulk", json=of_many).json()["results"]
+
+    assert "Idempotency-Key" in reused["suggestion"]
+    assert "If-Match" in changed["suggestion"]
+    assert in_bulk["suggestion"] == changed["suggestion"]
 
 
 @pytest.mark.parametrize(

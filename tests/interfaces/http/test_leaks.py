@@ -73,7 +73,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 
 def furnish_mine(path: Path) -> tuple[str, ...]:
     found = Furniture(f"sqlite:///{path}")
-    worker = WorkerRecord(WORKER, ("self-test",), 2, datetime.now(UTC), host="somewhere", pid=1)
+    # With slots for all: that workers are busy is no secret.
+    worker = WorkerRecord(WORKER, ("self-test",), 1_000, datetime.now(UTC), host="somewhere", pid=1)
     found.store.register_worker(worker, HOUR)
     mine = furnished(found, "desk:1:mine")
     found.database.close()
