@@ -185,6 +185,13 @@ def skip(observer: Observer, name: str, partition: Partition | None, now: dateti
     return [PartitionSkipped(partition=name, generation=held.generation, position=held.position, retry_at=now)]
 
 
+def give_back(observer: Observer, name: str, partition: Partition | None, now: datetime) -> list[ObserverEvent]:
+    """Its replay was given up in the middle: what waits is handled like what waits behind a failure."""
+    if partition is None or partition.status is not PartitionStatus.REPLAYING:
+        return []
+    return [PartitionRetryAsked(partition=name, generation=partition.generation, retry_at=now)]
+
+
 def replay_partition(
     observer: Observer, name: str, partition: Partition | None, job: str, position: int, events: int
 ) -> list[ObserverEvent]:

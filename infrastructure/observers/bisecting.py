@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
+from milepost.infrastructure.observers.trying import TransactionEnded
 
 
 class OfPartition(Protocol):
@@ -32,7 +33,7 @@ def handle(events: Sequence[Event], attempt: Callable[[Sequence[Event]], None]) 
     """Every event is handled, or has failed, or waits behind one of its partition that has.
 
     `attempt` handles some of them in order, with all effects or none; what it raises as an Exception is those events'
-    failure, but for what says that the database does not answer. A batch of n with f failing events takes at most
+    failure, but for what says that the transaction cannot go on. A batch of n with f failing events takes at most
     about 2 f log2 n tries.
     """
     result = Handled()
@@ -46,7 +47,7 @@ def _handle(events: Sequence[Event], attempt: Callable[[Sequence[Event]], None],
         return
     try:
         attempt(ready)
-    except (DatabaseUnavailable, CannotOpenDatabase):
+    except (DatabaseUnavailable, CannotOpenDatabase, TransactionEnded):
         raise
     except Exception as error:  # noqa: BLE001 - kept with the partition that it fails
         if len(ready) > 1:

@@ -6,7 +6,7 @@ which renames both in one transaction.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -76,7 +76,7 @@ class Generation:
 
 
 def _schema_of(connection: sa.Connection) -> str | None:
-    translated = connection.get_execution_options().get("schema_translate_map") or {}
+    translated: Mapping[str | None, str | None] = connection.get_execution_options().get("schema_translate_map") or {}
     return translated.get(None)
 
 

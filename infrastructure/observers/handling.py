@@ -26,6 +26,7 @@ from milepost.infrastructure.observers.generations import Generation
 from milepost.infrastructure.observers.observer import Effects, Observed, Observer, Place
 from milepost.infrastructure.observers.rows import PARTITION_MOST, SLICES, ObserverMoved, ObserverRows, slice_of
 from milepost.infrastructure.observers.sources import EventSource, Stored, handled_topics, partition_of
+from milepost.infrastructure.observers.trying import Unreadable, trier
 from milepost.infrastructure.running.error_detail import error_detail
 
 ALL_SLICES = frozenset(range(SLICES))
@@ -43,13 +44,6 @@ class PartitionUntold(ObserverError):
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Stands for an event that the application's code cannot read."""
-
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """Events that are an observer's business, out of those up to `end`."""
 
@@ -59,12 +53,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PageDone:
-    """What one transaction has done. `observer`: as it is after it."""
+    """What one transaction has done. `observer`: as it is after it; `too_many`: why too many partitions have failed."""
 
     observer: ObserverState
     handled: int
     failed: int
     met: Collection[str]
+    too_many: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,43 +110,50 @@ class Handling:
         expected: ObserverState,
         generation: int,
         which: Collection[int] = ALL_SLICES,
+        *,
+        after: int,
         still_held: Callable[[], bool] = lambda: True,
     ) -> PageDone:
         """Those events of these slices that are new to them. Raises ObserverMoved where `expected` is not so any more.
 
-        `still_held` is asked when nobody else can take the observer until the commit.
+        The page was read behind `after`: where a slice is not so far, as when a replay began and was given up since,
+        it would leave a gap. `still_held` is asked when nobody else can take the observer until the commit.
         """
         rows = self.rows(connection)
         positions = {each.index: each.position for each in rows.slices(generation, which, lock=True)}
         observer = rows.observer()
-        if replace(expected, version=observer.version) != observer or len(positions) != len(which) or not still_held():
+        moved = replace(expected, version=observer.version) != observer or len(positions) != len(which)
+        if moved or min(positions.values(), default=after) < after or not still_held():
+            self.forget()
             raise ObserverMoved
         fresh = [event for event in page.events if event.position > positions.get(_slice_of(event.partition), page.end)]
-        held = rows.held_among(generation, {event.partition for event in fresh}) if fresh else frozenset()
+        held = rows.held_among(generation, {event.partition for event in fresh}) if fresh else frozenset[str]()
         ready = [event for event in fresh if event.partition not in held] if held else fresh
-        done = handle(ready, self._attempt(connection, observer, generation))
+        done = handle(ready, self._trier(connection, observer, generation)) if ready else Handled()
         rows.wait(generation, [(each.partition, each.position) for each in fresh if each.partition in held])
         rows.wait(generation, done.waiting)
         met = self._meet(rows, observer, generation, fresh)
         rows.advance(generation, which, page.end, Counter(map(_slice_of, done.handled)))
+        too_many: str | None = None
         if done.failed:
-            observer = self._failed(rows, generation, done, observer)
-        return PageDone(observer, len(done.handled), len(done.failed), met)
+            observer, too_many = self._failed(rows, generation, done, observer)
+        return PageDone(observer, len(done.handled), len(done.failed), met, too_many)
 
     def recover(self, connection: sa.Connection, partition: str, generation: int, job: str, limit: int) -> Recovered:
         """Handle what waits in a held partition, at most `limit` events. What is handled counts, also where a later one
-        fails; that failure is recorded here, and is the caller's to raise when it has committed.
+        fails; that failure is recorded here, and is the caller's to raise when it has committed. Raises ObserverMoved.
         """
         rows = self.rows(connection)
-        index = slice_of(partition)
-        rows.slices(generation, [index], lock=True)
+        index = rows.locked_slice(generation, partition).index
         observer = rows.observer()
+        if observer.generation != generation:
+            raise ObserverMoved
         held = rows.partition(generation, partition)
         if held is None:
             return Recovered(0, None, over=True)
         positions = rows.waiting(generation, partition, limit)
         page = self.page(self.source.at(positions))
-        done = handle(page.events, self._attempt(connection, observer, generation))
+        done = handle(page.events, self._trier(connection, observer, generation))
         failing = done.failed.get(partition)
         if positions:
             rows.done_waiting(generation, partition, positions[-1] if failing is None else failing[0] - 1)
@@ -180,6 +182,16 @@ class Handling:
         if len(self._met) < MET_MOST:
             self._met.update(done.met)
 
+    def forget(self) -> None:
+        """A replay may have begun: which partitions were met is not known any more."""
+        self._met_by = None
+
+    def too_many_failed(self, rows: ObserverRows, generation: int, more: int = 0) -> str | None:
+        """Why too many partitions of a generation have failed, `more` than are written down."""
+        policy = self.declared.policy
+        partitions = rows.count_partitions(generation) if policy.max_failed_share is not None else 0
+        return too_many_failed(policy, rows.count_held(generation) + more, partitions)
+
     def close(self) -> None:
         self.source.close()
 
@@ -203,24 +215,10 @@ class Handling:
         except Exception as error:
             raise PartitionUntold(self.declared.name, stored.position, error) from error
 
-    def _attempt(
+    def _trier(
         self, connection: sa.Connection, observer: ObserverState, generation: int
     ) -> Callable[[Sequence[Observed]], None]:
-        effects = self.effects(connection, observer, generation)
-        database = self.place.database
-
-        def attempt(events: Sequence[Observed]) -> None:
-            for each in events:
-                if isinstance(each.event, Unreadable):
-                    raise each.event.error
-            try:
-                with connection.begin_nested():
-                    self.declared().handle_batch(events, effects)
-            except Exception as error:
-                trouble = database.trouble(error)
-                raise trouble or error from error
-
-        return attempt
+        return trier(self.declared, self.effects(connection, observer, generation), self.place.database)
 
     def _meet(
         self, rows: ObserverRows, observer: ObserverState, generation: int, events: Sequence[Observed]
@@ -232,7 +230,10 @@ class Handling:
         rows.meet(generation, sorted(new))
         return new
 
-    def _failed(self, rows: ObserverRows, generation: int, done: Handled, seen: ObserverState) -> ObserverState:
+    def _failed(
+        self, rows: ObserverRows, generation: int, done: Handled, seen: ObserverState
+    ) -> tuple[ObserverState, str | None]:
+        """The observer afterwards, and why too many have failed. What is built beside does not stop what serves."""
         observer = rows.observer(lock=True)
         if observer.generation != seen.generation:
             raise ObserverMoved
@@ -240,13 +241,10 @@ class Handling:
             self._failure(partition, generation, position, error, None)
             for partition, (position, error) in done.failed.items()
         ]
-        policy = self.declared.policy
-        failed = rows.count_held(generation) + len(events)
-        partitions = rows.count_partitions(generation) if policy.max_failed_share is not None else 0
-        why = too_many_failed(policy, failed, partitions)
-        if why is not None and observer.quarantined is None:
+        why = self.too_many_failed(rows, generation, more=len(events))
+        if why is not None and observer.quarantined is None and generation == observer.generation:
             events.append(ObserverQuarantined(why=why))
-        return rows.record(observer, events, self._origin, self._surroundings)
+        return rows.record(observer, events, self._origin, self._surroundings), why
 
     def _failure(
         self, partition: str, generation: int, position: int, error: Exception, held: Partition | None

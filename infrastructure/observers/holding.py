@@ -4,7 +4,7 @@ The rule among rivals (ADR/0019): one job at a time works on an observer as a wh
 whose work it would undo. Anything else waits its turn: it is refused, with the job that is in its way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import reduce
 from typing import Final
@@ -22,6 +22,7 @@ from milepost.domain.observers.state import Observer as ObserverState
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.schema import jobs
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.observers.handling import Handling
@@ -42,6 +43,7 @@ _OVER: Final = frozenset(
         JobStatus.FAILED,
     }
 )  # of a job that will not go on by itself, nor was it stopped to go on later
+_GONE: Final = frozenset({JobStatus.REMOVED, JobStatus.CANCELLED, JobStatus.COMPLETED_SUCCESSFULLY})  # nor be resumed
 
 
 class ObserverNotHeld(ObserverError):
@@ -52,6 +54,14 @@ class ObserverNotHeld(ObserverError):
         super().__init__(
             f"Job {job} holds observer '{observer}' no more; {f'job {holder}' if holder else 'nobody'} does."
         )
+
+
+class JobOver(ObserverError):
+    """Somebody else has brought the job to its end while this process stood still: it must not begin again."""
+
+    def __init__(self, observer: str, job: str) -> None:
+        self.observer, self.job = observer, job
+        super().__init__(f"Job {job} is over: it cannot begin to work on observer '{observer}'.")
 
 
 class Holding:
@@ -86,11 +96,25 @@ class Holding:
         return self._change_partition(name, partition, skip=True)
 
     @again_when_moved
+    def give_back(self, name: str, partition: str) -> None:
+        """The job that replayed it is over: the partition is due, to go on from where it is."""
+        with self._rows(name) as rows:
+            generation = rows.observer().generation
+            rows.locked_slice(generation, partition)
+            observer = rows.observer(lock=True)
+            if observer.generation != generation:
+                raise ObserverMoved
+            held = rows.partition(generation, partition)
+            self._record(rows, observer, state.give_back(observer, partition, held, self._surroundings.now()))
+
+    @again_when_moved
     def _change_partition(self, name: str, partition: str, *, skip: bool) -> int:
         with self._rows(name) as rows:
             seen = rows.observer()
-            rows.slices(seen.generation, [slice_of(partition)], lock=True)
+            rows.locked_slice(seen.generation, partition)
             observer = rows.observer(lock=True)
+            if observer.generation != seen.generation:
+                raise ObserverMoved
             held = rows.partition(observer.generation, partition)
             decide = state.skip if skip else state.retry
             events = decide(observer, partition, held, self._surroundings.now())
@@ -104,16 +128,23 @@ class Holding:
 
     @again_when_moved
     def take(self, handling: Handling, job: UUID, held: Held) -> None:
-        """The observer is this job's, with its generation made empty where it replays. Again does nothing."""
+        """The observer is this job's, with its generation made empty where it replays. Again does nothing.
+
+        An observer that was never run here is registered: its tables are made. Raises JobOver for the belated hook of
+        a job that others have brought to its end.
+        """
         name = handling.declared.name
         if held == "beside" and handling.declared.tables is None:
             raise NotReplayable(name, "replay", "only one with `tables` can be rebuilt beside the one that serves")
         superseded: UUID | None = None
         until = handling.source.newest()
         with self._rows(name) as rows:
+            rows.register(self._origin, self._surroundings)
+        with self._rows(name) as rows:
             observer = rows.locked()
             if observer.job == str(job):
                 return
+            self._database.guard(rows.connection)
             free, events = observer, []
             if observer.job is not None and self._gives_way(rows.connection, observer, held):
                 superseded = UUID(observer.job)
@@ -121,7 +152,8 @@ class Holding:
                 self._drop_beside(handling, rows, observer)
                 free = reduce(state.evolve, events, observer)
             after = self._record(rows, observer, [*events, *state.take(free, str(job), held, until)])
-            self._make_empty(handling, rows, after)
+            self._make_ready(handling, rows, after)
+            self._refuse_if_over(rows, name, job)
         if superseded is not None:
             self._cancel(superseded, job)
 
@@ -135,6 +167,23 @@ class Holding:
                 self._drop_beside(handling, rows, observer)
                 self._record(rows, observer, events)
 
+    @again_when_moved
+    def free_if_over(self, handling: Handling) -> bool:
+        """Let go for a job that is over, or gone, and has not done so itself; whether there was one.
+
+        One that has failed can be resumed, and goes on where it was: it holds the observer until it is removed.
+        """
+        with self._rows(handling.declared.name) as rows:
+            holder = rows.observer().job
+            if holder is None or not self._is_gone(rows.connection, holder):
+                return False
+            observer = rows.locked()
+            if observer.job != holder:
+                return False
+            self._drop_beside(handling, rows, observer)
+            self._record(rows, observer, state.release(observer, holder, completed=False))
+        return True
+
     def held_by(self, name: str, job: UUID) -> ObserverState:
         """The observer. Raises ObserverNotHeld."""
         with self._rows(name) as rows:
@@ -146,6 +195,7 @@ class Holding:
     def complete(self, rows: ObserverRows, handling: Handling, observer: ObserverState, job: UUID) -> None:
         """The job has reached its end: in the caller's transaction, which holds the observer."""
         if observer.target is not None and observer.target != observer.generation:
+            self._database.guard(rows.connection)  # readers may keep the tables busy: not for ever
             tables = handling.effects(rows.connection, observer, observer.target).generation
             tables.swap_in(rows.connection, handling.effects(rows.connection, observer, observer.generation).generation)
         self._record(rows, observer, state.release(observer, str(job), completed=True))
@@ -155,12 +205,13 @@ class Holding:
         """All events of the partition wait to be handled again, and its effects are undone. Again does nothing."""
         declared = handling.declared
         with self._rows(declared.name) as rows:
-            index = slice_of(partition)
             generation = rows.observer().generation
-            (seen,) = rows.slices(generation, [index])
+            seen = next(iter(rows.slices(generation, [slice_of(partition)])), None)
+        if seen is None:
+            raise ObserverMoved
         early = handling.positions_of(partition, 0, seen.position)
         with self._rows(declared.name) as rows:
-            (reached,) = rows.slices(generation, [index], lock=True)
+            reached = rows.locked_slice(generation, partition)
             observer = rows.observer(lock=True)
             if observer.generation != generation:
                 raise ObserverMoved
@@ -184,12 +235,23 @@ class Holding:
 
     def _gives_way(self, connection: sa.Connection, observer: ObserverState, wanted: Held) -> bool:
         """Whether the job that holds it lets another one in: see the rule."""
-        status = connection.scalar(sa.select(jobs.c.status).where(jobs.c.id == observer.job))
-        return status is None or JobStatus(status) in _OVER or (observer.held == "catch-up" and wanted != "catch-up")
+        status = _status(connection, observer.job)
+        return status is None or status in _OVER or (observer.held == "catch-up" and wanted != "catch-up")
 
-    def _make_empty(self, handling: Handling, rows: ObserverRows, observer: ObserverState) -> None:
+    def _is_gone(self, connection: sa.Connection, job: str) -> bool:
+        status = _status(connection, job)
+        return status is None or status in _GONE
+
+    def _refuse_if_over(self, rows: ObserverRows, name: str, job: UUID) -> None:
+        """By the row of the job, which nobody changes before the commit."""
+        if _status(rows.connection, str(job), lock=True) in _OVER:
+            raise JobOver(name, str(job))
+
+    def _make_ready(self, handling: Handling, rows: ObserverRows, observer: ObserverState) -> None:
+        effects = handling.effects(rows.connection, observer, observer.generation)
+        effects.generation.ensure(rows.connection)
         if observer.held == "replay":
-            handling.declared().reset(handling.effects(rows.connection, observer, observer.generation))
+            handling.declared().reset(effects)
         elif observer.held == "beside" and observer.target is not None:
             handling.effects(rows.connection, observer, observer.target).generation.recreate(rows.connection)
 
@@ -200,7 +262,7 @@ class Holding:
     def _cancel(self, superseded: UUID, by: UUID) -> None:
         store = JobStore(self._database, self._surroundings)
         origin = Origin(self._origin.actor, self._origin.source, reason=f"superseded by job {by}")
-        with suppress(IllegalTransition):  # it has ended meanwhile
+        with suppress(IllegalTransition, JobNotFound):  # it has ended meanwhile, or was removed and pruned
             store.execute(
                 self._namespace,
                 superseded,
@@ -220,6 +282,12 @@ class Holding:
         return rows.record(observer, events, self._origin, self._surroundings)
 
     @contextmanager
-    def _rows(self, name: str) -> Iterator[ObserverRows]:
+    def _rows(self, name: str) -> Generator[ObserverRows]:
         with effects_transaction(self._database) as connection:
             yield ObserverRows(connection, self._namespace, name)
+
+
+def _status(connection: sa.Connection, job: str | None, *, lock: bool = False) -> JobStatus | None:
+    asked = sa.select(jobs.c.status).where(jobs.c.id == job)
+    status = connection.scalar(asked.with_for_update(read=True) if lock else asked)
+    return None if status is None else JobStatus(status)

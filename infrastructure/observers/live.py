@@ -20,14 +20,14 @@ from milepost.domain.observers.state import Observer as ObserverState
 from milepost.domain.observers.state import ObserverStatus
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
-from milepost.infrastructure.event_store.lease_time import observer_run
-from milepost.infrastructure.event_store.schema import observers
 from milepost.infrastructure.job_types.registry import JobTypes
-from milepost.infrastructure.observers.handling import ALL_SLICES, Handling, PartitionUntold
+from milepost.infrastructure.observers.handling import Handling, PartitionUntold
 from milepost.infrastructure.observers.holding import Holding
 from milepost.infrastructure.observers.observer import Place
+from milepost.infrastructure.observers.owning import Key, Leases
 from milepost.infrastructure.observers.retries import Retries
 from milepost.infrastructure.observers.rows import ObserverMoved, ObserverRows, at_home, effects_transaction
+from milepost.infrastructure.observers.trying import TransactionEnded
 
 log = logging.getLogger("milepost.observers")
 
@@ -44,11 +44,16 @@ class _Owned:
 
     handling: Handling
     state: ObserverState
+    looked_at_job: float = float("-inf")
     position: int | None = None
     newest: int = 0
     trouble: str | None = None
     began_at: float | None = None  # when it began to handle what is behind it now
     handled: int = 0  # since then
+
+    @property
+    def key(self) -> Key:
+        return (self.state.namespace, self.state.name)
 
 
 class LiveObservers:
@@ -69,8 +74,12 @@ class LiveObservers:
         self._surroundings = surroundings
         self._lease_seconds = lease_seconds
         self._origin = Origin(actor=self.name, source="worker")
+        self._leases = Leases(database, surroundings, self.name, lease_seconds)
         self._retries = Retries(database, job_types, surroundings, self._origin)
-        self._owned: dict[tuple[str, str], _Owned] = {}
+        self._owned: dict[Key, _Owned] = {}
+        self._refused: dict[Key, float] = {}  # until when those whose events cannot be read are left alone
+        self._turns = 0  # begun
+        self._quiet_turn = 0  # the newest in which nothing was to do
         self._registered = False
         self._looked_at = self._beat_at = float("-inf")
         self._closing = threading.Event()
@@ -91,28 +100,37 @@ class LiveObservers:
 
         Raises DatabaseUnavailable, CannotOpenDatabase; the next round goes on from there.
         """
+        self._turns += 1
         self._register()
         tick = self._surroundings.monotonic()
         if tick >= self._looked_at + LOOK_SECONDS:
             self._own()
             self._looked_at = tick
-        if tick >= self._beat_at + self._lease_seconds / 3:
-            self._renew()
-            self._beat_at = tick
         moved = False
-        for owned in list(self._owned.values()):
-            moved = self._carefully(owned) or moved
-        self._retries.turn([owned.state for owned in self._owned.values()])
+        for key, owned in list(self._owned.items()):
+            self._beat()
+            if key in self._owned:
+                moved = self._carefully(owned) or moved
+        nothing_due = self._retries.turn([owned.state for owned in self._owned.values()])
+        if nothing_due and not moved:
+            self._quiet_turn = self._turns
         return moved
+
+    @property
+    def turns(self) -> int:
+        """How many rounds have begun."""
+        return self._turns
+
+    def idle(self, since: int) -> bool:
+        """Whether a round that began after the round `since` found no events to hand over and no partition due."""
+        return not self._thread.is_alive() or self._quiet_turn > since
 
     def leave(self) -> None:
         """Let go of all, so that nobody waits for a lease."""
-        mine = observers.update().where(observers.c.holder == self.name)
-        with self._database.write() as connection:
-            connection.execute(mine.values(holder=None, expires_at=None, seconds=None))
         for owned in self._owned.values():
             owned.handling.close()
         self._owned.clear()
+        self._leases.leave()
 
     # -- which are ours
 
@@ -125,55 +143,42 @@ class LiveObservers:
         self._registered = True
 
     def _own(self) -> None:
-        """Take those that nobody runs."""
-        now = self._surroundings.now().timestamp()
-        names = self._job_types.observers.names()
-        free = sa.select(observers.c.namespace, observers.c.name).where(
-            observers.c.name.in_(names), sa.not_(observer_run(now))
-        )
-        with self._database.read() as connection:
-            found = connection.execute(free).all()
-        for namespace, name in found:
-            if self._claim(namespace, name, now):
-                self._open(namespace, name)
-
-    def _claim(self, namespace: str, name: str, now: float) -> bool:
-        mine = observers.update().where(
-            observers.c.namespace == namespace, observers.c.name == name, sa.not_(observer_run(now))
-        )
-        lease = {"holder": self.name, "expires_at": now + self._lease_seconds, "seconds": self._lease_seconds}
-        with self._database.write() as connection:
-            return connection.execute(mine.values(lease)).rowcount == 1
+        """Take those that nobody runs, and those of ours that could not be opened when they were taken."""
+        tick = self._surroundings.monotonic()
+        for key in sorted(self._leases.open_to_us(self._job_types.observers.names()) - set(self._owned)):
+            if tick >= self._refused.get(key, tick) and self._leases.claim(key):
+                self._open(*key)
 
     def _open(self, namespace: str, name: str) -> None:
-        if (known := self._owned.pop((namespace, name), None)) is not None:
-            known.handling.close()
         place = Place(self._database, namespace)
+        handling: Handling | None = None
         try:
             handling = Handling(self._job_types.observers.named(name), place, self._surroundings, self._origin)
             with effects_transaction(self._database) as connection:
                 state = handling.rows(connection).observer()
                 handling.effects(connection, state, state.generation).generation.ensure(connection)
-        except (DatabaseUnavailable, CannotOpenDatabase):
-            raise
         except Exception as error:
+            if handling is not None:
+                handling.close()
+            if isinstance(error, (DatabaseUnavailable, CannotOpenDatabase)):
+                raise
             log.exception("observer %s: its events cannot be read", name)
-            self._tell(namespace, name, trouble=f"{type(error).__name__}: {error}")
+            self._refused[namespace, name] = self._surroundings.monotonic() + self._lease_seconds
+            self._leases.tell((namespace, name), trouble=f"{type(error).__name__}: {error}")
             return
+        self._leases.tell((namespace, name), trouble=None)  # of whoever ran it before
         self._owned[namespace, name] = _Owned(handling, state)
         log.info("observer %s: it runs here", name)
 
+    def _beat(self) -> None:
+        """Keep the leases, also between the pages of one that has much to do."""
+        tick = self._surroundings.monotonic()
+        if tick >= self._beat_at + self._lease_seconds / 3:
+            self._renew()
+            self._beat_at = tick
+
     def _renew(self) -> None:
-        if not self._owned:
-            return
-        now = self._surroundings.now().timestamp()
-        mine = (
-            observers.update().where(observers.c.holder == self.name).returning(observers.c.namespace, observers.c.name)
-        )
-        with self._database.write() as connection:
-            rows = connection.execute(mine.values(expires_at=now + self._lease_seconds, seconds=self._lease_seconds))
-            held = {(namespace, name) for namespace, name in rows}
-        for key in set(self._owned) - held:
+        for key in set(self._owned) - self._leases.renew(self._owned):
             log.warning("observer %s: another process runs it now", key[1])
             self._owned.pop(key).handling.close()
 
@@ -185,7 +190,7 @@ class LiveObservers:
             moved = self._advance(owned)
         except (DatabaseUnavailable, CannotOpenDatabase):
             raise
-        except PartitionUntold as error:
+        except (PartitionUntold, TransactionEnded) as error:
             self._holding(owned).quarantine(owned.state.name, str(error))
             return False
         except Exception as error:
@@ -198,10 +203,12 @@ class LiveObservers:
 
     def _advance(self, owned: _Owned) -> bool:
         owned.state = self._look(owned)
+        self._free_if_its_job_is_over(owned)
         newest = owned.handling.source.newest()
         if owned.state.status is not ObserverStatus.ACTIVE:
             self._seen(owned, newest)
-            owned.position = None  # somebody else may be handling events
+            owned.position = owned.began_at = None  # somebody else may be handling events
+            owned.handling.forget()
             return False
         if owned.position is None:
             owned.position = self._position(owned)
@@ -214,12 +221,15 @@ class LiveObservers:
         for _ in range(MOST_PAGES):
             if owned.position >= newest or not self._page(owned, newest):
                 break
+            self._beat()
+            if self._owned.get(owned.key) is not owned:  # another process runs it now
+                return True
         self._seen(owned, newest)
         return True
 
     def _page(self, owned: _Owned, newest: int) -> bool:
-        handling = owned.handling
-        stored = handling.source.after(owned.position or 0, handling.declared.batch_events)
+        handling, after = owned.handling, owned.position or 0
+        stored = handling.source.after(after, handling.declared.batch_events)
         if not stored:
             owned.position = newest
             return False
@@ -227,7 +237,8 @@ class LiveObservers:
         try:
             with effects_transaction(self._database) as connection:
                 still = self._still_held(connection, owned)
-                done = handling.handle(connection, page, owned.state, owned.state.generation, ALL_SLICES, still)
+                generation = owned.state.generation
+                done = handling.handle(connection, page, owned.state, generation, after=after, still_held=still)
         except ObserverMoved:
             owned.position = None
             return False
@@ -238,11 +249,17 @@ class LiveObservers:
 
     def _still_held(self, connection: sa.Connection, owned: _Owned) -> Callable[[], bool]:
         """The lease was ours when nobody could take the observer's slices any more: whoever took it finds this done."""
-        state = owned.state
-        holder = sa.select(observers.c.holder).where(
-            observers.c.namespace == state.namespace, observers.c.name == state.name
-        )
-        return lambda: connection.scalar(holder) == self.name
+        return lambda: self._leases.holds(connection, owned.key)
+
+    def _free_if_its_job_is_over(self, owned: _Owned) -> None:
+        """A job that was removed, or cancelled without its cleanup, has not let go: nobody else would notice."""
+        tick = self._surroundings.monotonic()
+        if owned.state.job is None or tick < owned.looked_at_job + LOOK_SECONDS:
+            return
+        owned.looked_at_job = tick
+        if self._holding(owned).free_if_over(owned.handling):
+            log.warning("observer %s: job %s is over and had not let go", owned.state.name, owned.state.job)
+            owned.state = self._look(owned)
 
     def _look(self, owned: _Owned) -> ObserverState:
         with self._database.read() as connection:
@@ -259,23 +276,17 @@ class LiveObservers:
     def _seen(self, owned: _Owned, newest: int) -> None:
         if newest == owned.newest and owned.began_at is None:
             return
-        owned.newest = newest
         values: dict[str, object] = {"newest": newest}
         if owned.began_at is not None:
             seconds = self._surroundings.monotonic() - owned.began_at
             values["rate"] = owned.handled / seconds if seconds > 0 else None
             values["advanced_at"] = self._surroundings.now().isoformat()
-        self._tell(owned.state.namespace, owned.state.name, **values)
+        if self._leases.tell(owned.key, **values):
+            owned.newest = newest
 
     def _trouble(self, owned: _Owned, said: str | None) -> None:
-        if owned.trouble != said:
+        if owned.trouble != said and self._leases.tell(owned.key, trouble=said):
             owned.trouble = said
-            self._tell(owned.state.namespace, owned.state.name, trouble=said)
-
-    def _tell(self, namespace: str, name: str, **values: object) -> None:
-        one = observers.update().where(observers.c.namespace == namespace, observers.c.name == name)
-        with self._database.write() as connection:
-            connection.execute(one.values(**values))
 
     def _holding(self, owned: _Owned) -> Holding:
         return Holding(self._database, owned.state.namespace, self._surroundings, self._origin)

@@ -9,10 +9,10 @@ import json
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar, get_args
+from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -28,6 +28,11 @@ from milepost.domain.observers.events import (
     ObserverReleased,
     ObserverTaken,
     PartitionEvent,
+    PartitionFailed,
+    PartitionRecovered,
+    PartitionReplayBegan,
+    PartitionRetryAsked,
+    PartitionSkipped,
 )
 from milepost.domain.observers.state import Observer, Partition, PartitionStatus, evolve, partition_after
 from milepost.infrastructure.clock import Surroundings
@@ -43,7 +48,6 @@ from milepost.infrastructure.event_store.schema import (
 SLICES: Final = 8  # into which the partitions of an observer fall; each is handled in order, and has its own position
 PARTITION_MOST: Final = 280  # characters of its key: with the observer's name it makes the key of a job
 TRIES: Final = 50  # of a change that others keep coming before
-_PARTITION_EVENTS: Final = get_args(PartitionEvent)
 
 
 class ObserverUnknown(ObserverError):
@@ -149,14 +153,27 @@ class ObserverRows:
         return [Slice(*row) for row in rows]
 
     def locked(self) -> Observer:
-        """The observer, when nobody handles events of it. Raises ObserverUnknown."""
+        """The observer, when nobody handles events of it. Raises ObserverUnknown.
+
+        What happened to its partitions meanwhile is no reason to look again: under a flood of failures it would never
+        come to an end. But slices that a replay has made anew while they were waited for were not locked.
+        """
         seen = self.observer()
-        for generation in sorted({seen.generation, seen.target or seen.generation}):
+        locked = [
             self.slices(generation, lock=True)
+            for generation in sorted({seen.generation, seen.target or seen.generation})
+        ]
         found = self.observer(lock=True)
-        if found.version != seen.version:
+        if replace(found, version=seen.version) != seen or any(len(slices) != SLICES for slices in locked):
             raise ObserverMoved
         return found
+
+    def locked_slice(self, generation: int, partition: str) -> Slice:
+        """That of a partition, when nobody handles events of it. Raises ObserverMoved where it is there no more."""
+        found = self.slices(generation, [slice_of(partition)], lock=True)
+        if not found:
+            raise ObserverMoved
+        return found[0]
 
     def held_among(self, generation: int, partitions: Collection[str]) -> frozenset[str]:
         """Which of these partitions do not go on with the others."""
@@ -281,7 +298,13 @@ class ObserverRows:
                 self._forget(before.generation)
             case ObserverReleased() if before.target not in (None, before.generation):
                 self._forget(before.target or 0)
-            case _ if isinstance(event, _PARTITION_EVENTS):
+            case (
+                PartitionFailed()
+                | PartitionRecovered()
+                | PartitionSkipped()
+                | PartitionRetryAsked()
+                | PartitionReplayBegan()
+            ):
                 self._follow_partition(event, now)
             case _:
                 pass

@@ -13,6 +13,7 @@ from milepost.infrastructure.job_types.job_type import JobType
 from milepost.infrastructure.observers.handling import Handling
 from milepost.infrastructure.observers.holding import Holding
 from milepost.infrastructure.observers.observer import Place
+from milepost.infrastructure.observers.trying import TransactionEnded
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 if TYPE_CHECKING:
@@ -38,12 +39,18 @@ class ObserverJob(JobType[Request]):
 
     @contextmanager
     def handling(self, job: HookContext[Any] | StepContext[Any], observer: str) -> Generator[Handling]:
-        """Raises ObserverNotDeclared where this process does not know the observer."""
+        """Raises ObserverNotDeclared where this process does not know the observer.
+
+        One whose handler ends our transactions is quarantined: each further try might write its effects again.
+        """
         declared = self.environment.job_types.observers.named(observer)
         place = Place(self.environment.database, job.namespace)
         handling = Handling(declared, place, self.surroundings, self._origin(job.job_id))
         try:
             yield handling
+        except TransactionEnded as error:
+            self.holding(job).quarantine(observer, str(error))
+            raise
         finally:
             handling.close()
 

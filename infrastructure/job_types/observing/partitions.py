@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import Step, job_type
 from milepost.infrastructure.job_types.observing.observer_job import ObserverJob
-from milepost.infrastructure.observers.rows import PARTITION_MOST, at_home
+from milepost.infrastructure.observers.rows import PARTITION_MOST, ObserverMoved, at_home
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 EVENTS_AT_ONCE: Final = 500
@@ -45,12 +45,18 @@ class PartitionJob(ObserverJob[Request]):
         handled = 0
         with self.handling(step, request.observer) as handling:
             while True:
-                with step.transaction() as transaction:
-                    connection = at_home(transaction.connection, database)
-                    generation = handling.rows(connection).observer().generation
-                    done = handling.recover(connection, request.partition, generation, str(step.job_id), EVENTS_AT_ONCE)
-                    handled += done.handled
-                    transaction.checkpoint({"handled": handled}, done=handled, unit="events")
+                try:
+                    with step.transaction() as transaction:
+                        connection = at_home(transaction.connection, database)
+                        generation = handling.rows(connection).observer().generation
+                        done = handling.recover(
+                            connection, request.partition, generation, str(step.job_id), EVENTS_AT_ONCE
+                        )
+                        told = handled + done.handled
+                        transaction.checkpoint({"handled": told}, done=told, unit="events")
+                except ObserverMoved:
+                    continue  # a replay has begun or a generation was swapped in: on what is so now
+                handled = told
                 if done.failure is not None:
                     raise done.failure
                 if done.over:

@@ -7,9 +7,11 @@ from pydantic import Field
 from milepost.domain.events import Policy
 from milepost.domain.observers.errors import NotReplayable
 from milepost.domain.observers.events import Held
+from milepost.domain.observers.state import Observer as ObserverState
 from milepost.infrastructure.job_types.job_type import Step, job_type
-from milepost.infrastructure.job_types.observing.whole import ObserverRequest, WholeObserverJob
-from milepost.infrastructure.observers.rows import SLICES, at_home
+from milepost.infrastructure.job_types.observing.whole import NotFitToServe, ObserverRequest, WholeObserverJob
+from milepost.infrastructure.observers.handling import Handling
+from milepost.infrastructure.observers.rows import SLICES, ObserverRows, at_home
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 
@@ -58,6 +60,11 @@ class RebuildIndex(WholeObserverJob[RebuildRequest]):
             super().perform(step)
         else:
             self._verify(step)
+
+    def refuse_to_swap(self, rows: ObserverRows, handling: Handling, observer: ObserverState, generation: int) -> None:
+        """An index in which partitions are missing is none."""
+        if failed := rows.count_held(generation):
+            raise NotFitToServe(observer.name, f"{failed} of its partitions have failed")
 
     def _verify(self, step: StepContext[RebuildRequest]) -> None:
         database = self.environment.database

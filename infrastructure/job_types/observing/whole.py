@@ -38,6 +38,17 @@ class NotAtItsEnd(ObserverError):
         super().__init__(f"Observer '{observer.name}' has come to {position}, not to {observer.to}: it is not done.")
 
 
+class NotFitToServe(ObserverError):
+    """The generation that was built beside must not take the place of the one that serves."""
+
+    def __init__(self, observer: str, why: str) -> None:
+        self.observer, self.why = observer, why
+        super().__init__(
+            f"The new generation of observer '{observer}' is not swapped in: {why}. Mend the handler and begin anew;"
+            " the one that served still does."
+        )
+
+
 WholeRequest = TypeVar("WholeRequest", bound=ObserverRequest)
 
 
@@ -102,9 +113,8 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
                 page = Page((), until)  # what stood there is gone
             try:
                 with step.transaction() as transaction:
-                    done = handling.handle(
-                        at_home(transaction.connection, self.environment.database), page, observer, generation, which
-                    )
+                    connection = at_home(transaction.connection, self.environment.database)
+                    done = handling.handle(connection, page, observer, generation, which, after=position)
                     failed += done.failed
                     told = f"{failed} partitions failed" if failed else ""
                     transaction.checkpoint(
@@ -115,6 +125,7 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
             handling.remember(done)
             observer, position = done.observer, page.end
             _refuse_if_still(observer)
+            _refuse_if_too_many(observer, done.too_many)
         return True
 
     def _end(self, job: HookContext[Any], handling: Handling) -> bool:
@@ -130,14 +141,20 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
                 raise NotAtItsEnd(observer, min(reached.values()))
             served = {each.index: each.position for each in rows.slices(observer.generation)}
             if any(reached[index] < position for index, position in served.items()):
-                stored = handling.source.after(min(reached.values()), handling.declared.batch_events)
-                until = max(served.values())
+                behind, until = min(reached.values()), max(served.values())
+                stored = handling.source.after(behind, handling.declared.batch_events)
                 page = handling.page([each for each in stored if each.position <= until])
-                handling.handle(connection, page if page.end else Page((), until), observer, generation)
+                handling.handle(connection, page if page.end else Page((), until), observer, generation, after=behind)
                 return False
+            if observer.held == "beside":
+                self.refuse_to_swap(rows, handling, observer, generation)
             self.holding(job).complete(rows, handling, observer, job.job_id)
             return True
         return False
+
+    def refuse_to_swap(self, rows: ObserverRows, handling: Handling, observer: ObserverState, generation: int) -> None:
+        """Raises what speaks against the generation that was built; partitions that failed in it are tried again."""
+        _refuse_if_too_many(observer, handling.too_many_failed(rows, generation))
 
     def held(self, job: HookContext[Any] | StepContext[Any], name: str) -> tuple[ObserverState, int]:
         """The observer, and the generation that is written. Raises ObserverNotHeld, ObserverStandsStill."""
@@ -151,6 +168,12 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
             return min((each.position for each in rows.slices(generation, which)), default=0)
 
 
+def _refuse_if_too_many(observer: ObserverState, why: str | None) -> None:
+    """What is built beside stands still by itself, not with the one that serves."""
+    if observer.held == "beside" and why is not None:
+        raise NotFitToServe(observer.name, why)
+
+
 def _refuse_if_still(observer: ObserverState) -> None:
-    if observer.quarantined is not None:
+    if observer.quarantined is not None and observer.held != "beside":
         raise ObserverStandsStill(observer.name, "go on with", observer.quarantined)

@@ -1,7 +1,7 @@
 """An application of somebody's, its observers, and a plain loop that says what their read models must be."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -94,7 +94,7 @@ def expected(bank: Bank) -> dict[str, tuple[int, str]]:
     """By a plain loop over the events."""
     found: dict[str, tuple[int, str]] = {}
     for notification in bank.recorder.select_notifications(1, 1_000_000):
-        happened = bank.mapper.to_domain_event(notification)
+        happened: Any = bank.mapper.to_domain_event(notification)
         if isinstance(happened, Account.Deposited):  # type: ignore[attr-defined]
             amount, order = found.get(str(happened.originator_id), (0, ""))
             found[str(happened.originator_id)] = (amount + happened.amount, f"{order}{happened.amount},")

@@ -62,6 +62,17 @@ class Theatre:
     def run(self, job_type: str, **request: Json) -> JobStatus | None:
         return self.stage.finish(self.start(job_type, **request), self.worker)
 
+    def run_in_time(self, job_type: str, **request: Json) -> JobStatus | None:
+        """The same for a job that waits between its attempts."""
+        job_id = self.start(job_type, **request)
+
+        def over() -> bool:
+            self.stage.clock.pass_time(0.01)
+            return self.stage.at_rest(job_id)
+
+        turn_until(over, self.worker)
+        return self.stage.status(job_id)
+
     def settle(self) -> None:
         """Until nothing is left that anybody would do: live events, retries, jobs."""
         for _ in range(40):
@@ -82,9 +93,12 @@ class Theatre:
         return ObserverRows(connection, NAMESPACE, "balances").observer()
 
     def held(self, account: Any) -> Partition | None:
+        return self.held_name(str(account.id))
+
+    def held_name(self, partition: str) -> Partition | None:
         with effects_transaction(self.stage.database) as connection:
             rows = ObserverRows(connection, NAMESPACE, "balances")
-            return rows.partition(rows.observer().generation, str(account.id))
+            return rows.partition(rows.observer().generation, partition)
 
     def history(self) -> list[RecordedObserverEvent]:
         with effects_transaction(self.stage.database) as connection:
