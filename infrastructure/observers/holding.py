@@ -111,6 +111,7 @@ class Holding:
         superseded: UUID | None = None
         until = handling.source.newest()
         with self._rows(name) as rows:
+            rows.register(self._origin, self._surroundings)  # a job may be the first that is done with it
             observer = rows.locked()
             if observer.job == str(job):
                 return
@@ -121,7 +122,7 @@ class Holding:
                 self._drop_beside(handling, rows, observer)
                 free = reduce(state.evolve, events, observer)
             after = self._record(rows, observer, [*events, *state.take(free, str(job), held, until)])
-            self._make_empty(handling, rows, after)
+            self._make_tables(handling, rows, after)
         if superseded is not None:
             self._cancel(superseded, job)
 
@@ -187,11 +188,14 @@ class Holding:
         status = connection.scalar(sa.select(jobs.c.status).where(jobs.c.id == observer.job))
         return status is None or JobStatus(status) in _OVER or (observer.held == "catch-up" and wanted != "catch-up")
 
-    def _make_empty(self, handling: Handling, rows: ObserverRows, observer: ObserverState) -> None:
+    def _make_tables(self, handling: Handling, rows: ObserverRows, observer: ObserverState) -> None:
+        """Empty where it replays."""
         if observer.held == "replay":
             handling.declared().reset(handling.effects(rows.connection, observer, observer.generation))
         elif observer.held == "beside" and observer.target is not None:
             handling.effects(rows.connection, observer, observer.target).generation.recreate(rows.connection)
+        else:
+            handling.effects(rows.connection, observer, observer.generation).generation.ensure(rows.connection)
 
     def _drop_beside(self, handling: Handling, rows: ObserverRows, observer: ObserverState) -> None:
         if observer.target is not None and observer.target != observer.generation:
