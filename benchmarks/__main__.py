@@ -1,30 +1,17 @@
 """`python -m benchmarks`: no-op steps against DBOS, taking turns in one run, and latencies, on both databases.
 
+Replays have a program of their own: `python -m benchmarks.replays`.
 Needs the extras `dev` and `bench`. A peer with modes of its own is measured in each, and compared by its fastest.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
+from benchmarks.measuring import HERE, measured
 from tests.postgres import fresh_database
 
-HERE = Path(__file__).parent
 MODES = ("sequential", "threads")
-
-
-def measured(*command: str) -> dict[str, object]:
-    """The JSON line that a program printed last."""
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, cwd=HERE.parent)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    figures: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
-    print(json.dumps(figures), flush=True)
-    return figures
 
 
 def main() -> None:

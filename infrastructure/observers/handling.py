@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -82,6 +82,8 @@ class Handling:
         self._origin = origin
         self._is_handled = handled_topics(declared.handles)
         self._own_partition = declared().partition if declared.has("partition") else None
+        # The same tables for all batches: SQLAlchemy compiles a statement once for each table that it sees.
+        self._tables = cache(partial(Generation, declared.tables, place.namespace))
         self._met: set[str] = set()
         self._met_by: tuple[int, str | None] | None = None
 
@@ -91,13 +93,17 @@ class Handling:
     def effects(self, connection: sa.Connection, observer: ObserverState, generation: int) -> Effects:
         """Where effects in that generation go."""
         beside = None if generation == observer.generation else generation
-        tables = Generation(self.declared.tables, self.place.namespace, beside)
-        return Effects(connection, self.place.namespace, tables)
+        return Effects(connection, self.place.namespace, self._tables(beside))
 
-    def page(self, stored: Sequence[Stored]) -> Page:
-        """Decoded, before a transaction begins. Raises PartitionUntold."""
+    def page(self, stored: Sequence[Stored], which: Collection[int] = ALL_SLICES) -> Page:
+        """Decoded, before a transaction begins: those of these slices, where that is known without. Raises
+        PartitionUntold.
+        """
         events: list[Observed] = []
+        some = self._own_partition is None and len(which) < SLICES
         for each in stored:
+            if some and _slice_of(partition_of(each.originator_id)) not in which:
+                continue
             event = self._read(each)
             if event is not None:
                 events.append(Observed(each.position, self._partition(each, event), event))
@@ -204,7 +210,7 @@ class Handling:
 
     def _partition(self, stored: Stored, event: Any) -> str:
         if self._own_partition is None:
-            return partition_of(stored)
+            return partition_of(stored.originator_id)
         try:
             if isinstance(event, Unreadable):
                 raise event.error

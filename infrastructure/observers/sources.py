@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
-from eventsourcing.persistence import ApplicationRecorder, Mapper, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, Mapper
 from eventsourcing.utils import resolve_topic
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ ASKED_AT_ONCE: Final = 500  # positions in one query
 
 
 class Stored(NamedTuple):
-    """An event as it lies in the application's database."""
+    """An event as it lies in the application's database, named as a mapper asks for it: none has to be made for it."""
 
     position: int
-    originator: Any  # UUID, its hex, or a text
-    version: int
+    originator_id: UUID | str
+    originator_version: int
     topic: str
     state: bytes
 
@@ -54,7 +54,8 @@ class EventSource:
 
     def __init__(self, reader: Reader, mapper: Mapper[Any], close: Callable[[], None] = lambda: None) -> None:
         self._reader = reader
-        self._mapper = mapper
+        # Mappers read these attributes only, of whatever has them.
+        self._to_domain_event: Callable[[Any], Any] = mapper.to_domain_event
         self._close = close
 
     def after(self, position: int, limit: int = PAGE_EVENTS) -> Sequence[Stored]:
@@ -88,38 +89,17 @@ class EventSource:
 
     def event(self, stored: Stored) -> Any:
         """As the application's own code reads it. Raises whatever that raises."""
-        originator = stored.originator
-        if isinstance(originator, str) and len(originator) == 32:
-            originator = _uuid(originator)
-        return self._mapper.to_domain_event(StoredEvent(originator, stored.version, stored.topic, stored.state))
+        return self._to_domain_event(stored)
 
     def close(self) -> None:
         self._reader.close()
         self._close()
 
 
-def partition_of(stored: Stored) -> str:
+@lru_cache(maxsize=65_536)
+def partition_of(originator: UUID | str) -> str:
     """The originator as people write it."""
-    originator = stored.originator
-    if isinstance(originator, str):
-        return _dashed(originator) if len(originator) == 32 else originator
     return str(originator)
-
-
-@lru_cache(maxsize=65_536)
-def _dashed(hexadecimal: str) -> str:
-    try:
-        return str(UUID(hex=hexadecimal))
-    except ValueError:  # a text that happens to be as long
-        return hexadecimal
-
-
-@lru_cache(maxsize=65_536)
-def _uuid(hexadecimal: str) -> "UUID | str":
-    try:
-        return UUID(hex=hexadecimal)
-    except ValueError:
-        return hexadecimal
 
 
 def handled_topics(handles: Iterable[type] | None) -> Callable[[str], bool]:
@@ -162,6 +142,8 @@ class SqliteReader:
 
     def __init__(self, recorder: Any) -> None:
         self._datastore = recorder.datastore
+        self._read_id: Callable[[str], UUID | str] = lru_cache(maxsize=65_536)(recorder.convert_originator_id)
+        self._in_text = recorder.datastore.originator_id_type == "text"
         table = recorder.events_table_name
         self._columns = f"SELECT rowid, originator_id, originator_version, topic, state FROM {table}"
         self._table = table
@@ -174,9 +156,9 @@ class SqliteReader:
         return self._rows(f"{self._columns} WHERE rowid IN ({marks}) ORDER BY rowid", tuple(positions))
 
     def of_originator(self, originator: str, until: int) -> Sequence[int]:
-        asked = f"SELECT rowid FROM {self._table} WHERE originator_id IN (?, ?) AND rowid <= ? ORDER BY rowid"
+        asked = f"SELECT rowid FROM {self._table} WHERE originator_id = ? AND rowid <= ? ORDER BY rowid"
         with self._datastore.transaction(commit=False) as cursor:
-            cursor.execute(asked, (originator, _hex(originator), until))
+            cursor.execute(asked, (originator if self._in_text else _hex(originator), until))
             return [row[0] for row in cursor.fetchall()]
 
     def newest(self) -> int:
@@ -190,7 +172,11 @@ class SqliteReader:
     def _rows(self, asked: str, parameters: tuple[Any, ...]) -> list[Stored]:
         with self._datastore.transaction(commit=False) as cursor:
             cursor.execute(asked, parameters)
-            return [Stored._make(row) for row in cursor.fetchall()]
+            read_id = self._read_id
+            return [
+                Stored(position, read_id(originator), version, topic, state)
+                for position, originator, version, topic, state in cursor.fetchall()
+            ]
 
 
 class PostgresReader:
@@ -258,11 +244,11 @@ class RecorderReader:
         found: list[int] = []
         position = 0
         while page := self.after(position, PAGE_EVENTS):
-            found += [each.position for each in page if partition_of(each) == originator and each.position <= until]
+            found += [each.position for each in page if partition_of(each.originator_id) == originator]
             position = page[-1].position
             if position >= until:
                 break
-        return found
+        return [each for each in found if each <= until]
 
     def newest(self) -> int:
         return self._recorder.max_notification_id() or 0

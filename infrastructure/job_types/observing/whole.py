@@ -108,7 +108,7 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
         failed = 0
         while position < until:
             stored = handling.source.after(position, handling.declared.batch_events)
-            page = handling.page([each for each in stored if each.position <= until])
+            page = handling.page([each for each in stored if each.position <= until], which)
             if not page.end or page.end <= position:
                 page = Page((), until)  # what stood there is gone
             try:

@@ -122,3 +122,12 @@ def test_a_catch_up_hands_over_what_is_behind(theatre: Theatre) -> None:
     assert theatre.run("catch-up-observer", parallel=2) is JobStatus.COMPLETED_SUCCESSFULLY
     assert theatre.read() == expected(theatre.bank)
     assert theatre.observer.status is ObserverStatus.PAUSED
+
+
+def test_an_observer_that_never_ran_is_caught_up_by_a_job(theatre: Theatre) -> None:
+    ann, bob = open_accounts(theatre.bank, 2)
+    deposit(theatre.bank, ann, 1, 2, 3)
+    deposit(theatre.bank, bob, 4)
+
+    assert theatre.run("catch-up-observer") is JobStatus.COMPLETED_SUCCESSFULLY
+    assert theatre.read() == expected(theatre.bank)
