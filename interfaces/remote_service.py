@@ -9,7 +9,15 @@ from milepost.domain.queues import refuse_bad_priority, refuse_bad_queue
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.client.blocking import Client
 from milepost.interfaces.client.calls import PAGE
+from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.observer_documents import (
+    DiagnosisDocument,
+    FailedPartitionDocument,
+    ObserverDocument,
+    ObserverEventDocument,
+    ObserverResult,
+)
 from milepost.interfaces.remote_changes import Changes
 from milepost.interfaces.result_documents import (
     CommandResult,
@@ -22,8 +30,18 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, Change, JobList, StartAsked, StepsAsked
+from milepost.interfaces.service import (
+    NO_STEPS,
+    Change,
+    JobList,
+    ObserverCommand,
+    ObserverJobAsked,
+    PartitionCommand,
+    StartAsked,
+    StepsAsked,
+)
 
+NOT_YET: Final = Told(INVALID, "Observers are not over HTTP yet", "Ask the event store itself")
 SHORTENED_AT_ONCE: Final = 100
 STEPS_AT_ONCE: Final = 10_000
 
@@ -118,6 +136,45 @@ class RemoteService:
             skip_cleanup=asked.skip_cleanup,
             if_status_version=asked.if_status_version,
         )
+
+    # -- observers: not over HTTP yet
+
+    def observers(self) -> list[ObserverDocument]:
+        raise NOT_YET
+
+    def observer(self, name: str) -> ObserverDocument:
+        raise NOT_YET
+
+    def observer_history(self, name: str, *, after: int = 0, limit: int | None = None) -> list[ObserverEventDocument]:
+        raise NOT_YET
+
+    def change_observer(self, name: str, command: ObserverCommand, reason: str = "") -> ObserverResult:
+        raise NOT_YET
+
+    def start_on_observer(self, name: str, asked: ObserverJobAsked) -> StartResult:
+        raise NOT_YET
+
+    def failed_partitions(
+        self, observer: str | None = None, *, limit: int = 100, after: tuple[str, str] | None = None
+    ) -> list[FailedPartitionDocument]:
+        raise NOT_YET
+
+    def failed_partition(self, observer: str, partition: str) -> FailedPartitionDocument:
+        raise NOT_YET
+
+    def change_partition(
+        self,
+        observer: str,
+        partition: str,
+        command: PartitionCommand,
+        reason: str = "",
+        *,
+        if_position: int | None = None,
+    ) -> ObserverResult:
+        raise NOT_YET
+
+    def diagnose(self) -> DiagnosisDocument:
+        raise NOT_YET
 
     # -- what there is
 
