@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper
+from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 from eventsourcing.utils import get_topic, resolve_topic
 
@@ -62,6 +62,35 @@ def test_what_the_mapper_wrote_it_reads_back_equal(events: list[FlightEvent]) ->
     mapper = plain_mapper()
 
     assert [mapper.to_domain_event(stored) for stored in stored_events(events)] == events
+
+
+def test_the_mapper_reads_what_the_stock_mapper_reads(events: list[FlightEvent]) -> None:
+    transcoder = JSONTranscoder()
+    transcoder.register(DatetimeAsISO())
+    ours, stock = plain_mapper(), Mapper[UUID](transcoder)
+
+    for stored in stored_events(events):
+        read, expected = ours.to_domain_event(stored), stock.to_domain_event(stored)
+        assert (type(read), vars(read)) == (type(expected), vars(expected))
+
+
+@pytest.mark.parametrize("state", [b"", b"{}", b"[]", b'{"timestamp": 1}', b"\xff"])
+def test_a_state_that_is_no_event_is_refused_as_the_stock_mapper_refuses_it(
+    events: list[FlightEvent], state: bytes
+) -> None:
+    transcoder = JSONTranscoder()
+    transcoder.register(DatetimeAsISO())
+    stored = replace(stored_events(events[:1])[0], state=state)
+
+    assert outcome(plain_mapper(), stored) == outcome(Mapper[UUID](transcoder), stored)
+
+
+def outcome(mapper: Mapper[UUID], stored: StoredEvent) -> object:
+    """What was read, or the error."""
+    try:
+        return vars(mapper.to_domain_event(stored))
+    except Exception as error:  # noqa: BLE001 - whichever it is, it must be the same one
+        return type(error), str(error)
 
 
 def test_an_event_that_was_read_can_be_written_again(events: list[FlightEvent]) -> None:
