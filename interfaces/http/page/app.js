@@ -1,12 +1,14 @@
 // The page: asks who one is, shows the view that the address means, and follows what happens.
 //
-// A view is {kind, title, render(), look(), heard(event), close(), kept?}: `render` answers what is to be shown of what it
-// knows, `look` asks the server again, `heard` is told of each event of the namespace. `kind`: where that changes, one
-// is somewhere else.
+// A view is {kind, title, render(), look(), heard(event), close(), kept?, stream?}: `render` answers what is to be shown
+// of what it knows, `look` asks the server again, `heard` is told of each event of the namespace's jobs, or of what
+// comes by `stream`, a path. `kind`: where that changes, one is somewhere else.
 
 import { ask, onNotAuthenticated, paths, token } from "./api.js";
 import { focusHeading, h, show } from "./dom.js";
 import { jobView } from "./job.js";
+import { drawPages } from "./navigation.js";
+import { OBSERVING } from "./observing.js";
 import { listView } from "./list.js";
 import { notice } from "./parts.js";
 import { read, toList } from "./route.js";
@@ -14,9 +16,10 @@ import { signInView } from "./sign_in.js";
 import { startView } from "./start.js";
 import { follow } from "./stream.js";
 
-const VIEWS = { list: listView, job: jobView, start: startView };
+const VIEWS = { list: listView, job: jobView, start: startView, ...OBSERVING };
 const ROLES = ["viewer", "operator", "admin"];
 const RETRY = 2_000; // milliseconds
+const LOOK_AGAIN = 5_000; // while the stream of a view cannot be followed
 const LIVE = {
   live: ["●", "Live", "good"],
   reconnecting: ["◌", "Reconnecting …", "warn"],
@@ -33,6 +36,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 window.addEventListener("hashchange", navigate);
+setInterval(() => state.view?.stream && state.live === "reconnecting" && state.view.look(), LOOK_AGAIN);
 onNotAuthenticated(signIn);
 begin();
 
@@ -93,20 +97,10 @@ function navigate() {
 /** What a view may take over from the one before it, so that nothing flickers: of the same list, or the same job. */
 const keptOf = (route) => [route.eventStore, route.namespace, route.view, route.id ?? ""].join("/");
 
-/** Another namespace: its stream, and the names of the others. */
+/** Another namespace, and the names of the others. */
 function settle(place) {
   if (place.eventStore !== state.place?.eventStore) state.namespaces = [];
   state.place = place;
-  state.stream?.close();
-  state.stream = follow(`${paths(place).jobs}/stream`, {
-    onEvent: (event) => state.view?.heard(event),
-    onCaughtUp: () => state.view?.look(),
-    onRefused: () => ask("/api").catch(() => {}), // tells whether the token still holds
-    onState: (live) => {
-      state.live = live;
-      drawTop();
-    },
-  });
   ask(paths(place).namespaces)
     .then(({ namespaces }) => {
       if (state.place !== place) return; // of where one was before
@@ -116,10 +110,27 @@ function settle(place) {
     .catch(() => {});
 }
 
+/** One stream at a time: a browser has but a few connections for all its tabs. */
+function listen(path) {
+  if (state.stream && state.followed === path) return;
+  state.stream?.close();
+  state.followed = path;
+  state.stream = follow(path, {
+    onEvent: (event) => state.view?.heard(event),
+    onCaughtUp: () => state.view?.look(),
+    onRefused: () => ask("/api").catch(() => {}), // tells whether the token still holds
+    onState: (live) => {
+      state.live = live;
+      drawTop();
+    },
+  });
+}
+
 function open(view) {
   const before = state.view;
   before?.close();
   state.view = view;
+  if (state.place) listen(view.stream ?? `${paths(state.place).jobs}/stream`);
   document.title = `${view.title} · Milepost`;
   draw();
   // Where only a filter, a page or a part of the same job changed, the focus stays on what changed it.
@@ -127,6 +138,7 @@ function open(view) {
 }
 
 function draw() {
+  drawPages(state.entry && state.place);
   drawTop();
   if (state.view) show(main, state.view.render());
 }
