@@ -1,6 +1,6 @@
 // The page: asks who one is, shows the view that the address means, and follows what happens.
 //
-// A view is {kind, title, render(), look(), heard(event), close(), kept?, stream?}: `render` answers what is to be shown
+// A view is {kind, title, render(), look(), heard(event, name), close(), kept?, stream?}: `render` answers what is to be shown
 // of what it knows, `look` asks the server again, `heard` is told of each event of the namespace's jobs, or of what
 // comes by `stream`, a path. `kind`: where that changes, one is somewhere else.
 
@@ -116,7 +116,7 @@ function listen(path) {
   state.stream?.close();
   state.followed = path;
   state.stream = follow(path, {
-    onEvent: (event) => state.view?.heard(event),
+    onEvent: (event, name) => state.view?.heard(event, name),
     onCaughtUp: () => state.view?.look(),
     onRefused: () => ask("/api").catch(() => {}), // tells whether the token still holds
     onState: (live) => {

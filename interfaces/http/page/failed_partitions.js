@@ -14,17 +14,34 @@ const PAGE = 50;
 export function failedPart({ place, name, query, draw }) {
   const beginning = query.get("begins") ?? "";
   const after = query.get("after") ?? "";
+  const paths = observerPaths(place);
   const state = { partitions: null, next: null, problem: null };
   const look = coalesced(load, 500);
 
+  /** They are in the order of their names, so those that begin alike follow one another, behind the one named just so. */
   async function load() {
     try {
-      const page = await ask(observerPaths(place).failed + queryOf({ observer: name, beginning, limit: PAGE, after }));
-      Object.assign(state, { partitions: page.failedPartitions, next: page.next, problem: null });
+      const behind = after || (beginning ? `${name}/${beginning}` : "");
+      const [exactly, page] = await Promise.all([
+        beginning && !after ? named(beginning) : [],
+        ask(paths.failed + queryOf({ observer: name, limit: PAGE, after: behind })),
+      ]);
+      const meant = page.partitions.filter((each) => each.partition.startsWith(beginning));
+      const others = meant.filter((each) => each.partition !== exactly[0]?.partition);
+      Object.assign(state, { partitions: [...exactly, ...others], next: meant.length === page.partitions.length ? page.next : null, problem: null });
     } catch (problem) {
       state.problem = problem;
     }
     draw();
+  }
+
+  async function named(partition) {
+    try {
+      return [await ask(paths.partition(name, partition))];
+    } catch (problem) {
+      if (problem.status >= 400 && problem.status < 500) return []; // there is none of just that name
+      throw problem;
+    }
   }
 
   const to = (changes) => toObserver(place, name, "failed", queryOf({ begins: beginning, ...changes }).slice(1));

@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { historyOf } from "./history.js";
 import { observerButtons } from "./observer_commands.js";
 import { overviewPart } from "./observer_overview.js";
-import { progressOf } from "./observer_parts.js";
+import { progressOf, SHOWN } from "./observer_parts.js";
 import { observerPaths } from "./observer_paths.js";
 import { chip, notice } from "./parts.js";
 import { OBSERVER_PARTS, toObserver, toObservers } from "./route.js";
@@ -55,8 +55,8 @@ export function observerView(context, route) {
     draw();
   }
 
-  function heard(observer) {
-    if (observer.name !== name) return;
+  function heard(observer, kind) {
+    if (kind !== SHOWN || observer.name !== name) return;
     Object.assign(state, { observer, problem: null });
     lookBeside();
   }

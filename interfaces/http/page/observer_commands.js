@@ -22,7 +22,7 @@ export function observerButtons(place, observer, onDone) {
   const still = ["Paused", "Quarantined"].includes(observer.status);
   const possible = [
     observer.canReplay || observer.canReplayBeside ? REPLAY : null,
-    observer.declared && !observer.job ? CATCH_UP : null,
+    observer.declared ? CATCH_UP : null,
     observer.canRebuild ? REBUILD : null,
     still ? UNPAUSE : PAUSE,
   ].filter(Boolean);
@@ -32,7 +32,8 @@ export function observerButtons(place, observer, onDone) {
 }
 
 export function partitionButtons(place, observer, found, onDone) {
-  const possible = [found.status === "Replaying" ? null : RETRY, found.status === "Replaying" ? null : SKIP, observer.canReplayPartition && found.status !== "Replaying" ? REPLAY_PARTITION : null].filter(Boolean);
+  if (found.status === "Replaying") return null;
+  const possible = observer.canReplayPartition ? [RETRY, SKIP, REPLAY_PARTITION] : [RETRY, SKIP];
   const paths = observerPaths(place);
   const { partition } = found;
   const open = (command) =>

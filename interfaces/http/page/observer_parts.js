@@ -5,6 +5,8 @@ import { count, number } from "./format.js";
 import { bar } from "./parts.js";
 import { toJob, toObserver } from "./route.js";
 
+export const SHOWN = "observer"; // the name of what a stream tells of one as it stands; the others are of its history
+
 const DOING = { "catch-up": "catches up", replay: "replays", beside: "builds the next generation" };
 
 export const known = (value) => (value === null || value === undefined ? "–" : number(value));

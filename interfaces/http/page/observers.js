@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { diagnosisOf, strip } from "./diagnosis.js";
 import { h } from "./dom.js";
 import { count, number } from "./format.js";
-import { known, progressOf, rate } from "./observer_parts.js";
+import { known, progressOf, rate, SHOWN } from "./observer_parts.js";
 import { observerPaths } from "./observer_paths.js";
 import { chip, head, notice } from "./parts.js";
 import { toObserver } from "./route.js";
@@ -29,8 +29,8 @@ export function observersView(context) {
     draw();
   }
 
-  function heard(observer) {
-    if (!state.observers) return;
+  function heard(observer, kind) {
+    if (kind !== SHOWN || !state.observers) return;
     const others = state.observers.filter((each) => each.name !== observer.name);
     state.observers = [...others, observer].sort((a, b) => (a.name < b.name ? -1 : 1));
     redraw();

@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { count, number } from "./format.js";
 import { partitionButtons } from "./observer_commands.js";
+import { SHOWN } from "./observer_parts.js";
 import { observerPaths } from "./observer_paths.js";
 import { chip, errorDetails, fact, notice, time } from "./parts.js";
 import { toJob, toObserver, toObservers } from "./route.js";
@@ -115,7 +116,7 @@ export function partitionView(context, route) {
     stream: paths.stream,
     render,
     look,
-    heard: (observer) => observer.name === name && look(),
+    heard: (told, kind) => (kind === SHOWN ? told.name : told.observer) === name && look(),
     close: () => look.close(),
   };
 }
