@@ -8,8 +8,15 @@ from typing import Final
 from milepost.domain.queues import refuse_bad_priority, refuse_bad_queue
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.client.blocking import Client
-from milepost.interfaces.client.calls import PAGE
+from milepost.interfaces.client.call import PAGE
 from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.observer_documents import (
+    DiagnosisDocument,
+    FailedPartitionDocument,
+    ObserverDocument,
+    ObserverEventDocument,
+    ObserverResult,
+)
 from milepost.interfaces.remote_changes import Changes
 from milepost.interfaces.result_documents import (
     CommandResult,
@@ -22,7 +29,16 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, Change, JobList, StartAsked, StepsAsked
+from milepost.interfaces.service import (
+    NO_STEPS,
+    Change,
+    JobList,
+    ObserverCommand,
+    ObserverJobAsked,
+    PartitionCommand,
+    StartAsked,
+    StepsAsked,
+)
 
 SHORTENED_AT_ONCE: Final = 100
 STEPS_AT_ONCE: Final = 10_000
@@ -145,6 +161,49 @@ class RemoteService:
 
     def check(self) -> EventStoreState:
         return self._client.check()
+
+    # -- observers
+
+    def observers(self) -> list[ObserverDocument]:
+        return self._client.observers()
+
+    def observer(self, name: str) -> ObserverDocument:
+        return self._client.observer(name)
+
+    def observer_history(self, name: str, *, after: int = 0, limit: int | None = None) -> list[ObserverEventDocument]:
+        if limit is not None and limit <= PAGE:
+            return self._client.observer_events(name, after=after, limit=limit).items
+        return list(islice(self._client.observer_history(name, after=after), limit))
+
+    def change_observer(self, name: str, command: ObserverCommand, reason: str = "") -> ObserverResult:
+        return self._client.change_observer(name, command, reason)
+
+    def start_on_observer(self, name: str, asked: ObserverJobAsked) -> StartResult:
+        return self._client.start_on_observer(name, asked)
+
+    def failed_partitions(
+        self, observer: str | None = None, *, limit: int = 100, after: tuple[str, str] | None = None
+    ) -> list[FailedPartitionDocument]:
+        found: list[FailedPartitionDocument] = []
+        while len(found) < limit:
+            at_once = min(PAGE, limit - len(found))
+            page = self._client.failed_partitions(observer, limit=at_once, after=after)
+            found += page
+            if len(page) < at_once:
+                break
+            after = (page[-1].observer, page[-1].partition)
+        return found
+
+    def failed_partition(self, observer: str, partition: str) -> FailedPartitionDocument:
+        return self._client.failed_partition(observer, partition)
+
+    def change_partition(
+        self, observer: str, partition: str, command: PartitionCommand, reason: str = ""
+    ) -> ObserverResult:
+        return self._client.change_partition(observer, partition, command, reason)
+
+    def diagnose(self) -> DiagnosisDocument:
+        return self._client.diagnose()
 
     def close(self) -> None:
         self._changes.close()

@@ -9,9 +9,17 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import httpx
 from httpx_sse import EventSource
 
-from milepost.interfaces.client.calls import Call, Calls, Cursor, Paged
+from milepost.interfaces.client.call import Call, Cursor, Paged
+from milepost.interfaces.client.calls import Calls
 from milepost.interfaces.client.errors import CannotConnect
-from milepost.interfaces.client.following import Following, StreamEvent
+from milepost.interfaces.client.following import (
+    Following,
+    ObserverEvent,
+    ObserverShown,
+    StreamEvent,
+    job_heard,
+    observer_heard,
+)
 from milepost.interfaces.client.line import TROUBLE, Attempts, Line
 from milepost.interfaces.client.patience import Patience
 from milepost.interfaces.client.signatures import returning
@@ -99,6 +107,24 @@ class AsyncClient:
     workers = _asks(Calls.workers)
     namespaces = _asks(Calls.namespaces)
     check = _asks(Calls.check)
+    observers = _asks(Calls.observers)
+    observer = _asks(Calls.observer)
+    observer_history = _goes_through(Calls.observer_history)
+    observer_events = _asks(Calls.observer_events)
+    pause_observer = _asks(Calls.pause_observer)
+    unpause_observer = _asks(Calls.unpause_observer)
+    change_observer = _asks(Calls.change_observer)
+    replay_observer = _asks(Calls.replay_observer)
+    catch_up_observer = _asks(Calls.catch_up_observer)
+    rebuild_index = _asks(Calls.rebuild_index)
+    start_on_observer = _asks(Calls.start_on_observer)
+    every_failed_partition = _goes_through(Calls.every_failed_partition)
+    failed_partitions = _asks(Calls.failed_partitions)
+    failed_partition = _asks(Calls.failed_partition)
+    retry_partition = _asks(Calls.retry_partition)
+    skip_partition = _asks(Calls.skip_partition)
+    change_partition = _asks(Calls.change_partition)
+    diagnose = _asks(Calls.diagnose)
 
     async def wait(self, job_id: str, *, timeout: float | None = None) -> JobDocument:
         """The job once it is at rest. Raises TimedOut; outlives a server that does not answer for a while."""
@@ -112,28 +138,25 @@ class AsyncClient:
                 seen = trouble
         return seen
 
-    async def stream(
+    def stream(
         self, job_id: str | None = None, *, after: str | None = None, patience: float = 60.0
     ) -> AsyncIterator[StreamEvent]:
         """Each event of the namespace's jobs, or of one job, once and in order, from now on or behind `after`.
 
         A stream that is cut goes on where it was. Raises CannotConnect when it cannot for `patience` seconds.
         """
-        following = Following(self._line, self.calls.stream_path(job_id), after, patience)
-        while True:
-            try:
-                async with self._http.stream(**following.request()) as response:
-                    if following.is_open(response):
-                        async for sse in EventSource(response).aiter_sse():
-                            if event := following.heard(sse):
-                                yield event
-                        pause = following.cut(None)
-                    else:
-                        await response.aread()
-                        pause = following.refused(response)
-            except TROUBLE as error:
-                pause = following.cut(error)
-            await asyncio.sleep(pause)
+        return self._follow(Following(self._line, self.calls.stream_path(job_id), after, patience, job_heard))
+
+    def stream_observers(
+        self, *, after: str | None = None, patience: float = 60.0
+    ) -> AsyncIterator[ObserverEvent | ObserverShown]:
+        """How the namespace's observers stand, whenever that changes, and each event of their histories once.
+
+        From now on, or behind `after`. A stream that is cut goes on where it was. Raises CannotConnect when it cannot
+        for `patience` seconds.
+        """
+        path = self.calls.observers_stream_path
+        return self._follow(Following(self._line, path, after, patience, observer_heard))
 
     async def ask(self, call: Call[T]) -> T:
         """The answer to this. Raises ClientError."""
@@ -147,6 +170,22 @@ class AsyncClient:
                 if (again := attempts.answered(response)) is None:
                     return attempts.answer(response)
                 pause = again
+            await asyncio.sleep(pause)
+
+    async def _follow(self, following: Following[T]) -> AsyncIterator[T]:
+        while True:
+            try:
+                async with self._http.stream(**following.request()) as response:
+                    if following.is_open(response):
+                        async for sse in EventSource(response).aiter_sse():
+                            if event := following.heard(sse):
+                                yield event
+                        pause = following.cut(None)
+                    else:
+                        await response.aread()
+                        pause = following.refused(response)
+            except TROUBLE as error:
+                pause = following.cut(error)
             await asyncio.sleep(pause)
 
     async def close(self) -> None:

@@ -1,18 +1,29 @@
-"""Everything that a server can be asked, as data: method, path, parameters, body, and how its answer is read.
+"""Everything that a server can be asked of jobs, and of what there is; of observers, see `observer_calls`.
 
 Both clients, the synchronous and the asynchronous one, get their methods from this table.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
-from urllib.parse import quote
-from uuid import uuid4
+from typing import Any
 
 from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
-from milepost.interfaces.asked_texts import COMMAND_ID
-from milepost.interfaces.client.errors import InvalidInput
+from milepost.interfaces.client.call import (
+    KEY,
+    PAGE,
+    Call,
+    Cursor,
+    Page,
+    Paged,
+    Parameters,
+    given,
+    key_for,
+    page_of,
+    part,
+    reader,
+)
+from milepost.interfaces.client.observer_calls import ObserverCalls
 from milepost.interfaces.documents import Json, from_json
 from milepost.interfaces.job_documents import JobDocument, StepDocument
 from milepost.interfaces.result_documents import (
@@ -26,43 +37,6 @@ from milepost.interfaces.result_documents import (
     WorkerDocument,
 )
 from milepost.interfaces.service import NO_STEPS, CommandName, JobList, StepsAsked
-
-T = TypeVar("T")
-
-PAGE: Final = 1_000  # jobs, steps or events at once: of jobs and events, a server gives no more
-KEY: Final = "Idempotency-Key"
-
-Parameters = tuple[tuple[str, str], ...]
-Cursor = str | int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[T]):
-    """One question. `read` raises LookupError, TypeError or ValueError for what is no answer to it."""
-
-    path: str
-    read: Callable[[Json], T]
-    method: str = "GET"
-    params: Parameters = ()
-    body: Json = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    own_key: bool = False  # it was made for this call, so nobody else has used it
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether asking twice does no more than asking once, so that a lost answer may be asked for again."""
-        return self.method == "GET" or KEY in self.headers
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some of many; `next` is where those behind begin, None after the last."""
-
-    items: list[T]
-    next: Cursor
-
-
-Paged = Callable[[Cursor], Call[Page[T]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +55,13 @@ class JobTypes:
     problems: list[str]
 
 
-class Calls:
+class Calls(ObserverCalls):
     """What can be asked of one namespace of an event store."""
 
     def __init__(self, event_store: str, namespace: str) -> None:
-        self.store = f"/api/event-stores/{_part(event_store)}"
-        self.base = f"{self.store}/namespaces/{_part(namespace)}/jobs"
+        self.store = f"/api/event-stores/{part(event_store)}"
+        super().__init__(f"{self.store}/namespaces/{part(namespace)}")
+        self.base = f"{self.namespace}/jobs"
 
     def about(self) -> Call[About]:
         """What is served there."""
@@ -99,7 +74,7 @@ class Calls:
     ) -> Call[JobList]:
         """A page of jobs behind the one with the id `after`, at most 1,000, newest first."""
         order = "oldest" if oldest_first else "newest"
-        params = (*_filter(which), *_given(limit=limit, after=after, order=order))
+        params = (*_filter(which), *given(limit=limit, after=after, order=order))
         return Call(path=self.base, params=params, read=_job_list)
 
     def every_job(self, which: JobFilter = ALL_JOBS, *, oldest_first: bool = False) -> Paged[JobDocument]:
@@ -108,14 +83,14 @@ class Calls:
         def page(cursor: Cursor) -> Call[Page[JobDocument]]:
             after = None if cursor is None else str(cursor)
             asked = self.jobs(which, limit=PAGE, after=after, oldest_first=oldest_first)
-            return Call(path=asked.path, params=asked.params, read=_page("jobs", _job))
+            return Call(path=asked.path, params=asked.params, read=page_of("jobs", _job))
 
         return page
 
     def ids(self, which: JobFilter = ALL_JOBS) -> Paged[str]:
         """The ids of all that are meant, oldest first."""
         return lambda cursor: Call(
-            path=f"{self.base}/ids", params=(*_filter(which), *_given(after=cursor)), read=_page("ids", str)
+            path=f"{self.base}/ids", params=(*_filter(which), *given(after=cursor)), read=page_of("ids", str)
         )
 
     def counts(self, which: JobFilter = ALL_JOBS) -> Call[dict[str, int]]:
@@ -124,24 +99,24 @@ class Calls:
 
     def resolve(self, text: str) -> Call[str]:
         """The whole id of the one job whose id begins so."""
-        return Call(path=f"{self.base}/resolve", params=_given(id=text), read=lambda told: str(told["id"]))
+        return Call(path=f"{self.base}/resolve", params=given(id=text), read=lambda told: str(told["id"]))
 
     def beginning(self, text: str, *, limit: int) -> Call[list[JobHint]]:
         """The newest jobs whose id begins so, in few words."""
         return Call(
             path=f"{self.base}/beginning",
-            params=_given(id=text, limit=limit),
+            params=given(id=text, limit=limit),
             read=lambda told: [from_json(JobHint, each) for each in told["jobs"]],
         )
 
     def shortened(self, ids: Sequence[str]) -> Call[dict[str, str]]:
         """Each of these ids, at most 100, as short as it may be given."""
-        params = _given(id=tuple(ids))
+        params = given(id=tuple(ids))
         return Call(path=f"{self.base}/shortened", params=params, read=lambda told: dict(told["ids"]))
 
     def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> Call[JobDocument]:
         """Everything of one job, with a page of its steps where `steps` asks for them."""
-        params = _given(
+        params = given(
             steps=steps.limit,
             stepsAfter=steps.after,
             stepStatus=steps.statuses,
@@ -168,8 +143,8 @@ class Calls:
         self, job_id: str, *, after: int = 0, limit: int = PAGE, names: Sequence[str] = ()
     ) -> Call[Page[EventDocument]]:
         """A page of them."""
-        params = _given(after=after, limit=limit, event=tuple(names))
-        return Call(path=f"{self._job(job_id)}/events", params=params, read=_page("events", _event))
+        params = given(after=after, limit=limit, event=tuple(names))
+        return Call(path=f"{self._job(job_id)}/events", params=params, read=page_of("events", _event))
 
     # -- commands
 
@@ -191,8 +166,8 @@ class Calls:
             method="POST",
             path=self.base,
             body=body,
-            headers={KEY: _key(idempotency_key)},
-            read=_reader(StartResult),
+            headers={KEY: key_for(idempotency_key)},
+            read=reader(StartResult),
             own_key=idempotency_key is None,
         )
 
@@ -263,7 +238,7 @@ class Calls:
 
         Of both, the version counts: it tells of every change, those of status among them.
         """
-        headers = {KEY: _key(idempotency_key)}
+        headers = {KEY: key_for(idempotency_key)}
         if if_version is not None:
             headers["If-Match"] = f'"{if_version}"'
         elif if_status_version is not None:
@@ -275,7 +250,7 @@ class Calls:
             path=path,
             body=body,
             headers=headers,
-            read=_reader(CommandResult),
+            read=reader(CommandResult),
             own_key=idempotency_key is None,
         )
 
@@ -294,19 +269,19 @@ class Calls:
         """Why others could not be loaded, and nothing of those that were."""
         return Call(
             path=f"{self.store}/types",
-            params=_given(only="problems"),
+            params=given(only="problems"),
             read=lambda told: [str(each) for each in told["problems"]],
         )
 
     def job_type(self, name: str) -> Call[JobTypeDocument]:
         """One of them."""
-        return Call(path=f"{self.store}/types/{_part(name)}", read=_reader(JobTypeDocument))
+        return Call(path=f"{self.store}/types/{part(name)}", read=reader(JobTypeDocument))
 
     def workers(self, *, everyone: bool = False) -> Call[list[WorkerDocument]]:
         """Who works there; `everyone`: also those that gave no sign of life for too long."""
         return Call(
             path=f"{self.store}/workers",
-            params=_given(all=everyone),
+            params=given(all=everyone),
             read=lambda told: [from_json(WorkerDocument, each) for each in told["workers"]],
         )
 
@@ -319,7 +294,7 @@ class Calls:
 
     def check(self) -> Call[EventStoreState]:
         """Whether the event store answers and can be written."""
-        return Call(path=f"{self.store}/check", read=_reader(EventStoreState))
+        return Call(path=f"{self.store}/check", read=reader(EventStoreState))
 
     # -- streams, which are no calls: what is heard never ends
 
@@ -328,51 +303,11 @@ class Calls:
         return f"{self.base}/stream" if job_id is None else f"{self._job(job_id)}/stream"
 
     def _job(self, job_id: str) -> str:
-        return f"{self.base}/{_part(job_id)}"
-
-
-def _part(text: str) -> str:
-    """As one part of a path; `..` would be taken for the one above. Raises InvalidInput."""
-    quoted = quote(_text(text), safe="")
-    return quoted.replace(".", "%2E") if set(text) == {"."} else quoted
-
-
-def _text(text: str) -> str:
-    """Raises InvalidInput."""
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidInput("What was given holds half a character, which is no text", "Give it as Unicode text")
-    return text
-
-
-def _key(text: str | None) -> str:
-    """As a header can carry it, a fresh one where none is given. Raises InvalidInput."""
-    if text is None:
-        return str(uuid4())
-    if not COMMAND_ID.fullmatch(text):
-        raise InvalidInput(
-            "A command id for a server is of at most 200 letters, digits and signs",
-            "Leave out spaces and what is no ASCII",
-        )
-    return text
-
-
-def _given(**params: str | int | tuple[str, ...] | None) -> Parameters:
-    """Those that say anything."""
-    found: list[tuple[str, str]] = []
-    for name, value in params.items():
-        if isinstance(value, tuple):
-            found += [(name, _text(each)) for each in value]
-        elif isinstance(value, str):
-            found.append((name, _text(value)))
-        elif value is True:
-            found.append((name, "true"))
-        elif value is not None and value is not False:
-            found.append((name, str(value)))
-    return tuple(found)
+        return f"{self.base}/{part(job_id)}"
 
 
 def _filter(which: JobFilter) -> Parameters:
-    return _given(
+    return given(
         status=which.statuses,
         type=which.types,
         tag=which.tags,
@@ -385,10 +320,6 @@ def _filter(which: JobFilter) -> Parameters:
 
 def _moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
-
-
-def _reader(cls: type[Any]) -> Callable[[Json], Any]:
-    return lambda told: from_json(cls, told)
 
 
 def _job(told: Json) -> JobDocument:
@@ -406,7 +337,3 @@ def _job_list(told: Json) -> JobList:
 def _steps(told: Json) -> Page[StepDocument]:
     job = _job(told)
     return Page(job.steps or [], job.next_steps_after)
-
-
-def _page(what: str, read: Callable[[Json], T]) -> Callable[[Json], Page[T]]:
-    return lambda told: Page([read(each) for each in told[what]], told["next"])

@@ -4,8 +4,9 @@ import json
 import random
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import httpx
 from httpx_sse import ServerSentEvent
@@ -13,12 +14,15 @@ from httpx_sse import ServerSentEvent
 from milepost.interfaces.client.errors import WHICH_SERVER, CannotConnect, InvalidInput, ServerFailed
 from milepost.interfaces.client.line import CONNECT_SECONDS, SILENCE_SECONDS, Line
 from milepost.interfaces.documents import from_json
+from milepost.interfaces.observer_documents import ObserverDocument, ObserverEventDocument
 from milepost.interfaces.result_documents import EventDocument
+
+T = TypeVar("T")
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 MEDIA_TYPE: Final = "text/event-stream"
-_ID: Final = re.compile(r"[\x21-\x7e]{1,200}")  # what a header can carry
+_ID: Final = re.compile(r"[\x21-\x7e]{1,8000}")  # what a header can carry
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,47 @@ class StreamEvent:
     event: EventDocument
 
 
-class Following:
-    """What both clients know of one stream. It is tried again for `patience` seconds after each cut."""
+@dataclass(frozen=True, slots=True)
+class ObserverEvent:
+    """One event of an observer's history as it happens. `id`: given as `after`, the stream goes on behind it."""
 
-    def __init__(self, line: Line, path: str, after: str | None, patience: float) -> None:
+    id: str
+    event: ObserverEventDocument
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverShown:
+    """An observer as it stands now."""
+
+    observer: ObserverDocument
+
+
+def job_heard(last_id: str, sse: ServerSentEvent) -> StreamEvent:
+    """What a stream of jobs says."""
+    return StreamEvent(last_id, from_json(EventDocument, json.loads(sse.data)))
+
+
+def observer_heard(last_id: str, sse: ServerSentEvent) -> ObserverEvent | ObserverShown:
+    """What a stream of observers says."""
+    if sse.event == "observer":
+        return ObserverShown(from_json(ObserverDocument, json.loads(sse.data)))
+    return ObserverEvent(last_id, from_json(ObserverEventDocument, json.loads(sse.data)))
+
+
+class Following(Generic[T]):
+    """What both clients know of one stream. It is tried again for `patience` seconds after each cut.
+
+    `read`: what it says, of the id that was heard last. Raises LookupError, TypeError or ValueError.
+    """
+
+    def __init__(
+        self, line: Line, path: str, after: str | None, patience: float, read: Callable[[str, ServerSentEvent], T]
+    ) -> None:
         if after is not None and not _ID.fullmatch(after):
             raise InvalidInput(
                 "What the stream is to go on behind is no id of an event", "Give the 'id' of a StreamEvent"
             )
-        self._line, self._path = line, path
+        self._line, self._path, self._read = line, path, read
         self.last_id = after
         self._patience = patience
         self._was_open = False
@@ -58,19 +94,18 @@ class Following:
         """Whether events come from it; else its body says why not."""
         return response.is_success and response.headers.get("content-type", "").startswith(MEDIA_TYPE)
 
-    def heard(self, sse: ServerSentEvent) -> StreamEvent | None:
-        """The event, or None where only the place was said."""
+    def heard(self, sse: ServerSentEvent) -> T | None:
+        """What it says, or None where only the place was said."""
         self._was_open, self._tries, self._cut_at = True, 0, None
         if _ID.fullmatch(sse.id):
             self.last_id = sse.id
         if not sse.data:
             return None
         try:
-            event = from_json(EventDocument, json.loads(sse.data))
+            return self._read(self.last_id or "", sse)
         except (LookupError, TypeError, ValueError, RecursionError) as error:
             message = f"What {self._line.url} streams are no events of Milepost, or of another version: {error}"
             raise ServerFailed(message, WHICH_SERVER) from error
-        return StreamEvent(self.last_id or "", event)
 
     def refused(self, response: httpx.Response) -> float:
         """Seconds until the next try. Raises ClientError where the server will not answer otherwise then."""

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 import httpx
 
 from milepost.infrastructure.server_url import ServerUrl
-from milepost.interfaces.client.calls import Call
+from milepost.interfaces.client.call import Call
 from milepost.interfaces.client.errors import (
     WHICH_SERVER,
     CannotConnect,
@@ -92,7 +92,11 @@ class Line:
         if isinstance(error, httpx.TimeoutException):
             cause = "it did not answer in time"
         outcome = " Whether it has done what was asked is not known." if sent else ""
-        advice = "Look at the job before you try again" if sent else "Check its URL, and whether 'milepost serve' runs"
+        advice = (
+            "Look whether it was done before you try again"
+            if sent
+            else "Check its URL, and whether 'milepost serve' runs"
+        )
         return CannotConnect(f"The server at {self.url} cannot be reached: {cause}.{outcome}", advice)
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
-from milepost.interfaces.client.following import Following
+from milepost.interfaces.client.following import Following, job_heard
 from milepost.interfaces.client.line import TROUBLE, Line
 
 
@@ -15,7 +15,7 @@ class Listening:
     """Open once it is made: whatever is written from then on is heard. Raises ClientError where it cannot be."""
 
     def __init__(self, http: httpx.Client, line: Line, path: str) -> None:
-        following = Following(line, path, after=None, patience=0.0)
+        following = Following(line, path, after=None, patience=0.0, read=job_heard)
         try:
             self._response = http.send(http.build_request(**following.request()), stream=True)
         except TROUBLE as error:

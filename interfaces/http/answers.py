@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from milepost.interfaces.documents import Document, to_json
 from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.observer_documents import FailedPartitionDocument, ObserverDocument, ObserverEventDocument
 from milepost.interfaces.result_documents import (
     EventDocument,
     JobHint,
@@ -70,6 +71,31 @@ class EventsPage(Document):
 
     events: list[EventDocument]
     next: int | None
+    """What to give as `after` for the next page; null at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObserversDocument(Document):
+    """The observers of a namespace."""
+
+    observers: list[ObserverDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverEventsPage(Document):
+    """Some events of one observer's history."""
+
+    events: list[ObserverEventDocument]
+    next: int | None
+    """What to give as `after` for the next page; null at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPartitionsPage(Document):
+    """Some partitions that do not go on with the others."""
+
+    partitions: list[FailedPartitionDocument]
+    next: str | None
     """What to give as `after` for the next page; null at the end."""
 
 

@@ -1,5 +1,6 @@
 """The application that is served: its routes, its errors, and what each answer carries."""
 
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -17,6 +18,8 @@ from milepost.interfaces.http import (
     entry_routes,
     job_routes,
     monitor_routes,
+    observer_routes,
+    observer_stream_routes,
     page_routes,
     problems,
     store_routes,
@@ -31,6 +34,7 @@ from milepost.interfaces.http.metrics import Metrics
 from milepost.interfaces.http.monitor_routes import Readiness
 from milepost.interfaces.http.open_streams import OpenStreams
 from milepost.interfaces.http.openapi import publish
+from milepost.interfaces.local_service import LocalService
 
 NO_LIMITS_GIVEN: Final = Limits()
 ROUTERS: Final = (
@@ -38,6 +42,8 @@ ROUTERS: Final = (
     bulk_routes.router,  # likewise
     job_routes.router,
     timeline_routes.router,
+    observer_stream_routes.router,  # before the routes of one observer, likewise
+    observer_routes.router,
     store_routes.router,
     entry_routes.router,
     monitor_routes.router,
@@ -88,7 +94,7 @@ class Served:
     def streams(self, app: Application) -> OpenStreams:
         """Asked for in the server's loop."""
         if self._streams is None:
-            self._streams = OpenStreams(app.database, self.holding)
+            self._streams = OpenStreams(app.database, self.holding, partial(LocalService, app))
             if self._leaving:
                 self._streams.end()
         return self._streams

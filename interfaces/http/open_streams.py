@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
 from milepost.interfaces.http.feed import Feed
 from milepost.interfaces.http.listener import TOKEN_GONE, Listener
+from milepost.interfaces.http.observer_feed import ObserverFeed, Observing
 from milepost.interfaces.http.sse import ALIVE
 
 log = logging.getLogger("milepost.server")
@@ -35,10 +36,16 @@ class TooManyStreams(Exception):
 
 
 class OpenStreams:
-    """Those of one event store. `holding` answers the names of the tokens that hold now."""
+    """Those of one event store. `holding` answers the names of the tokens that hold now.
 
-    def __init__(self, database: Database, holding: Callable[[], Collection[str]]) -> None:
+    `observing`: what a namespace's observers are asked through.
+    """
+
+    def __init__(
+        self, database: Database, holding: Callable[[], Collection[str]], observing: Callable[[str], Observing]
+    ) -> None:
         self.feed = Feed(database, asyncio.get_running_loop())
+        self.observers = ObserverFeed(observing, asyncio.get_running_loop())
         self._holding = holding
         self._readers = ThreadPoolExecutor(READERS, "milepost-streams")
         self._loop = asyncio.get_running_loop()
@@ -66,6 +73,7 @@ class OpenStreams:
         finally:
             del self._open[listener]
             self.feed.leave(listener)
+            self.observers.leave(listener)
 
     def refuse_if_full(self, token: str | None) -> None:
         """Raises TooManyStreams."""
@@ -80,11 +88,13 @@ class OpenStreams:
         for listener in self._open:
             listener.end()
         self.feed.end()
+        self.observers.end()
 
     def close(self) -> None:
         """Nothing is read any more when this returns: the database may be closed then."""
         self._readers.shutdown(cancel_futures=True)
         self.feed.close()
+        self.observers.close()
 
     async def _care(self) -> None:
         while self._open:

@@ -36,7 +36,7 @@ FOR_WRITERS: Final = {
     415: "The body is no JSON.",
 }
 FOR_COMMANDS: Final = {
-    409: "The state of the job refuses it, or the idempotency key was used for something else.",
+    409: "The state of the job, observer or partition refuses it, or the idempotency key was used for something else.",
 }
 FOR_CHANGES: Final = {412: "The job is at another version than `If-Match` says: nothing was done."}
 RETRY_AFTER: Final = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}

@@ -4,7 +4,8 @@ from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
 from milepost.infrastructure.server_url import ServerUrlInvalid
 from milepost.interfaces.client.asynchronous import AsyncClient
 from milepost.interfaces.client.blocking import Client
-from milepost.interfaces.client.calls import About, JobTypes, Page
+from milepost.interfaces.client.call import Page
+from milepost.interfaces.client.calls import About, JobTypes
 from milepost.interfaces.client.errors import (
     CannotConnect,
     ClientError,
@@ -16,8 +17,18 @@ from milepost.interfaces.client.errors import (
     TimedOut,
     VersionChanged,
 )
-from milepost.interfaces.client.following import StreamEvent
+from milepost.interfaces.client.following import ObserverEvent, ObserverShown, StreamEvent
 from milepost.interfaces.job_documents import JobDocument, StepDocument
+from milepost.interfaces.observer_documents import (
+    AttemptDocument,
+    DiagnosisDocument,
+    FailedPartitionDocument,
+    FindingDocument,
+    ObserverDocument,
+    ObserverEventDocument,
+    ObserverResult,
+    PartitionErrorDocument,
+)
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
@@ -28,18 +39,22 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import JobList, StepsAsked
+from milepost.interfaces.service import JobList, ObserverJobAsked, StepsAsked
 
 __all__ = [
     "ALL_JOBS",
     "About",
     "AsyncClient",
+    "AttemptDocument",
     "CannotConnect",
     "Client",
     "ClientError",
     "CommandResult",
+    "DiagnosisDocument",
     "EventDocument",
     "EventStoreState",
+    "FailedPartitionDocument",
+    "FindingDocument",
     "InvalidInput",
     "JobDocument",
     "JobFilter",
@@ -50,7 +65,14 @@ __all__ = [
     "NamespaceDocument",
     "NotAllowed",
     "NothingFound",
+    "ObserverDocument",
+    "ObserverEvent",
+    "ObserverEventDocument",
+    "ObserverJobAsked",
+    "ObserverResult",
+    "ObserverShown",
     "Page",
+    "PartitionErrorDocument",
     "Refused",
     "ServerFailed",
     "ServerUrlInvalid",
