@@ -178,7 +178,9 @@ class Diagnosis:
             opposed = rivals(connection, list(waiting))
         anybody = bool(self._workers_for_all())
         in_vain = [
-            row for row in live if waiting.get(row["id"], bootstrap.BUSY) != bootstrap.BUSY and row["id"] not in opposed
+            row
+            for row in live
+            if waiting.get(row["id"], "") not in {"", *bootstrap.LEFT_TO_WORKERS} and row["id"] not in opposed
         ]
         found: list[FindingDocument] = []
         if anybody:  # else that is said of the workers
@@ -233,7 +235,7 @@ class Diagnosis:
 
     def _why_waiting(self, row: Row) -> str | None:
         why = self._app.queries.waiting([row], self._now).get(row["id"])
-        return None if why == bootstrap.BUSY else why
+        return None if why in bootstrap.LEFT_TO_WORKERS else why
 
 
 def _of(observer: ObserverDocument, message: str, suggestion: str = "") -> FindingDocument:

@@ -13,7 +13,7 @@ from milepost.infrastructure.observers.observer import Observer
 from milepost.infrastructure.observers.queries import OF_PARTITION, WHOLE, ObserverQueries, Row
 from milepost.infrastructure.observers.retries import RECOVER
 from milepost.infrastructure.observers.rows import ObserverRows, ObserverUnknown, effects_transaction
-from milepost.interfaces.bootstrap import BUSY, Application
+from milepost.interfaces.bootstrap import LEFT_TO_WORKERS, Application
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.observer_documents import (
     FailedPartitionDocument,
@@ -236,7 +236,7 @@ class ObserverService:
         """That workers have yet to look is no reason."""
         row = self._app.queries.job(self._namespace, job_id)
         why = self._app.queries.waiting([row], self._app.now()).get(job_id)
-        return None if why == BUSY else why
+        return None if why in LEFT_TO_WORKERS else why
 
 
 def _held_by(job: Row) -> Held:

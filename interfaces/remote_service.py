@@ -32,7 +32,16 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, Change, JobList, StartAsked, StepsAsked
+from milepost.interfaces.service import (
+    NO_STEPS,
+    Change,
+    JobList,
+    ObserverCommand,
+    ObserverJobAsked,
+    PartitionCommand,
+    StartAsked,
+    StepsAsked,
+)
 
 SHORTENED_AT_ONCE: Final = 100
 STEPS_AT_ONCE: Final = 10_000

@@ -1,13 +1,15 @@
 // The page: asks who one is, shows the view that the address means, and follows what happens.
 //
-// A view is {kind, title, render(), look(), heard(event), close(), kept?}: `render` answers what is to be shown of what it
-// knows, `look` asks the server again, `heard` is told of each event of the namespace. `kind`: where that changes, one
-// is somewhere else.
+// A view is {kind, title, render(), look(), heard(event, name), close(), kept?, stream?}: `render` answers what is to be shown
+// of what it knows, `look` asks the server again, `heard` is told of each event of the namespace's jobs, or of what
+// comes by `stream`, a path. `kind`: where that changes, one is somewhere else.
 
 import { ask, onNotAuthenticated, paths, token } from "./api.js";
 import { h, show } from "./dom.js";
 import { focusHeading, keepingFocus } from "./focus.js";
 import { jobView } from "./job.js";
+import { drawPages } from "./navigation.js";
+import { OBSERVING } from "./observing.js";
 import { listView } from "./list.js";
 import { absence, nowhereView } from "./nowhere.js";
 import { notice } from "./parts.js";
@@ -18,9 +20,10 @@ import { startView } from "./start.js";
 import { follow } from "./stream.js";
 import { areExact, change as changeTimes } from "./times.js";
 
-const VIEWS = { list: listView, job: jobView, start: startView };
+const VIEWS = { list: listView, job: jobView, start: startView, ...OBSERVING };
 const ROLES = ["viewer", "operator", "admin"];
 const RETRY = 2_000; // milliseconds
+const LOOK_AGAIN = 5_000; // while the stream of a view cannot be followed
 const LIVE = {
   live: ["●", "Live", "good"],
   reconnecting: ["◌", "Reconnecting …", "warn"],
@@ -38,6 +41,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 window.addEventListener("hashchange", navigate);
+setInterval(() => state.view?.stream && state.live === "reconnecting" && state.view.look(), LOOK_AGAIN);
 onNotAuthenticated(signIn);
 begin();
 
@@ -110,20 +114,10 @@ function leave() {
   Object.assign(state, { stream: null, place: null });
 }
 
-/** Another namespace: its stream, and the names of the others. */
+/** Another namespace, and the names of the others. */
 function settle(place) {
   if (place.eventStore !== state.place?.eventStore) state.namespaces = [];
   state.place = place;
-  state.stream?.close();
-  state.stream = follow(`${paths(place).jobs}/stream`, {
-    onEvent: (event) => state.view?.heard(event),
-    onCaughtUp: () => state.view?.look(),
-    onRefused: () => ask("/api").catch(() => {}), // tells whether the token still holds
-    onState: (live) => {
-      state.live = live;
-      drawTop();
-    },
-  });
   ask(paths(place).namespaces)
     .then(({ namespaces }) => {
       if (state.place !== place) return; // of where one was before
@@ -133,10 +127,27 @@ function settle(place) {
     .catch(() => {});
 }
 
+/** One stream at a time: a browser has but a few connections for all its tabs. */
+function listen(path) {
+  if (state.stream && state.followed === path) return;
+  state.stream?.close();
+  state.followed = path;
+  state.stream = follow(path, {
+    onEvent: (event, name) => state.view?.heard(event, name),
+    onCaughtUp: () => state.view?.look(),
+    onRefused: () => ask("/api").catch(() => {}), // tells whether the token still holds
+    onState: (live) => {
+      state.live = live;
+      drawTop();
+    },
+  });
+}
+
 function open(view) {
   const before = state.view;
   before?.close();
   state.view = view;
+  if (state.place) listen(view.stream ?? `${paths(state.place).jobs}/stream`);
   document.title = `${view.title} · Milepost`;
   draw();
   // Where only a filter, a page or a part of the same job changed, the focus stays on what changed it.
@@ -144,6 +155,7 @@ function open(view) {
 }
 
 function draw() {
+  drawPages(state.entry && state.place);
   drawTop();
   if (state.view) keepingFocus(main, () => show(main, state.view.render()));
   drawFoot();

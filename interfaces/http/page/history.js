@@ -1,4 +1,4 @@
-// The history of a job: every event, with who did it, why, and the version that it made.
+// The history of a job or an observer: every event, with who did it, why, and the version that it made.
 
 import { ask, query as queryOf } from "./api.js";
 import { h } from "./dom.js";
@@ -10,6 +10,12 @@ import { coalesced } from "./stream.js";
 const PAGE = 50;
 
 export function historyPart({ place, id, path, query, draw, current }) {
+  const address = (wanted) => toJob(place, id, "history", wanted);
+  return historyOf({ path: `${path}/events`, address, caption: "Events of this job", query, draw, current });
+}
+
+/** `path`: where its events are asked for; `address(query)`: of this part; `current()`: the document, for its version. */
+export function historyOf({ path, address, caption, query, draw, current }) {
   const oldest = query.get("order") === "oldest";
   const page = Math.max(1, Number.parseInt(query.get("page") ?? "1", 10) || 1);
   const state = { events: null, problem: null };
@@ -23,7 +29,7 @@ export function historyPart({ place, id, path, query, draw, current }) {
     const after = Math.max(0, last - PAGE);
     try {
       const limit = Math.min(PAGE, Math.max(1, last - after));
-      const { events } = last > 0 ? await ask(`${path}/events${queryOf({ after, limit })}`) : { events: [] };
+      const { events } = last > 0 ? await ask(path + queryOf({ after, limit })) : { events: [] };
       state.events = oldest ? events : events.reverse();
       state.problem = null;
       shown = version;
@@ -45,7 +51,7 @@ export function historyPart({ place, id, path, query, draw, current }) {
     const wanted = new URLSearchParams();
     if (order === "oldest") wanted.set("order", order);
     if (number > 1) wanted.set("page", number);
-    return toJob(place, id, "history", wanted);
+    return address(wanted);
   }
 
   function render(job) {
@@ -78,7 +84,7 @@ export function historyPart({ place, id, path, query, draw, current }) {
     return h(
       "table",
       { class: "history cards", key: "table" },
-      h("caption", { class: "unseen" }, "Events of this job"),
+      h("caption", { class: "unseen" }, caption),
       head(["Version", "Time", "Event", "By", "Reason"], ["Version"]),
       h("tbody", {}, events.map(row)),
     );
@@ -96,7 +102,7 @@ export function historyPart({ place, id, path, query, draw, current }) {
         h(
           "details",
           { class: "event" },
-          h("summary", {}, h("strong", {}, event.event), event.step !== null ? ` ${event.step}` : ""),
+          h("summary", {}, h("strong", {}, event.event), subject(event)),
           h("pre", { tabindex: "0", "aria-label": `Data of event ${event.version}` }, JSON.stringify(event.data, null, 2)),
           h("p", { class: "muted break" }, `Event ${event.id}, correlation ${event.correlationId || "none"}`),
         ),
@@ -105,4 +111,10 @@ export function historyPart({ place, id, path, query, draw, current }) {
       h("td", { "data-label": "Reason", class: "break" }, event.reason || h("span", { class: "muted" }, "–")),
     );
   }
+}
+
+/** Of what of it an event tells: a step, a partition, or itself. */
+function subject(event) {
+  const named = event.step ?? event.partition ?? null;
+  return named === null ? "" : ` ${named}`;
 }

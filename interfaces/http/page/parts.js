@@ -19,6 +19,12 @@ const MARKS = {
   CompletedWithFailures: ["!", "bad"],
   Failed: ["✕", "bad"],
   Removed: ["–", "quiet"],
+  Active: ["●", "good"],
+  CatchingUp: ["»", "active"],
+  Replaying: ["↻", "active"],
+  Paused: ["‖", "warn"],
+  Quarantined: ["⊗", "bad"],
+  Disconnected: ["◌", "bad"],
 };
 
 export function chip(status, title = null) {

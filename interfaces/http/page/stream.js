@@ -7,7 +7,7 @@ const LONGEST_WAIT = 10_000;
 const SILENCE = 40_000; // the server says that it lives every 15 s: after this long nobody is there
 
 /**
- * Follows `path` until closed. `onEvent(event)` for each event, `onState("live" | "reconnecting" | "paused" | "over")`,
+ * Follows `path` until closed. `onEvent(event, name)` for each event, `onState("live" | "reconnecting" | "paused" | "over")`,
  * and `onCaughtUp()` whenever a connection has been made: what is shown may be older than where the stream begins.
  */
 export function follow(path, { onEvent, onState, onCaughtUp, onRefused }) {
@@ -45,7 +45,7 @@ export function follow(path, { onEvent, onState, onCaughtUp, onRefused }) {
         clearTimeout(silence);
         silence = setTimeout(() => mine.abort(), SILENCE);
         if (block.id !== undefined) lastId = block.id;
-        if (block.data !== undefined) onEvent(JSON.parse(block.data));
+        if (block.data !== undefined) onEvent(JSON.parse(block.data), block.event);
       }
     } catch {
       // The same as an end: it is tried again below.
