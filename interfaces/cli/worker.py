@@ -23,6 +23,7 @@ from milepost.interfaces.error_mapping import INVALID, OK, Told
 from milepost.interfaces.quantities import clean
 
 if TYPE_CHECKING:
+    from milepost.infrastructure.observers.live import LiveObservers
     from milepost.infrastructure.running.call import Call
     from milepost.infrastructure.running.worker import Worker
     from milepost.infrastructure.webhooks.deliveries import Deliveries
@@ -73,7 +74,8 @@ def work(
         ),
     ] = 30.0,
     exit_when_idle: Annotated[
-        bool, typer.Option("--exit-when-idle", help="End when no job is left that this worker can do.")
+        bool,
+        typer.Option("--exit-when-idle", help="End when no job and no live event is left that this worker can handle."),
     ] = False,
 ) -> None:
     """Take jobs of all namespaces and do them. SIGTERM or Ctrl-C hands them back; a second Ctrl-C at once."""
@@ -107,8 +109,8 @@ def work(
     where += f"event store {session.settings.event_store.value}, all namespaces"
     session.note(f"Worker {worker.name} takes {takes} ({where})")
     types_taken = wanted or frozenset(session.app.job_types.names())
-    idle = Idle(session.app, worker, types_taken, from_queues) if exit_when_idle else None
-    with deliveries(session.app) as telling, session.app.live_observers(lease_seconds):
+    with deliveries(session.app) as telling, session.app.live_observers(lease_seconds) as live:
+        idle = Idle(session.app, worker, types_taken, from_queues, live) if exit_when_idle else None
         worker.run(idle or (lambda: False))
         for activity in worker.left_running:
             session.note(f"Ended without having come to rest: {_of(activity.call)}")
@@ -199,26 +201,44 @@ def _of(call: "Call") -> str:
 
 
 class Idle:
-    """Whether a worker has nothing to do, nor will have: asked anew only when somebody has written."""
+    """Whether a worker has nothing to do, nor will have: asked anew only when somebody has written.
+
+    Its observers must have had a look after its last job: that may have left them events to handle.
+    """
 
     def __init__(
-        self, app: Application, worker: "Worker", types: frozenset[str], queues: frozenset[str] | None
+        self,
+        app: Application,
+        worker: "Worker",
+        types: frozenset[str],
+        queues: frozenset[str] | None,
+        live: "LiveObservers",
     ) -> None:
-        self._app, self._worker, self._types, self._queues = app, worker, types, queues
+        self._app, self._worker, self._types, self._queues, self._live = app, worker, types, queues, live
         self._marker: int | None = None
+        self._since: int | None = None  # the observers' round in which no job was left
 
     def __call__(self) -> bool:
         if self._worker.jobs:
+            self._since = None
             return False
+        if self._since is not None and self._live.idle(self._since):
+            self._since, self._marker = None, None
+            return self._nothing_new_left()  # a retry may have come and gone meanwhile
+        if self._since is None and self._nothing_new_left():
+            self._since = self._live.turns
+        return False
+
+    def _nothing_new_left(self) -> bool:
         try:
             marker = self._app.change_marker()
             if marker == self._marker:
                 return False
-            idle = not self._app.queries.work_left(self._types, self._worker.name, self._queues)
+            left = self._app.queries.work_left(self._types, self._worker.name, self._queues)
         except DatabaseUnavailable:
             return False
         self._marker = marker  # of before the question: what was written meanwhile is asked for again
-        return idle
+        return not left
 
 
 class WorkerLines(logging.Formatter):

@@ -92,10 +92,23 @@ def deposit(bank: Bank, account: Account, *amounts: int) -> None:
 
 def expected(bank: Bank) -> dict[str, tuple[int, str]]:
     """By a plain loop over the events."""
+    return expected_of(bank, {}, set())[0]
+
+
+def expected_of(
+    bank: Bank, until: dict[str, int], skipped: set[tuple[str, int]]
+) -> tuple[dict[str, tuple[int, str]], int]:
+    """The same without what was skipped, and of partitions that are held before the position they are held at; and how
+    many events that are."""
     found: dict[str, tuple[int, str]] = {}
+    handled = 0
     for notification in bank.recorder.select_notifications(1, 1_000_000):
         happened: Any = bank.mapper.to_domain_event(notification)
         if isinstance(happened, Account.Deposited):  # type: ignore[attr-defined]
-            amount, order = found.get(str(happened.originator_id), (0, ""))
-            found[str(happened.originator_id)] = (amount + happened.amount, f"{order}{happened.amount},")
-    return found
+            account = str(happened.originator_id)
+            if (account, notification.id) in skipped or notification.id >= until.get(account, notification.id + 1):
+                continue
+            amount, order = found.get(account, (0, ""))
+            found[account] = (amount + happened.amount, f"{order}{happened.amount},")
+            handled += 1
+    return found, handled

@@ -94,6 +94,7 @@ def test_a_replay_beside_swaps_in_a_generation_that_is_as_far_as_the_one_that_se
         deposit(theatre.bank, accounts[0], 7)
         theatre.go()
     assert theatre.stage.finish(job_id, theatre.worker) is JobStatus.COMPLETED_SUCCESSFULLY
+    theatre.go(2)  # a round that met the job's beginning or end looked again
     assert theatre.read() == expected(theatre.bank)
     assert theatre.observer.generation == 2
     deposit(theatre.bank, accounts[0], 8)
