@@ -30,13 +30,12 @@ class Tricks(Observer):
 
     def handle(self, event: Any, effects: Effects) -> None:
         table = effects.table(tricks)
-        match event:
-            case Dog.Registered(name=name):  # type: ignore[attr-defined]
-                row = {"dog": str(event.originator_id), "name": name, "tricks": ""}
-                effects.connection.execute(table.insert(), row)
-            case Dog.TrickAdded(trick=trick):  # type: ignore[attr-defined]
-                mine = table.update().where(table.c.dog == str(event.originator_id))
-                effects.connection.execute(mine.values(tricks=table.c.tricks + f"{trick};"))
+        dog = str(event.originator_id)
+        if isinstance(event, Dog.Registered):  # type: ignore[attr-defined]
+            effects.connection.execute(table.insert(), {"dog": dog, "name": event.name, "tricks": ""})
+        elif isinstance(event, Dog.TrickAdded):  # type: ignore[attr-defined]
+            mine = table.update().where(table.c.dog == dog)
+            effects.connection.execute(mine.values(tricks=table.c.tricks + f"{event.trick};"))
 
 
 class Heard(Observer):
@@ -52,7 +51,8 @@ class Heard(Observer):
 
 def told(event: Any) -> str:
     """Everything that a read event says."""
-    return f"{type(event).__qualname__} {sorted((name, str(value)) for name, value in vars(event).items())}"
+    said: dict[str, object] = event.__dict__
+    return f"{event.__class__.__qualname__} {sorted((name, str(value)) for name, value in said.items())}"
 
 
 def _happened(name: str) -> sa.Table:
