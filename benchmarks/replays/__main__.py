@@ -27,29 +27,33 @@ THEIRS: Final = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument(
+        "--one-by-one", type=int, help="how many of them, from the first, for programs that take one by one; else all"
+    )
     parser.add_argument("--accounts", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3, help="of all programs in turn; medians are compared")
     parser.add_argument("--database", choices=("SQLite", "PostgreSQL"), help="that one alone")
     chosen = parser.parse_args()
     for name, prepare in (("SQLite", in_a_file), ("PostgreSQL", on_a_server)):
         if chosen.database in (None, name):
-            compare(name, prepare, chosen.accounts, chosen.events, chosen.rounds)
+            slow = chosen.one_by_one or chosen.events
+            compare(name, prepare(chosen.accounts, chosen.events), chosen.events, slow, chosen.rounds)
 
 
-def compare(name: str, prepare: "Callable[[int, int], Copies]", accounts: int, events: int, rounds: int) -> None:
-    copy = prepare(accounts, events)
+def compare(name: str, copy: "Copies", events: int, one_by_one: int, rounds: int) -> None:
     rates: dict[str, list[float]] = {}
-    models: set[str] = set()
+    models: dict[int, set[str]] = {}  # by how many events they tell of
     for number in range(rounds):
         for peer, (flag, module, kind) in {**OURS, **THEIRS}.items():
+            count = events if kind == "batches" else one_by_one
             url, drop = copy()
-            figures = measured(flag, module, url, str(events), kind)
+            figures = measured(flag, module, url, str(count), kind)
             drop()
             rates.setdefault(peer, []).append(float(str(figures["events_per_s"])))
-            models.add(str(figures["rows"]))
+            models.setdefault(count, set()).add(str(figures["rows"]))
         print(f"round {number + 1} of {rounds} done", flush=True)
-    if len(models) > 1:
-        sys.exit(f"the read models differ: {sorted(models)}")
+    if any(len(found) > 1 for found in models.values()):
+        sys.exit(f"the read models differ: {models}")
     report({peer: statistics.median(found) for peer, found in rates.items()}, events, name)
 
 

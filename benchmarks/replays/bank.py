@@ -68,6 +68,15 @@ def record(url: str, accounts: int, events: int) -> None:
             bank.save(*{account.id: account for account in touched}.values())
 
 
+def keep_first(url: str, events: int) -> None:
+    """Those behind them are gone, for a program that is to replay no more."""
+    column, table = ("rowid", "stored_events") if url.startswith("sqlite") else ("notification_id", "bank_events")
+    engine = engine_at(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} > {events}")
+    engine.dispose()
+
+
 def engine_at(url: str) -> sa.Engine:
     """SQLite as durable as the library and Milepost have it."""
     engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg") if "postgres" in url else url)

@@ -20,7 +20,7 @@ from eventsourcing.sqlite import SQLiteTrackingRecorder
 from eventsourcing.utils import Environment
 from sqlalchemy.dialects import postgresql, sqlite
 
-from benchmarks.replays.bank import Account, Bank, balances, digest, engine_at, environment, tables
+from benchmarks.replays.bank import Account, Bank, balances, digest, engine_at, environment, keep_first, tables
 
 PAGE_EVENTS: Final = 500
 PATIENCE_SECONDS: Final = 3_600
@@ -159,6 +159,7 @@ def subscription(bank: Bank, events: int) -> Iterator[tuple[Any, Tracking]]:
 
 if __name__ == "__main__":
     url, events, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    keep_first(url, events)
     seconds = run(url, events, kind)
     figures = {"peer": f"library, {kind} view", "db": url.split(":")[0], "events": events}
     rate = round(events / seconds)

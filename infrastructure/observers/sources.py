@@ -4,19 +4,23 @@ Read by its recorder's own tables where that is a SQLite or PostgreSQL one, for 
 row and cannot be asked for the events of one originator in the order of all. Any other recorder is asked as it is.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
-from eventsourcing.persistence import ApplicationRecorder, Mapper
+from eventsourcing.persistence import ApplicationRecorder, Mapper, PersistenceError
 from eventsourcing.utils import resolve_topic
+
+from milepost.domain.observers.errors import ObserverError
 
 if TYPE_CHECKING:
     from eventsourcing.application import Application
 
 PAGE_EVENTS: Final = 1_000
 ASKED_AT_ONCE: Final = 500  # positions in one query
+READING: Final = {"CREATE_TABLE": "n", "POSTGRES_POOL_SIZE": "1", "POSTGRES_MAX_OVERFLOW": "0"}  # enough to read
 
 
 class Stored(NamedTuple):
@@ -116,10 +120,51 @@ def handled_topics(handles: Iterable[type] | None) -> Callable[[str], bool]:
     return is_handled
 
 
+class EventsInMemory(ObserverError):
+    """The application keeps its events in a process's memory, so that nobody else ever sees one."""
+
+    def __init__(self, application: str) -> None:
+        self.application = application
+        super().__init__(
+            f"Application '{application}' keeps its events in memory here, where there are none to observe. Say where"
+            f" they are as the library has it: {application.upper()}_PERSISTENCE_MODULE=eventsourcing.sqlite and"
+            f" {application.upper()}_SQLITE_DBNAME=PATH, or what PostgreSQL needs, in the environment, or in the"
+            " observer's `environment`."
+        )
+
+
 def source_of_application(application: "type[Application[Any]]", environment: Mapping[str, str]) -> EventSource:
-    """The events of an application that is opened as it opens itself, from this environment and the process's."""
+    """The events of an application that is opened from this environment and the process's. Raises EventsInMemory.
+
+    Its tables are made only where there are none: making them is a change to somebody's database, and two at once fail
+    on PostgreSQL. And it has one connection where nobody says how many, for it is read by one thread at a time.
+    """
+    said = {**application.env, **os.environ, **environment}
+    modest = {key: value for key, value in READING.items() if key not in said}
+    source = _opened(application, {**environment, **modest})
+    try:
+        source.newest()
+    except PersistenceError:
+        source.close()
+        return _opened(application, environment)
+    return source
+
+
+def _opened(application: "type[Application[Any]]", environment: Mapping[str, str]) -> EventSource:
     opened = application(dict(environment))
+    if _in_memory(opened.recorder):
+        opened.close()
+        raise EventsInMemory(opened.name)
     return EventSource(reader_of(opened.recorder), opened.mapper, opened.close)
+
+
+def _in_memory(recorder: ApplicationRecorder) -> bool:
+    from eventsourcing.popo import POPOApplicationRecorder
+    from eventsourcing.sqlite import SQLiteApplicationRecorder
+
+    if isinstance(recorder, SQLiteApplicationRecorder):
+        return recorder.datastore.pool.is_sqlite_memory_mode
+    return isinstance(recorder, POPOApplicationRecorder)
 
 
 def reader_of(recorder: ApplicationRecorder) -> Reader:

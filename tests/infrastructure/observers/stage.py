@@ -117,6 +117,11 @@ class Theatre:
 
 def bank_beside(url: str) -> Bank:
     """A bank in the database of an event store, or as near to it as there is one."""
+    return Bank(environment_beside(url))
+
+
+def environment_beside(url: str) -> dict[str, str]:
+    """Tells the library to keep an application's events in the database of an event store, where there is one."""
     if url.startswith("postgresql"):
         address = sa.make_url(url)
         schema = f"bank_of_{address.query['schema']}"
@@ -124,17 +129,15 @@ def bank_beside(url: str) -> Bank:
         with database.user_transaction() as connection:
             connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
         database.close()
-        return Bank(
-            {
-                "PERSISTENCE_MODULE": "eventsourcing.postgres",
-                "POSTGRES_DBNAME": str(address.database),
-                "POSTGRES_HOST": str(address.query.get("host", address.host or "")),
-                "POSTGRES_PORT": str(address.query.get("port", address.port or "5432")),
-                "POSTGRES_USER": str(address.username or os.environ.get("USER", "postgres")),
-                "POSTGRES_PASSWORD": str(address.password or ""),
-                "POSTGRES_SCHEMA": schema,
-            }
-        )
+        return {
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_DBNAME": str(address.database),
+            "POSTGRES_HOST": str(address.query.get("host", address.host or "")),
+            "POSTGRES_PORT": str(address.query.get("port", address.port or "5432")),
+            "POSTGRES_USER": str(address.username or os.environ.get("USER", "postgres")),
+            "POSTGRES_PASSWORD": str(address.password or ""),
+            "POSTGRES_SCHEMA": schema,
+        }
     if url == "sqlite://":
-        return Bank()
-    return Bank({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": url.removeprefix("sqlite:///")})
+        return {}
+    return {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": url.removeprefix("sqlite:///")}
