@@ -120,13 +120,17 @@ def _tell(session: Session, found: DiagnosisDocument, changes: list[FindingDocum
     sys.stdout.flush()
 
 
+def _wrong(number: int) -> str:
+    return "One thing is not as it should be" if number == 1 else f"{number} things are not as they should be"
+
+
 def _view(found: DiagnosisDocument) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     wrong = sum(not each.healthy for each in found.findings)
-    head = Text("All is well", "bold green") if found.healthy else Text(f"{wrong} not as it should be", "bold red")
+    head = Text("All is well", "bold green") if found.healthy else Text(_wrong(wrong), "bold red")
     grid = Table.grid(padding=(0, 2))
     for _ in range(3):
         grid.add_column(no_wrap=True)
