@@ -42,6 +42,8 @@ Partition = Annotated[
     str, Path(min_length=1, max_length=PARTITION_MOST, pattern=NO_NUL, description="A partition, percent-encoded.")
 ]
 
+Position = Annotated[int | None, Field(ge=0, le=LARGEST_POSITION)]
+
 
 class PartitionConvertor(Convertor[str]):
     """A partition in a URL: anything, slashes and line ends too."""
@@ -67,14 +69,15 @@ class WhyBody(Asked):
 class PartitionBody(WhyBody):
     """Why; and which event was seen to fail, so that no other is meant: else the answer is 412."""
 
-    if_position: int | None = Field(default=None, ge=0, le=LARGEST_POSITION)
+    if_position: Position = None
 
 
-class SkipBody(PartitionBody):
-    """Why an event is never to be handled: somebody will ask."""
+class SkipBody(Asked):
+    """Why an event is never to be handled, for somebody will ask; and which event was seen, as for a retry."""
 
     # Published alone: what is no reason is refused in the words of the command line.
     reason: Annotated[Reason, Field(json_schema_extra={"minLength": 1, "pattern": r"^[^\x00\s][^\x00]*$"})]
+    if_position: Position = None
 
 
 class JobBody(Asked):
@@ -229,7 +232,9 @@ def skip_partition(access: Operator, observer: ObserverName, partition: Partitio
     return _changed(access, observer, partition, "skip", body)
 
 
-def _changed(access: Access, observer: str, partition: str, command: PartitionCommand, body: PartitionBody) -> Response:
+def _changed(
+    access: Access, observer: str, partition: str, command: PartitionCommand, body: PartitionBody | SkipBody
+) -> Response:
     done = access.service.change_partition(observer, partition, command, body.reason, if_position=body.if_position)
     return answered(done)
 
