@@ -18,9 +18,10 @@ from milepost.client import (
     Refused,
     VersionChanged,
 )
+from milepost.domain.errors import JobError
 from milepost.interfaces.client import observer_calls
 from milepost.interfaces.documents import from_json, to_json
-from milepost.interfaces.error_mapping import problem_of
+from milepost.interfaces.error_mapping import Told, problem_of
 from milepost.interfaces.local_service import LocalService
 from milepost.interfaces.observer_documents import ObserverDocument
 from milepost.interfaces.remote_service import RemoteService
@@ -177,7 +178,16 @@ REFUSED: Any = {
     "a job on one that nobody knows": lambda service, _: service.start_on_observer(
         "nobody", ObserverJobAsked("catch-up")
     ),
-    "what is no name": lambda service, _: service.observer("no name/at all"),
+    "what is no name": lambda service, _: service.observer("no name at all"),
+    "a name that is too long": lambda service, _: service.observer("x" * 201),
+    "partitions of what is no name": lambda service, _: service.failed_partitions("no name/at all"),
+    "a partition with too long a name": lambda service, _: service.failed_partition("balances", "x" * 281),
+    "a replay of one": lambda service, _: service.start_on_observer(
+        "balances", ObserverJobAsked("replay-partition", "x" * 281)
+    ),
+    "a replay of a partition without a name": lambda service, _: service.start_on_observer(
+        "balances", ObserverJobAsked("replay-partition", "")
+    ),
     "a replay that cannot be": lambda service, _: service.start_on_observer("keyed", ObserverJobAsked("replay")),
     "a partition that has not failed": lambda service, _: service.failed_partition("balances", "nothing"),
     "a retry of one that has not failed": lambda service, _: service.change_partition("balances", "nothing", "retry"),
@@ -199,12 +209,19 @@ def test_what_is_refused_is_refused_in_the_same_words_by_a_server(
     ann = str(house.failing().id)
     told: list[Any] = []
     for service in (here, there):
-        with pytest.raises(Exception) as error:
+        with pytest.raises((JobError, Told)) as error:
             REFUSED[what](service, ann)
         told.append(problem_of(error.value))
 
     assert told[0] is not None
     assert told[1] == told[0]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a/history", "/"])
+def test_a_name_with_a_slash_is_of_no_observer(client: Client, name: str) -> None:
+    for ask in (client.observer, client.pause_observer, client.catch_up_observer):
+        with pytest.raises(NothingFound):
+            ask(name)
 
 
 def test_a_retry_through_a_server_does_what_it_does_here(house: Watched, there: Service) -> None:
