@@ -54,6 +54,9 @@ Words = Callable[..., list[str]]
 
 ASKED_FOR: Final[Mapping[str, set[str]]] = {
     "jobs": {"run"},
+    "observers": set(),
+    "failed-partitions": set(),
+    "diagnose": set(),
     "types": set(),
     "workers": set(),
     "event-stores": {"create"},
