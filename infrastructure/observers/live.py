@@ -93,12 +93,12 @@ class LiveObservers:
         """
         self._register()
         tick = self._surroundings.monotonic()
+        if self._is_beat_due():  # first: an own lease that ran out a moment ago is not another's to take
+            self._renew()
+            self._beat_at = tick
         if tick >= self._looked_at + LOOK_SECONDS:
             self._own()
             self._looked_at = tick
-        if tick >= self._beat_at + self._lease_seconds / 3:
-            self._renew()
-            self._beat_at = tick
         moved = False
         for owned in list(self._owned.values()):
             moved = self._carefully(owned) or moved
@@ -163,6 +163,10 @@ class LiveObservers:
         self._owned[namespace, name] = _Owned(handling, state)
         log.info("observer %s: it runs here", name)
 
+    def _is_beat_due(self) -> bool:
+        """Asked between pages too: a long way to the newest event must not cost the leases."""
+        return self._surroundings.monotonic() >= self._beat_at + self._lease_seconds / 3
+
     def _renew(self) -> None:
         if not self._owned:
             return
@@ -212,7 +216,7 @@ class LiveObservers:
         if owned.began_at is None:
             owned.began_at, owned.handled = self._surroundings.monotonic(), 0
         for _ in range(MOST_PAGES):
-            if owned.position >= newest or not self._page(owned, newest):
+            if owned.position >= newest or not self._page(owned, newest) or self._is_beat_due():
                 break
         self._seen(owned, newest)
         return True

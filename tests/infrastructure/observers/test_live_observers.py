@@ -1,5 +1,7 @@
 """Live events: in order, exactly once, each partition for itself."""
 
+import pytest
+
 from milepost.domain.observers.state import ObserverStatus, PartitionStatus
 from milepost.domain.state_machine import JobStatus
 from tests.infrastructure.observers.accounts import Balances, deposit, expected, open_accounts
@@ -122,3 +124,14 @@ def test_a_catch_up_hands_over_what_is_behind(theatre: Theatre) -> None:
     assert theatre.run("catch-up-observer", parallel=2) is JobStatus.COMPLETED_SUCCESSFULLY
     assert theatre.read() == expected(theatre.bank)
     assert theatre.observer.status is ObserverStatus.PAUSED
+
+
+def test_a_process_that_was_slower_than_its_leases_goes_on_with_what_nobody_has_taken(
+    theatre: Theatre, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="milepost.observers")
+    theatre.go()
+    theatre.stage.clock.pass_time(60.0)
+    theatre.live.turn()
+
+    assert caplog.text.count("it runs here") == 1
