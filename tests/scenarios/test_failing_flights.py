@@ -172,20 +172,23 @@ def test_aircraft_with_diverted_flights_fail_and_an_operator_skips_what_nobody_k
 
     # The aircraft with the most diverted flights: each of them is skipped by a decision of its own.
     (worst, times), *_ = Counter(str(each.event.originator_id) for each in diverted).most_common(1)
-    for time in range(times):
-        position = observatory.operator.skip("strict-arrivals", worst)
-        assert position == [each.position for each in diverted if str(each.event.originator_id) == worst][time]
-        eventually(lambda position=position: at_rest_behind(observatory, worst, position), "what waits was tried")
+    for position in [each.position for each in diverted if str(each.event.originator_id) == worst]:
+        assert observatory.operator.skip("strict-arrivals", worst) == position
+        until_tried(observatory, worst, position)
     assert worst not in {each.name for each in observatory.held("strict-arrivals")}
     known = [each.event for each in events if str(each.event.originator_id) == worst and not is_diverted(each.event)]
     assert minutes_late(observatory)[worst] == minutes_late_by_hand(known)[worst]
     tell(f"{len(held)} aircraft failed, of {len(diverted)} diverted flights; {times} skipped for {worst}")
 
 
-def at_rest_behind(observatory: Observatory, partition: str, position: int) -> bool:
+def until_tried(observatory: Observatory, partition: str, position: int) -> None:
     """It has rejoined, or has failed again behind that position."""
-    held = [each for each in observatory.held("strict-arrivals") if each.name == partition]
-    return not held or (held[0].position > position and held[0].status is PartitionStatus.QUARANTINED)
+
+    def tried() -> bool:
+        held = [each for each in observatory.held("strict-arrivals") if each.name == partition]
+        return not held or (held[0].position > position and held[0].status is PartitionStatus.QUARANTINED)
+
+    eventually(tried, f"what waits behind {position} in {partition} was tried")
 
 
 def quarantined_observer(observatory: Observatory, name: str) -> str | None:
