@@ -103,6 +103,7 @@ class LiveObservers:
         self._turns += 1
         self._register()
         tick = self._surroundings.monotonic()
+        self._beat()  # first: an own lease that ran out a moment ago is not another's to take
         if tick >= self._looked_at + LOOK_SECONDS:
             self._own()
             self._looked_at = tick

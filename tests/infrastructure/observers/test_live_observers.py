@@ -1,5 +1,7 @@
 """Live events: in order, exactly once, each partition for itself."""
 
+import pytest
+
 from milepost.domain.observers.state import ObserverStatus, PartitionStatus
 from milepost.domain.state_machine import JobStatus
 from tests.infrastructure.observers.accounts import Balances, deposit, expected, open_accounts
@@ -132,3 +134,14 @@ def test_an_observer_that_never_ran_is_caught_up_by_a_job(theatre: Theatre) -> N
 
     assert theatre.run("catch-up-observer") is JobStatus.COMPLETED_SUCCESSFULLY
     assert theatre.read() == expected(theatre.bank)
+
+
+def test_a_process_that_was_slower_than_its_leases_goes_on_with_what_nobody_has_taken(
+    theatre: Theatre, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="milepost.observers")
+    theatre.go()
+    theatre.stage.clock.pass_time(60.0)
+    theatre.live.turn()
+
+    assert caplog.text.count("it runs here") == 1
