@@ -71,7 +71,7 @@ def test_a_replay_moves_and_ends_before_ones_eyes(
     moved = "(bar) => bar.value > 0 && bar.value < bar.max"
     page.wait_for_function(moved, arg=bar.element_handle(), timeout=PATIENCE_MILLISECONDS)
     expect(page.locator("#its-job + p")).to_contain_text("replay-observer")
-    page.get_by_role("link", name="Observers", exact=True).first.click()
+    page.get_by_role("link", name="Observers", exact=True).click()
     expect(page.get_by_role("row", name=re.compile("^balances"))).to_contain_text(shown)
     expect(page.get_by_role("progressbar", name="Progress of the job on balances")).to_be_visible()
 
