@@ -90,6 +90,22 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "UnknownOccasion": (INVALID, lambda error: f"Use --on with {', '.join(error.known)}"),
     "AddressRefused": (INVALID, lambda error: error.suggestion),
     "SecretInvalid": (INVALID, lambda _: "Give base64 of 24 to 64 random bytes, whsec_ in front; or let one be made"),
+    "ObserverUnknown": (NOT_FOUND, lambda _: "Use 'milepost observers list' to see those of this namespace"),
+    "ObserverNotDeclared": (
+        NOT_FOUND,
+        lambda _: "Use 'milepost observers list' to see them; milepost.toml names more modules",
+    ),
+    "PartitionNotFailed": (
+        NOT_FOUND,
+        lambda error: f"Use 'milepost failed-partitions list --observer {error.observer}' to see those that have",
+    ),
+    "PartitionUnknown": (NOT_FOUND, lambda _: "Partitions are written as 'milepost observers history' shows them"),
+    "AmbiguousPartition": (INVALID, lambda _: "Give more of it"),
+    "ObserverBusy": (REFUSED, lambda error: f"See where it stands with 'milepost jobs get {error.job}'"),
+    "PartitionWentOn": (
+        REFUSED,
+        lambda error: f"Look again with 'milepost failed-partitions show {error.observer} {error.partition}'",
+    ),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (
         CANNOT_CONNECT,

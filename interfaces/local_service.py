@@ -25,6 +25,7 @@ from milepost.interfaces.command_results import (
 from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.job_documents import JobDocument
+from milepost.interfaces.local_observers import LocalObservers
 from milepost.interfaces.read_documents import job_document, step_document
 from milepost.interfaces.result_documents import (
     CommandResult,
@@ -49,7 +50,7 @@ UNDER_THIS: Final = " under this command id"
 _OriginOf = Callable[[str], "Origin"]  # for a reason
 
 
-class LocalService:
+class LocalService(LocalObservers):
     """See `Service`. `origin_of` says who acts, from where, for a reason.
 
     `may_see`: the namespaces of which documents about the whole event store may tell.
@@ -62,9 +63,7 @@ class LocalService:
         origin_of: _OriginOf = bootstrap.origin,
         may_see: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._app = app
-        self.namespace = namespace
-        self._origin_of = origin_of
+        super().__init__(app, namespace, origin_of)
         self._may_see = may_see
 
     def marker(self) -> int:

@@ -198,9 +198,15 @@ class RemoteService:
         return self._client.failed_partition(observer, partition)
 
     def change_partition(
-        self, observer: str, partition: str, command: PartitionCommand, reason: str = ""
+        self,
+        observer: str,
+        partition: str,
+        command: PartitionCommand,
+        reason: str = "",
+        *,
+        if_position: int | None = None,
     ) -> ObserverResult:
-        return self._client.change_partition(observer, partition, command, reason)
+        return self._client.change_partition(observer, partition, command, reason, if_position=if_position)
 
     def diagnose(self) -> DiagnosisDocument:
         return self._client.diagnose()

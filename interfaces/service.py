@@ -204,13 +204,22 @@ class Service(Protocol):
         ...
 
     def failed_partition(self, observer: str, partition: str) -> FailedPartitionDocument:
-        """With its attempts. Raises PartitionNotFailed."""
+        """With its attempts; `partition` may be a beginning that no other has. Raises PartitionNotFailed."""
         ...
 
     def change_partition(
-        self, observer: str, partition: str, command: PartitionCommand, reason: str = ""
+        self,
+        observer: str,
+        partition: str,
+        command: PartitionCommand,
+        reason: str = "",
+        *,
+        if_position: int | None = None,
     ) -> ObserverResult:
-        """Retry: it is due at once. Skip: its event is never handled; a reason must be given."""
+        """Retry: a job tries it at once. Skip: its event is never handled; a reason must be given.
+
+        `if_position`: only while it is the event there that fails. Raises PartitionWentOn.
+        """
         ...
 
     def diagnose(self) -> DiagnosisDocument:

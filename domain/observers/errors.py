@@ -35,6 +35,17 @@ class PartitionNotFailed(ObserverError):
         super().__init__(f"Cannot {asked} partition {partition} of observer '{observer}': it has not failed.")
 
 
+class PartitionWentOn(ObserverError):
+    """Another event than the one that was seen has failed by now."""
+
+    def __init__(self, observer: str, partition: str, seen: int, failing: int) -> None:
+        self.observer, self.partition, self.seen, self.failing = observer, partition, seen, failing
+        super().__init__(
+            f"Partition {partition} of observer '{observer}' has gone on: the event that fails is that at {failing},"
+            f" not that at {seen}."
+        )
+
+
 class PartitionBusy(ObserverError):
     """The partition is being replayed, or the observer as a whole is."""
 

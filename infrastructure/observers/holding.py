@@ -16,7 +16,7 @@ from milepost.domain.commands import CancelJob
 from milepost.domain.envelope import Origin
 from milepost.domain.errors import IllegalTransition
 from milepost.domain.observers import state
-from milepost.domain.observers.errors import NotReplayable, ObserverError
+from milepost.domain.observers.errors import ObserverError, PartitionWentOn
 from milepost.domain.observers.events import Held, ObserverEvent
 from milepost.domain.observers.state import Observer as ObserverState
 from milepost.domain.state_machine import JobStatus
@@ -24,7 +24,9 @@ from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import jobs
 from milepost.infrastructure.event_store.store import JobStore
+from milepost.infrastructure.observers.abilities import refuse_unable
 from milepost.infrastructure.observers.handling import Handling
+from milepost.infrastructure.observers.observer import Observer
 from milepost.infrastructure.observers.rows import (
     ObserverMoved,
     ObserverRows,
@@ -77,16 +79,19 @@ class Holding:
         """It stands still until an operator acts; whether that is new."""
         return self._change(name, lambda observer: state.quarantine(observer, why))
 
-    def retry(self, name: str, partition: str) -> int:
-        """A failed partition is due now, and its attempts count anew: the position of the event that failed."""
-        return self._change_partition(name, partition, skip=False)
+    def retry(self, name: str, partition: str, if_position: int | None = None) -> int:
+        """A failed partition is due now, and its attempts count anew: the position of the event that failed.
 
-    def skip(self, name: str, partition: str) -> int:
-        """The event that failed is never handled, and the partition is due now: that event's position."""
-        return self._change_partition(name, partition, skip=True)
+        `if_position`: only while that is still the one. Raises PartitionWentOn.
+        """
+        return self._change_partition(name, partition, if_position, skip=False)
+
+    def skip(self, name: str, partition: str, if_position: int | None = None) -> int:
+        """The event that failed is never handled, and the partition is due now: the same."""
+        return self._change_partition(name, partition, if_position, skip=True)
 
     @again_when_moved
-    def _change_partition(self, name: str, partition: str, *, skip: bool) -> int:
+    def _change_partition(self, name: str, partition: str, if_position: int | None, *, skip: bool) -> int:
         with self._rows(name) as rows:
             seen = rows.observer()
             rows.slices(seen.generation, [slice_of(partition)], lock=True)
@@ -95,6 +100,8 @@ class Holding:
             decide = state.skip if skip else state.retry
             events = decide(observer, partition, held, self._surroundings.now())
             assert held is not None, "what is not held was refused"
+            if if_position is not None and if_position != held.position:
+                raise PartitionWentOn(name, partition, if_position, held.position)
             if skip:
                 rows.done_waiting(observer.generation, partition, held.position)
             self._record(rows, observer, events)
@@ -102,12 +109,21 @@ class Holding:
 
     # Jobs
 
+    def refuse(self, declared: type[Observer], held: Held) -> None:
+        """Raises what `take` would refuse a job that came now."""
+        _refuse_unable(declared, held)
+        with self._rows(declared.name) as rows:
+            observer = rows.observer()
+            events: list[ObserverEvent] = []
+            if observer.job is not None and self._gives_way(rows.connection, observer, held):
+                events = state.release(observer, observer.job, completed=False)
+            _ = state.take(reduce(state.evolve, events, observer), "", held, 0)
+
     @again_when_moved
     def take(self, handling: Handling, job: UUID, held: Held) -> None:
         """The observer is this job's, with its generation made empty where it replays. Again does nothing."""
         name = handling.declared.name
-        if held == "beside" and handling.declared.tables is None:
-            raise NotReplayable(name, "replay", "only one with `tables` can be rebuilt beside the one that serves")
+        _refuse_unable(handling.declared, held)
         superseded: UUID | None = None
         until = handling.source.newest()
         with self._rows(name) as rows:
@@ -223,3 +239,9 @@ class Holding:
     def _rows(self, name: str) -> Iterator[ObserverRows]:
         with effects_transaction(self._database) as connection:
             yield ObserverRows(connection, self._namespace, name)
+
+
+def _refuse_unable(declared: type[Observer], held: Held) -> None:
+    """Raises NotReplayable."""
+    if held != "catch-up":
+        refuse_unable(declared, "replay" if held == "replay" else "replay-beside")

@@ -130,7 +130,7 @@ class ObserverRows:
     def find(self, *, lock: bool = False) -> Observer | None:
         asked = sa.select(observers).where(*self._mine(observers, observers.c.name))
         row = self.connection.execute(asked.with_for_update() if lock else asked).mappings().one_or_none()
-        return None if row is None else _observer(row)
+        return None if row is None else observer_of_row(row)
 
     def observer(self, *, lock: bool = False) -> Observer:
         """Raises ObserverUnknown."""
@@ -374,7 +374,8 @@ def partition_of_row(row: sa.RowMapping) -> Partition:
     )
 
 
-def _observer(row: sa.RowMapping) -> Observer:
+def observer_of_row(row: Mapping[Any, Any]) -> Observer:
+    """The state that follows from its events, as it stands in its row."""
     return Observer(
         row["namespace"],
         row["name"],

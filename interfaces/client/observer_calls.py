@@ -1,5 +1,8 @@
 """Everything that a server can be asked of observers and failed partitions."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from milepost.interfaces.client.call import KEY, PAGE, Call, Cursor, Page, Paged, given, key_for, page_of, part, reader
 from milepost.interfaces.documents import Json, from_json
 from milepost.interfaces.observer_documents import (
@@ -11,6 +14,8 @@ from milepost.interfaces.observer_documents import (
 )
 from milepost.interfaces.result_documents import StartResult
 from milepost.interfaces.service import ObserverCommand, ObserverJobAsked, PartitionCommand
+
+NOTHING: Final[Mapping[str, Json]] = {}
 
 
 class ObserverCalls:
@@ -71,21 +76,21 @@ class ObserverCalls:
         self, name: str, *, parallel: int | None = None, reason: str = "", idempotency_key: str | None = None
     ) -> Call[StartResult]:
         """Start a job that hands it what it is behind on."""
-        return self._job_on(name, "catch-up", {}, parallel, reason, idempotency_key)
+        return self._job_on(name, "catch-up", NOTHING, parallel, reason, idempotency_key)
 
     def rebuild_index(
         self, name: str, *, parallel: int | None = None, reason: str = "", idempotency_key: str | None = None
     ) -> Call[StartResult]:
         """Start a job that builds its tables anew, verifies and then swaps them."""
-        return self._job_on(name, "rebuild-index", {}, parallel, reason, idempotency_key)
+        return self._job_on(name, "rebuild-index", NOTHING, parallel, reason, idempotency_key)
 
     def start_on_observer(self, name: str, asked: ObserverJobAsked) -> Call[StartResult]:
         """Any of these jobs."""
         match asked.kind:
             case "catch-up":
-                return self._job_on(name, "catch-up", {}, asked.parallel, asked.reason, asked.command_id)
+                return self._job_on(name, "catch-up", NOTHING, asked.parallel, asked.reason, asked.command_id)
             case "rebuild":
-                return self._job_on(name, "rebuild-index", {}, asked.parallel, asked.reason, asked.command_id)
+                return self._job_on(name, "rebuild-index", NOTHING, asked.parallel, asked.reason, asked.command_id)
             case "replay" | "replay-beside" | "replay-partition":
                 return self.replay_observer(
                     name,
@@ -122,19 +127,30 @@ class ObserverCalls:
         """One of them, with its attempts, newest first."""
         return Call(path=self._partition(observer, partition), read=_failed)
 
-    def retry_partition(self, observer: str, partition: str, *, reason: str = "") -> Call[ObserverResult]:
-        """Have it tried again at once; its attempts count anew."""
-        return self.change_partition(observer, partition, "retry", reason)
+    def retry_partition(
+        self, observer: str, partition: str, *, reason: str = "", if_position: int | None = None
+    ) -> Call[ObserverResult]:
+        """Have it tried again at once; its attempts count anew. `if_position`: only while that event is the one."""
+        return self.change_partition(observer, partition, "retry", reason, if_position=if_position)
 
-    def skip_partition(self, observer: str, partition: str, *, reason: str) -> Call[ObserverResult]:
+    def skip_partition(
+        self, observer: str, partition: str, *, reason: str, if_position: int | None = None
+    ) -> Call[ObserverResult]:
         """Have the event that failed never be handled, and what waits behind it go on."""
-        return self.change_partition(observer, partition, "skip", reason)
+        return self.change_partition(observer, partition, "skip", reason, if_position=if_position)
 
     def change_partition(
-        self, observer: str, partition: str, command: PartitionCommand, reason: str = ""
+        self,
+        observer: str,
+        partition: str,
+        command: PartitionCommand,
+        reason: str = "",
+        *,
+        if_position: int | None = None,
     ) -> Call[ObserverResult]:
         """Any of the two by its name."""
-        return self._command(f"{self._partition(observer, partition)}/{command}", reason)
+        body: dict[str, Json] = {} if if_position is None else {"ifPosition": if_position}
+        return self._command(f"{self._partition(observer, partition)}/{command}", reason, body)
 
     def diagnose(self) -> Call[DiagnosisDocument]:
         """Whether event store, workers, observers, failed partitions and jobs are as they should be."""
@@ -146,11 +162,11 @@ class ObserverCalls:
     def observers_stream_path(self) -> str:
         return f"{self.namespace}/observers/stream"
 
-    def _command(self, path: str, reason: str) -> Call[ObserverResult]:
-        return Call(method="POST", path=path, body={"reason": reason}, read=reader(ObserverResult))
+    def _command(self, path: str, reason: str, body: Mapping[str, Json] = NOTHING) -> Call[ObserverResult]:
+        return Call(method="POST", path=path, body={**body, "reason": reason}, read=reader(ObserverResult))
 
     def _job_on(
-        self, name: str, path: str, body: dict[str, Json], parallel: int | None, reason: str, key: str | None
+        self, name: str, path: str, body: Mapping[str, Json], parallel: int | None, reason: str, key: str | None
     ) -> Call[StartResult]:
         if parallel is not None:
             body = {**body, "parallel": parallel}

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
+from milepost.infrastructure.observers.figures import figures_of_all
 from milepost.interfaces.bootstrap import Application
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MOST_NAMESPACES: Final = 100  # the largest; what the others have is under one name, which no namespace can have
+MOST_OBSERVERS: Final = 200  # that have handled most; likewise
 OTHERS: Final = "(others)"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNROUTED: Final = "(none)"
@@ -42,6 +44,7 @@ class Metrics:
         streams = Gauge("milepost_http_open_streams", "Streams that are open.", registry=self._registry)
         streams.set_function(open_streams)
         self._registry.register(_EventStore(app))
+        self._registry.register(_Observers(app))
 
     @contextmanager
     def timed(self, scope: Scope, method: str, answer: "Answer") -> Generator[None]:
@@ -91,4 +94,42 @@ class _EventStore(Collector):
         return (
             GaugeMetricFamily("milepost_jobs", "Jobs that are not removed.", labels=("namespace", "status")),
             GaugeMetricFamily("milepost_workers_alive", "Workers whose heartbeat is not overdue."),
+        )
+
+
+class _Observers(Collector):
+    """Asked anew each time."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families()  # without asking the database
+
+    def collect(self) -> Iterable[Metric]:
+        lag, handled, failed = self._families()
+        found = sorted(figures_of_all(self._app.database), key=lambda each: -each.handled)
+        for each in found[:MOST_OBSERVERS]:
+            labels = [each.namespace, each.observer]
+            if each.lag is not None:
+                lag.add_metric(labels, each.lag)
+            handled.add_metric(labels, each.handled)
+            failed.add_metric(labels, each.failed)
+        if others := found[MOST_OBSERVERS:]:
+            labels = [OTHERS, OTHERS]
+            lag.add_metric(labels, max(each.lag or 0 for each in others))
+            handled.add_metric(labels, sum(each.handled for each in others))
+            failed.add_metric(labels, sum(each.failed for each in others))
+        return lag, handled, failed
+
+    @staticmethod
+    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+        labels = ("namespace", "observer")
+        return (
+            GaugeMetricFamily("milepost_observer_lag_events", "How many events it is behind, at most.", labels=labels),
+            # No counter: a replay begins anew.
+            GaugeMetricFamily("milepost_observer_handled_events", "Events that are handled.", labels=labels),
+            GaugeMetricFamily(
+                "milepost_observer_failed_partitions", "Partitions that do not go on with the others.", labels=labels
+            ),
         )

@@ -8,7 +8,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from milepost.infrastructure.observers.observer import NAME
 from milepost.infrastructure.observers.rows import PARTITION_MOST, SLICES
-from milepost.interfaces.http.access import NO_NUL
+from milepost.interfaces.http.access import NO_NUL, Access
 from milepost.interfaces.http.answers import (
     FailedPartitionsPage,
     ObserverEventsPage,
@@ -25,7 +25,7 @@ from milepost.interfaces.observer_documents import (
     ObserverResult,
 )
 from milepost.interfaces.result_documents import StartResult
-from milepost.interfaces.service import ObserverCommand, ObserverJobAsked, ObserverJobKind
+from milepost.interfaces.service import ObserverCommand, ObserverJobAsked, ObserverJobKind, PartitionCommand
 
 router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace}", tags=["observers"])
 
@@ -33,6 +33,7 @@ MOST_EVENTS: Final = 1_000  # of one page
 MOST_PARTITIONS: Final = 1_000
 OBSERVER: Final = rf"^{NAME.pattern}$"
 LONGEST_OBSERVER: Final = 200
+LARGEST_POSITION: Final = 2**63 - 1
 BETWEEN: Final = "/"  # an observer and its partition, where both are one text: no observer has it in its name
 PLACE: Final = rf"^{NAME.pattern}{BETWEEN}[^\x00]+$"
 
@@ -63,8 +64,14 @@ class WhyBody(Asked):
     reason: Reason = ""
 
 
-class SkipBody(Asked):
-    """Why an event is never to be handled; somebody will ask."""
+class PartitionBody(WhyBody):
+    """Why; and which event was seen to fail, so that no other is meant: else the answer is 412."""
+
+    if_position: int | None = Field(default=None, ge=0, le=LARGEST_POSITION)
+
+
+class SkipBody(PartitionBody):
+    """Why an event is never to be handled: somebody will ask."""
 
     # Published alone: what is no reason is refused in the words of the command line.
     reason: Annotated[Reason, Field(json_schema_extra={"minLength": 1, "pattern": r"^[^\x00\s][^\x00]*$"})]
@@ -210,17 +217,21 @@ def get_failed_partition(access: Viewer, observer: ObserverName, partition: Part
 
 @router.post("/failed-partitions/{observer}/{partition:partition}/retry", responses=told(ObserverResult))
 def retry_partition(
-    access: Operator, observer: ObserverName, partition: Partition, body: Annotated[WhyBody | None, Body()] = None
+    access: Operator, observer: ObserverName, partition: Partition, body: Annotated[PartitionBody | None, Body()] = None
 ) -> Response:
     """Have it tried again at once; its attempts count anew."""
-    reason = body.reason if body else ""
-    return answered(access.service.change_partition(observer, partition, "retry", reason))
+    return _changed(access, observer, partition, "retry", body or PartitionBody())
 
 
 @router.post("/failed-partitions/{observer}/{partition:partition}/skip", responses=told(ObserverResult))
 def skip_partition(access: Operator, observer: ObserverName, partition: Partition, body: SkipBody) -> Response:
     """Have the event that failed never be handled, and what waits behind it go on."""
-    return answered(access.service.change_partition(observer, partition, "skip", body.reason))
+    return _changed(access, observer, partition, "skip", body)
+
+
+def _changed(access: Access, observer: str, partition: str, command: PartitionCommand, body: PartitionBody) -> Response:
+    done = access.service.change_partition(observer, partition, command, body.reason, if_position=body.if_position)
+    return answered(done)
 
 
 @router.get("/diagnosis", responses=told(DiagnosisDocument))

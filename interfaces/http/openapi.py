@@ -38,6 +38,7 @@ FOR_WRITERS: Final = {
 FOR_COMMANDS: Final = {
     409: "The state of the job, observer or partition refuses it, or the idempotency key was used for something else.",
 }
+OF_PARTITIONS: Final = {412: "Another event than that at `ifPosition` fails there now: nothing was done."}
 FOR_CHANGES: Final = {412: "The job is at another version than `If-Match` says: nothing was done."}
 RETRY_AFTER: Final = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
 
@@ -108,6 +109,8 @@ def _problems(path: str, method: str) -> dict[int, str]:
         found |= FOR_WRITERS | FOR_COMMANDS
         if "{job_id}" in path:
             found |= FOR_CHANGES
+        if "{partition}" in path:
+            found |= OF_PARTITIONS
     return found
 
 

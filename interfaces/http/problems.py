@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from milepost.domain.errors import VersionMismatch
+from milepost.domain.observers.errors import PartitionWentOn
 from milepost.infrastructure.job_types.registry import RequestInvalid
 from milepost.interfaces.error_mapping import (
     CANNOT_CONNECT,
@@ -92,7 +93,7 @@ async def ours(_request: Request, error: Exception) -> JSONResponse:
         told = Problem(SERVER_ERROR, f"a defect of Milepost: {type(error).__name__}", "The server's log has it whole")
     if told.code == CANNOT_CONNECT:
         return unavailable(getattr(error, "outcome", ""))
-    status = PRECONDITION_FAILED if isinstance(error, VersionMismatch) else STATUS[told.code]
+    status = PRECONDITION_FAILED if isinstance(error, VersionMismatch | PartitionWentOn) else STATUS[told.code]
     # One by one, so that a form can show each at its field.
     each = {"problems": list(error.problems)} if isinstance(error, RequestInvalid) else {}
     return answer(status, told.word, told.message, told.suggestion, **each)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from milepost.domain.events import Policy
-from milepost.domain.observers.errors import NotReplayable
 from milepost.domain.observers.events import Held
 from milepost.infrastructure.job_types.job_type import Step, job_type
 from milepost.infrastructure.job_types.observing.whole import ObserverRequest, WholeObserverJob
+from milepost.infrastructure.observers.abilities import refuse_unable
 from milepost.infrastructure.observers.rows import SLICES, at_home
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
@@ -43,10 +43,7 @@ class RebuildIndex(WholeObserverJob[RebuildRequest]):
         return "beside"
 
     def before_start(self, job: HookContext[RebuildRequest]) -> None:
-        declared = self.environment.job_types.observers.named(job.request.observer)
-        if not declared.has("verify"):
-            missing = "it has no `verify`, so nobody could say that the new one is right"
-            raise NotReplayable(declared.name, "rebuild the index of", missing)
+        refuse_unable(self.environment.job_types.observers.named(job.request.observer), "rebuild")
         super().before_start(job)
 
     def plan(self, request: RebuildRequest) -> Iterable[Step]:

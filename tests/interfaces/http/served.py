@@ -22,8 +22,12 @@ NO_LIMITS: Final = Limits(1_000_000.0, 1_000_000.0)
 PATIENCE_SECONDS: Final = 60.0
 
 
+def space_of(namespace: str) -> str:
+    return f"{STORE}/namespaces/{namespace}"
+
+
 def jobs_of(namespace: str) -> str:
-    return f"{STORE}/namespaces/{namespace}/jobs"
+    return f"{space_of(namespace)}/jobs"
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Running:
 
 
 @contextmanager
-def running(url: str, *, open_here: bool = False, limits: Limits = NO_LIMITS) -> Generator[Running]:
-    app = Application(resolve(environ={"MILEPOST_URL": url}))
+def running(url: str, *, open_here: bool = False, limits: Limits = NO_LIMITS, **environ: str) -> Generator[Running]:
+    app = Application(resolve(environ={"MILEPOST_URL": url, **environ}))
     served = Served(app, open_to_all_here=open_here, limits=limits)
     server = Server(served)
     with listening("127.0.0.1", 0) as listener:

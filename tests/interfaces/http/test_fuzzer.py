@@ -11,6 +11,7 @@ import pytest
 from milepost.infrastructure.event_store.tokens import Role
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.http.served import MINE, running
+from tests.interfaces.http.watched import OBSERVERS, furnish
 
 FUZZER: Final = Path(sys.executable).with_name("schemathesis")
 TOLD: Final = Path(__file__).with_name("schemathesis.toml")
@@ -37,8 +38,9 @@ def test_the_fuzzer_finds_nothing(caller: str, tmp_path: Path) -> None:
     furniture.furnish()
     furniture.running()
     furniture.database.close()
+    furnish(url, MINE)
     token = CALLERS[caller]
-    with running(url) as server:
+    with running(url, MILEPOST_OBSERVERS=OBSERVERS) as server:
         sent = [] if token is None else ["-H", f"Authorization: Bearer {server.token('fuzzer', token[0], *token[1])}"]
         phases = ALL_PHASES if FULL else PHASES.get(caller, "fuzzing")
         options = [

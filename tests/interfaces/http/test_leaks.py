@@ -19,14 +19,18 @@ from milepost.domain import commands as c
 from milepost.infrastructure.event_store.store import WorkerRecord
 from milepost.infrastructure.event_store.tokens import Role
 from milepost.interfaces.http.app import routes
+from tests.infrastructure.observers.accounts import Balances
+from tests.infrastructure.observers.stage import bank_beside
 from tests.interfaces.furniture import OPERATOR, WORKER, Furniture
-from tests.interfaces.http.served import MINE, STORE, THEIRS, Running, jobs_of, running
+from tests.interfaces.http import watched as observers
+from tests.interfaces.http.served import MINE, STORE, THEIRS, Running, jobs_of, running, space_of
+from tests.interfaces.http.watched import OBSERVERS, POISON
 
 NOBODYS: Final = "01a20fc5-30da-77a1-8a2e-000000000000"
 SAME_KEY: Final = "the-same-key"
 # What depends on the moment, or names the request.
 PASSING: Final = ("date", "x-request-id", "content-length")
-RATES: Final = re.compile(r'"(itemsPerSecond|stepsPerSecond|etaSeconds|answeredInSeconds)":[^,}]+')
+RATES: Final = re.compile(r'"(itemsPerSecond|stepsPerSecond|etaSeconds|answeredInSeconds|checked)":[^,}]+')
 HOUR: Final = 3600.0
 
 
@@ -39,6 +43,7 @@ class Both:
     secrets: dict[Role, str]
     mine: tuple[str, ...]
     theirs: tuple[str, ...]
+    partition: str
 
 
 def furnished(found: Furniture, worker: str) -> tuple[str, ...]:
@@ -61,23 +66,26 @@ def furnished(found: Furniture, worker: str) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     without, with_theirs = (tmp_path_factory.mktemp(name) / "jobs.sqlite" for name in ("without", "with"))
-    mine = furnish_mine(without)
+    mine, partition = furnish_mine(without)
     with running(f"sqlite:///{without}") as server:
         secrets = {role: server.token(role.name.lower(), role, MINE) for role in Role}
     shutil.copy(without, with_theirs)
     theirs = furnish_theirs(with_theirs)
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(f"sqlite:///{path}")) for path in (without, with_theirs)]
-        yield Both(servers[0], servers[1], secrets, mine, theirs)
+        servers = [
+            stack.enter_context(running(f"sqlite:///{path}", MILEPOST_OBSERVERS=OBSERVERS))
+            for path in (without, with_theirs)
+        ]
+        yield Both(servers[0], servers[1], secrets, mine, theirs, partition)
 
 
-def furnish_mine(path: Path) -> tuple[str, ...]:
+def furnish_mine(path: Path) -> tuple[tuple[str, ...], str]:
     found = Furniture(f"sqlite:///{path}")
     worker = WorkerRecord(WORKER, ("self-test",), 2, datetime.now(UTC), host="somewhere", pid=1)
     found.store.register_worker(worker, HOUR)
     mine = furnished(found, "desk:1:mine")
     found.database.close()
-    return mine
+    return mine, observers.furnish(found.database.url, MINE)
 
 
 def furnish_theirs(path: Path) -> tuple[str, ...]:
@@ -86,6 +94,10 @@ def furnish_theirs(path: Path) -> tuple[str, ...]:
     command = c.StartJob(THEIRS, "self-test", {"steps": 1})
     job, _ = found.store.start(command, OPERATOR, SAME_KEY)
     found.database.close()
+    bank = bank_beside(found.database.url)
+    Balances.bank, Balances.poison = bank, {1, POISON}  # another event fails there
+    observers.watch(found.database.url, THEIRS)
+    bank.close()
     return (*theirs, str(job.id))
 
 
@@ -117,12 +129,17 @@ def questions(both: Both) -> Iterator[str]:
             "event_store": ("default", "other"),
             "namespace": (MINE, THEIRS, "Nowhere"),
             "job_id": ids,
-            "name": ("self-test", "unknown-type"),
+            "name": ("self-test", "unknown-type", "balances"),
+            "observer": ("balances", "nobody"),
+            "partition": (both.partition, "nothing"),
         }
         wanted = list(route.param_convertors)
         for values in product(*(names[each] for each in wanted)):
             path = route.path_format.format(**dict(zip(wanted, values, strict=True)))
-            yield from (path + ("?" + each if each else "") for each in (filters if "job_id" not in wanted else [""]))
+            yield from (
+                path + ("?" + each if each else "")
+                for each in (filters if not {"job_id", "partition"} & {*wanted} else [""])
+            )
 
 
 @pytest.mark.parametrize("role", Role)
@@ -136,7 +153,13 @@ def test_the_two_event_stores_differ_to_those_who_may_see_all(both: Both) -> Non
     alone = both.without.token("all", Role.ADMIN)
     also = both.with_theirs.token("all", Role.ADMIN)
     with both.without.asking(alone) as one, both.with_theirs.asking(also) as other:
-        for path in (f"{STORE}/namespaces", f"{STORE}/workers", jobs_of(THEIRS), "/metrics"):
+        for path in (
+            f"{STORE}/namespaces",
+            f"{STORE}/workers",
+            jobs_of(THEIRS),
+            f"{space_of(THEIRS)}/failed-partitions",
+            "/metrics",
+        ):
             assert one.get(path).text != other.get(path).text, path
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 import pytest
@@ -13,9 +13,13 @@ from milepost.infrastructure.event_store.tokens import Role
 from milepost.interfaces.http.app import routes
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.http.served import MINE, THEIRS, Running, running
+from tests.interfaces.http.watched import OBSERVERS, furnish
 
 JOBS: Final = "/api/event-stores/{event_store}/namespaces/{namespace}/jobs"
 JOB: Final = f"{JOBS}/{{job_id}}"
+SPACE: Final = "/api/event-stores/{event_store}/namespaces/{namespace}"
+OBSERVER: Final = f"{SPACE}/observers/{{name}}"
+FAILED: Final = f"{SPACE}/failed-partitions/{{observer}}/{{partition}}"
 STORE: Final = "/api/event-stores/{event_store}"
 
 # What is needed: nothing, any token, a role in the namespace, or an admin of all namespaces.
@@ -50,10 +54,25 @@ TABLE: Final[dict[tuple[str, str], str]] = {
     ("POST", f"{JOB}/resume"): OPERATOR,
     ("POST", f"{JOB}/cancel"): OPERATOR,
     ("POST", f"{JOB}/remove"): OPERATOR,
+    ("GET", f"{SPACE}/observers"): VIEWER,
+    ("GET", f"{SPACE}/observers/stream"): VIEWER,
+    ("GET", OBSERVER): VIEWER,
+    ("GET", f"{OBSERVER}/history"): VIEWER,
+    ("POST", f"{OBSERVER}/pause"): OPERATOR,
+    ("POST", f"{OBSERVER}/unpause"): OPERATOR,
+    ("POST", f"{OBSERVER}/replay"): OPERATOR,
+    ("POST", f"{OBSERVER}/catch-up"): OPERATOR,
+    ("POST", f"{OBSERVER}/rebuild-index"): OPERATOR,
+    ("GET", f"{SPACE}/failed-partitions"): VIEWER,
+    ("GET", FAILED): VIEWER,
+    ("POST", f"{FAILED}/retry"): OPERATOR,
+    ("POST", f"{FAILED}/skip"): OPERATOR,
+    ("GET", f"{SPACE}/diagnosis"): VIEWER,
 }
 BODIES: Final[dict[tuple[str, str], Any]] = {  # of those that need one
     ("POST", JOBS): {"type": "self-test"},
     ("POST", f"{JOBS}/bulk"): {"command": "stop", "ids": ["01234567-89ab-7cde-8f01-23456789abcd"]},
+    ("POST", f"{FAILED}/skip"): {"reason": "why"},
 }
 
 QUERIES: Final[dict[str, str]] = {f"{JOBS}/resolve": "id", f"{JOBS}/shortened": "id"}  # that must be asked with a job
@@ -92,19 +111,27 @@ def expected(needed: str, caller: str) -> str | int:
             return NOT_FOUND if elsewhere else ALLOWED if role >= Role.OPERATOR else NOT_ALLOWED
 
 
+class There(NamedTuple):
+    """What is asked for."""
+
+    url: str
+    job: str
+    partition: str
+
+
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """An event store with a job, and the job."""
+def job(tmp_path_factory: pytest.TempPathFactory) -> There:
+    """An event store with a job and an observer, one of whose partitions has failed."""
     url = f"sqlite:///{tmp_path_factory.mktemp('roles') / 'jobs.sqlite'}"
     found = Furniture(url)
     made = found.completed()
     found.database.close()
-    return url, str(made.id)
+    return There(url, str(made.id), furnish(url, MINE))
 
 
 @pytest.fixture(scope="module")
-def server(job: tuple[str, str]) -> Iterator[Running]:
-    with running(job[0]) as found:
+def server(job: There) -> Iterator[Running]:
+    with running(job.url, MILEPOST_OBSERVERS=OBSERVERS) as found:
         yield found
 
 
@@ -130,11 +157,18 @@ def test_every_route_has_its_row_and_every_row_its_route() -> None:
     assert {(method, route.path_format) for route in routes() for method in route.methods or ()} == set(TABLE)
 
 
-def answer(client: httpx.Client, method: str, path: str, job_id: str) -> httpx.Response:
+def answer(client: httpx.Client, method: str, path: str, there: There) -> httpx.Response:
     """The head of it, and the whole where it is an error: a stream has no end."""
-    name = "page.css" if path.startswith("/page") else "self-test"
-    at = path.format(event_store="default", namespace=MINE, job_id=job_id, name=name)
-    query = {QUERIES[path]: job_id} if path in QUERIES else {}
+    name = "page.css" if path.startswith("/page") else "balances" if path.startswith(OBSERVER) else "self-test"
+    at = path.format(
+        event_store="default",
+        namespace=MINE,
+        job_id=there.job,
+        name=name,
+        observer="balances",
+        partition=there.partition,
+    )
+    query = {QUERIES[path]: there.job} if path in QUERIES else {}
     with client.stream(method, at, params=query, json=BODIES.get((method, path))) as found:
         if found.status_code >= 400:
             found.read()
@@ -144,9 +178,9 @@ def answer(client: httpx.Client, method: str, path: str, job_id: str) -> httpx.R
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize(("method", "path"), TABLE)
 def test_each_caller_may_what_the_table_says(
-    clients: dict[str, httpx.Client], job: tuple[str, str], method: str, path: str, caller: str
+    clients: dict[str, httpx.Client], job: There, method: str, path: str, caller: str
 ) -> None:
-    found = answer(clients[caller], method, path, job[1])
+    found = answer(clients[caller], method, path, job)
 
     wanted = expected(TABLE[method, path], caller)
     if wanted == ALLOWED:
@@ -161,19 +195,25 @@ def test_each_caller_may_what_the_table_says(
 
 @pytest.mark.parametrize(("method", "path"), [each for each in TABLE if "{event_store}" in each[1]])
 def test_an_event_store_that_is_not_served_is_told_of_only_to_those_with_a_token(
-    clients: dict[str, httpx.Client], job: tuple[str, str], method: str, path: str
+    clients: dict[str, httpx.Client], job: There, method: str, path: str
 ) -> None:
     elsewhere = path.replace("{event_store}", "elsewhere")
 
-    assert answer(clients["an admin"], method, elsewhere, job[1]).status_code == NOT_FOUND
-    assert answer(clients["no token"], method, elsewhere, job[1]).status_code == NO_TOKEN
+    assert answer(clients["an admin"], method, elsewhere, job).status_code == NOT_FOUND
+    assert answer(clients["no token"], method, elsewhere, job).status_code == NO_TOKEN
 
 
-def test_where_it_is_open_whoever_is_on_this_machine_may_all(job: tuple[str, str], tmp_path: Path) -> None:
-    with running(f"sqlite:///{tmp_path / 'jobs.sqlite'}", open_here=True) as server, server.asking() as client:
+def test_where_it_is_open_whoever_is_on_this_machine_may_all(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    partition = furnish(url, MINE)
+    with (
+        running(url, open_here=True, MILEPOST_OBSERVERS=OBSERVERS) as server,
+        server.asking() as client,
+    ):
         started = client.post(JOBS.format(event_store="default", namespace=MINE), json={"type": "self-test"}).json()
         for method, path in TABLE:
-            assert answer(client, method, path, started["id"]).status_code in (200, 201, 409), path
+            there = There(url, started["id"], partition)
+            assert answer(client, method, path, there).status_code in (200, 201, 409), path
 
 
 def test_where_it_is_open_a_token_that_does_not_hold_opens_nothing(tmp_path: Path) -> None:
