@@ -1,7 +1,7 @@
 """Whether all is well in one namespace of an event store: what was looked at, and the evidence for what is not."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
@@ -34,12 +34,13 @@ class Diagnosis:
         page = self._app.queries.page(
             self._namespace, JobFilter(statuses=tuple(sorted(map(str, LIVE)))), limit=LOOKED_AT, oldest_first=True
         )
+        waiting = self._in_vain(page.rows)
         observers = self._observing.observers()
         findings = [
             self._event_store(),
-            *self._workers(page.rows, observers),
+            *self._workers(waiting, observers),
             *(found for each in observers for found in self._observer(each)),
-            *self._jobs(page.rows, more=page.more),
+            *self._jobs(page.rows, waiting, more=page.more),
         ]
         findings.sort(key=lambda each: each.healthy)
         return DiagnosisDocument(
@@ -57,7 +58,7 @@ class Diagnosis:
         name = self._app.settings.event_store.value
         return FindingDocument("event-store", name, healthy=True, message=f"{database} answers, and can be written to")
 
-    def _workers(self, live: Sequence[Row], observers: Sequence[ObserverDocument]) -> Iterator[FindingDocument]:
+    def _workers(self, waiting: Mapping[str, str], observers: Sequence[ObserverDocument]) -> Iterator[FindingDocument]:
         there = self._workers_for_all()
         for worker in there:
             types, slots = len(json.loads(worker["types"])), worker["slots"]
@@ -67,9 +68,9 @@ class Diagnosis:
         if there:
             return
         wanted = set(self._app.job_types.observers.wanted())
-        waiting = [each.name for each in observers if each.version or each.name in wanted]
-        counted = [_count(len(live), "job")] if live else []
-        counted += [_count(len(waiting), "observer")] if waiting else []
+        unfed = [each for each in observers if each.status == "Disconnected" and (each.version or each.name in wanted)]
+        counted = [_count(len(waiting), "job")] if waiting else []
+        counted += [_count(len(unfed), "observer")] if unfed else []
         yield FindingDocument(
             "workers",
             "none",
@@ -155,7 +156,7 @@ class Diagnosis:
     def _partitions(self, observer: ObserverDocument) -> Iterator[FindingDocument]:
         if not observer.failed_partitions:
             return
-        counts = ObserverQueries(self._app.reading, self._namespace).counts(observer.name)
+        counts = ObserverQueries(self._app.reading, self._namespace).counts(observer.name, observer.generation)
         told = [
             f"{_count(counts[status], 'partition')} {what}"
             for status, what in (("Failed", "failed"), ("Quarantined", "quarantined"))
@@ -172,24 +173,23 @@ class Diagnosis:
 
     # -- jobs
 
-    def _jobs(self, live: Sequence[Row], *, more: bool) -> Iterator[FindingDocument]:
+    def _in_vain(self, live: Sequence[Row]) -> dict[str, str]:
+        """Why jobs wait that time alone does not help: another job of their key will end, a worker that is busy, too."""
         waiting = self._app.queries.waiting(live, self._now)
         with self._app.reading.read() as connection:
             opposed = rivals(connection, list(waiting))
-        anybody = bool(self._workers_for_all())
-        in_vain = [
-            row for row in live if waiting.get(row["id"], bootstrap.BUSY) != bootstrap.BUSY and row["id"] not in opposed
-        ]
-        found: list[FindingDocument] = []
-        if anybody:  # else that is said of the workers
-            found += self._waiting_in_vain(in_vain, waiting)
+        return {job: why for job, why in waiting.items() if why != bootstrap.BUSY and job not in opposed}
+
+    def _jobs(self, live: Sequence[Row], waiting: Mapping[str, str], *, more: bool) -> Iterator[FindingDocument]:
+        found = list(self._waiting_in_vain([row for row in live if row["id"] in waiting], waiting))
         found += [said for row in live if row["id"] not in waiting for said in self._silent(row)]
         yield from found
         if not found:
-            which = f"the {LOOKED_AT:,} oldest live jobs were looked at" if more else f"{_count(len(live), 'job')} live"
-            yield FindingDocument("jobs", "all", healthy=anybody or not live, message=which)
+            counted = f"of the {LOOKED_AT:,} oldest live jobs" if more else f"of {_count(len(live), 'live job')}"
+            message = f"{counted} each is worked on, or waits for its turn" if live else "there is no live job"
+            yield FindingDocument("jobs", "all", healthy=True, message=message)
 
-    def _waiting_in_vain(self, rows: Iterable[Row], waiting: dict[str, str]) -> Iterator[FindingDocument]:
+    def _waiting_in_vain(self, rows: Iterable[Row], waiting: Mapping[str, str]) -> Iterator[FindingDocument]:
         def alike(row: Row) -> tuple[str, str]:
             return row["type"], waiting[row["id"]]
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from milepost.interfaces import job_documents as j
+from milepost.interfaces import observer_documents as o
 from milepost.interfaces import result_documents as r
 from milepost.interfaces import webhook_documents as w
 from milepost.interfaces.documents import Document, Failure
@@ -12,14 +13,19 @@ from milepost.interfaces.documents import Document, Failure
 DOCUMENTS: Final[dict[str, type[Document]]] = {
     "command-result": r.CommandResult,
     "context": r.ContextDocument,
+    "diagnosis": o.DiagnosisDocument,
     "event": r.EventDocument,
     "event-store": r.EventStoreDocument,
     "event-store-state": r.EventStoreState,
+    "failed-partition": o.FailedPartitionDocument,
     "failure": Failure,
     "job": j.JobDocument,
     "job-type": r.JobTypeDocument,
     "namespace": r.NamespaceDocument,
     "new-token": r.NewTokenDocument,
+    "observer": o.ObserverDocument,
+    "observer-event": o.ObserverEventDocument,
+    "observer-result": o.ObserverResult,
     "start-result": r.StartResult,
     "token": r.TokenDocument,
     "wait-result": r.WaitResult,

@@ -241,6 +241,16 @@ observer_partitions = sa.Table(
     sa.Column("since", _string(32)),
     sa.Index("milepost_observer_partitions_held", "namespace", "observer", "generation", "status", "retry_at"),
 )
+# Lists of those that are held, page by page: few among many.
+HELD_BY_KEY: Final = sa.Index(
+    "milepost_observer_partitions_by_key",
+    observer_partitions.c.namespace,
+    observer_partitions.c.observer,
+    observer_partitions.c.generation,
+    observer_partitions.c.partition,
+    sqlite_where=observer_partitions.c.status.is_not(None),
+    postgresql_where=observer_partitions.c.status.is_not(None),
+)
 observer_waiting = sa.Table(
     "milepost_observer_waiting",
     metadata,

@@ -137,7 +137,7 @@ class Holding:
                 self._drop_beside(handling, rows, observer)
                 free = reduce(state.evolve, events, observer)
             after = self._record(rows, observer, [*events, *state.take(free, str(job), held, until)])
-            self._make_empty(handling, rows, after)
+            self._make_ready(handling, rows, after)
         if superseded is not None:
             self._cancel(superseded, job)
 
@@ -203,8 +203,11 @@ class Holding:
         status = connection.scalar(sa.select(jobs.c.status).where(jobs.c.id == observer.job))
         return status is None or JobStatus(status) in _OVER or (observer.held == "catch-up" and wanted != "catch-up")
 
-    def _make_empty(self, handling: Handling, rows: ObserverRows, observer: ObserverState) -> None:
-        if observer.held == "replay":
+    def _make_ready(self, handling: Handling, rows: ObserverRows, observer: ObserverState) -> None:
+        """Empty where it is replayed; there where it is caught up, perhaps before it ever ran live."""
+        if observer.held == "catch-up":
+            handling.effects(rows.connection, observer, observer.generation).generation.ensure(rows.connection)
+        elif observer.held == "replay":
             handling.declared().reset(handling.effects(rows.connection, observer, observer.generation))
         elif observer.held == "beside" and observer.target is not None:
             handling.effects(rows.connection, observer, observer.target).generation.recreate(rows.connection)

@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 WHOLE: Final = ("catch-up-observer", "replay-observer", "rebuild-index")  # job types that hold a whole observer
 OF_PARTITION: Final = ("recover-partition", "replay-observer-partition")
 MATCHES_SHOWN: Final = 10
-_HELD: Final = observer_partitions.c.status.in_([str(status) for status in PartitionStatus])  # as the index has them
+_HELD: Final = observer_partitions.c.status.is_not(None)  # as the index says it
 _BEHIND_ALL: Final = "\U0010ffff"
 
 
@@ -61,21 +61,25 @@ class ObserverQueries:
     def one(self, name: str, now: datetime) -> Row | None:
         return next(iter(self._rows(self._observers(now).where(observers.c.name == name))), None)
 
-    def failed(
-        self, observer: str | None = None, *, limit: int | None = None, after: tuple[str, str] | None = None
-    ) -> list[Row]:
+    def failed(self, observer: str | None = None, *, limit: int, after: tuple[str, str] | None = None) -> list[Row]:
         """The partitions that are held, in the generation that is read, by observer and partition, behind `after`."""
-        table = observer_partitions
-        chosen = self._failed(observer).order_by(table.c.observer, table.c.partition).limit(limit)
-        if after is not None:
-            chosen = chosen.where(sa.tuple_(table.c.observer, table.c.partition) > sa.tuple_(*map(sa.literal, after)))
-        return self._rows(chosen)
+        found: list[Row] = []
+        for name, generation in self._generations():
+            if (observer is not None and name != observer) or (after is not None and name < after[0]):
+                continue
+            chosen = self._failed(name, generation)
+            if after is not None and name == after[0]:
+                chosen = chosen.where(observer_partitions.c.partition > after[1])
+            found += self._rows(chosen.limit(limit - len(found)))
+            if len(found) >= limit:
+                break
+        return found
 
     def failed_one(self, observer: str, text: str) -> Row | None:
         """The held partition of that key, or the only one that begins so. Raises AmbiguousPartition."""
-        table = observer_partitions
-        for which in (table.c.partition == text, _begins(text)):
-            found = self._rows(self._failed(observer).where(which).order_by(table.c.partition).limit(MATCHES_SHOWN))
+        generation = dict(self._generations()).get(observer, 0)
+        for which in (observer_partitions.c.partition == text, _begins(text)):
+            found = self._rows(self._failed(observer, generation).where(which).limit(MATCHES_SHOWN))
             if len(found) > 1:
                 raise AmbiguousPartition(observer, text, tuple(row["partition"] for row in found))
             if found:
@@ -84,10 +88,10 @@ class ObserverQueries:
 
     def met(self, observer: str, text: str) -> str:
         """The partition of that key, or the only one that begins so. Raises AmbiguousPartition, PartitionUnknown."""
-        chosen = sa.select(observer_partitions.c.partition).where(*self._of_generation_read(observer))
+        mine = self._of_generation(observer, dict(self._generations()).get(observer, 0))
+        chosen = sa.select(observer_partitions.c.partition).where(*mine).order_by(observer_partitions.c.partition)
         for which in (observer_partitions.c.partition == text, _begins(text)):
-            ordered = chosen.where(which).order_by(observer_partitions.c.partition).limit(MATCHES_SHOWN)
-            found = tuple(str(row["partition"]) for row in self._rows(ordered))
+            found = tuple(str(row["partition"]) for row in self._rows(chosen.where(which).limit(MATCHES_SHOWN)))
             if len(found) > 1:
                 raise AmbiguousPartition(observer, text, found)
             if found:
@@ -112,11 +116,11 @@ class ObserverQueries:
         chosen = sa.select(table.c.recorded_at).where(*mine).order_by(table.c.version.desc()).limit(1)
         return next((row["recorded_at"] for row in self._rows(chosen)), None)
 
-    def counts(self, name: str) -> dict[str, int]:
+    def counts(self, name: str, generation: int) -> dict[str, int]:
         """How many of its partitions do not go on with the others, by status."""
         chosen = (
             sa.select(observer_partitions.c.status, sa.func.count().label("partitions"))
-            .where(*self._of_generation_read(name), _HELD)
+            .where(*self._of_generation(name, generation), _HELD)
             .group_by(observer_partitions.c.status)
         )
         return {row["status"]: row["partitions"] for row in self._rows(chosen)}
@@ -142,7 +146,7 @@ class ObserverQueries:
             worked.scalar_subquery().label("job_worker"),
         ).where(observers.c.namespace == self._namespace)
 
-    def _failed(self, observer: str | None) -> sa.Select[Any]:
+    def _failed(self, observer: str, generation: int) -> sa.Select[Any]:
         table, waiting = observer_partitions, observer_waiting
         waits = sa.select(sa.func.count()).where(
             waiting.c.namespace == table.c.namespace,
@@ -156,19 +160,17 @@ class ObserverQueries:
             jobs.c.type.in_(OF_PARTITION),
             jobs.c.key == table.c.observer.concat("/").concat(table.c.partition),
         )
-        return sa.select(table, waits.scalar_subquery().label("waiting"), job.scalar_subquery().label("job")).where(
-            *self._of_generation_read(observer), _HELD
-        )
+        chosen = sa.select(table, waits.scalar_subquery().label("waiting"), job.scalar_subquery().label("job"))
+        return chosen.where(*self._of_generation(observer, generation), _HELD).order_by(table.c.partition)
 
-    def _of_generation_read(self, observer: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    def _generations(self) -> list[tuple[str, int]]:
+        """Of each observer, by name, the one that is read: literals, so that an index is followed to the page."""
+        chosen = sa.select(observers.c.name, observers.c.generation).where(observers.c.namespace == self._namespace)
+        return [(row["name"], row["generation"]) for row in self._rows(chosen.order_by(observers.c.name))]
+
+    def _of_generation(self, observer: str, generation: int) -> tuple[sa.ColumnElement[bool], ...]:
         table = observer_partitions
-        read = sa.exists().where(
-            observers.c.namespace == table.c.namespace,
-            observers.c.name == table.c.observer,
-            observers.c.generation == table.c.generation,
-        )
-        mine = () if observer is None else (table.c.observer == observer,)
-        return (table.c.namespace == self._namespace, *mine, read)
+        return (table.c.namespace == self._namespace, table.c.observer == observer, table.c.generation == generation)
 
     def _rows(self, chosen: sa.Executable) -> list[Row]:
         with self._database.read() as connection:

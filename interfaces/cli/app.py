@@ -23,6 +23,8 @@ class Nouns(LazyGroup):
     modules: ClassVar[dict[str, str]] = {
         "jobs": "milepost.interfaces.cli.jobs",
         "types": "milepost.interfaces.cli.job_types",
+        "observers": "milepost.interfaces.cli.observers",
+        "failed-partitions": "milepost.interfaces.cli.failed_partitions",
         "worker": "milepost.interfaces.cli.worker",
         "serve": "milepost.interfaces.cli.serve",
         "tokens": "milepost.interfaces.cli.tokens",
@@ -31,6 +33,7 @@ class Nouns(LazyGroup):
         "namespaces": "milepost.interfaces.cli.namespaces",
         "webhooks": "milepost.interfaces.cli.webhooks",
         "context": "milepost.interfaces.cli.context",
+        "diagnose": "milepost.interfaces.cli.diagnose",
         "schema": "milepost.interfaces.cli.schema",
         "demo": "milepost.interfaces.cli.demo",
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from milepost.interfaces.service import Service
 
 OFFERED: Final = 50  # more than fits on a screen helps nobody
+MOST_LOOKED_AT: Final = 1_000
 Offers = list[tuple[str, str]]
 
 
@@ -29,6 +30,24 @@ def job_types(ctx: typer.Context, incomplete: str) -> Offers:
         return [(each.name, "") for each in service.job_types() if each.name.startswith(incomplete)]
 
     return _ask(ctx, known)
+
+
+def observers(ctx: typer.Context, incomplete: str) -> Offers:
+    def named(service: "Service") -> Offers:
+        return [(each.name, each.status) for each in service.observers() if each.name.startswith(incomplete)]
+
+    return _ask(ctx, named)
+
+
+def failed_partitions(ctx: typer.Context, incomplete: str) -> Offers:
+    """Of the observer that is named before."""
+    observer = _given(ctx, "observer")
+
+    def failed(service: "Service") -> Offers:
+        found = service.failed_partitions(observer, limit=MOST_LOOKED_AT)
+        return [(each.partition, each.error) for each in found if each.partition.startswith(incomplete)][:OFFERED]
+
+    return _ask(ctx, failed) if observer else []
 
 
 def event_stores(ctx: typer.Context, incomplete: str) -> Offers:

@@ -23,6 +23,12 @@ STATUS_STYLE: Final[Mapping[str, str]] = {
     "CompletedWithFailures": "red",
     "Failed": "red",
     "Removed": "dim",
+    "Active": "green",
+    "CatchingUp": "cyan",
+    "Replaying": "cyan",
+    "Paused": "yellow",
+    "Quarantined": "red",
+    "Disconnected": "yellow",
 }
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from milepost.interfaces.client.call import KEY, PAGE, Call, Cursor, Page, Paged, given, key_for, page_of, part, reader
+from milepost.interfaces.client.errors import NothingFound
 from milepost.interfaces.documents import Json, from_json
 from milepost.interfaces.observer_documents import (
     DiagnosisDocument,
@@ -180,10 +181,17 @@ class ObserverCalls:
         )
 
     def _observer(self, name: str) -> str:
-        return f"{self.namespace}/observers/{part(name)}"
+        return f"{self.namespace}/observers/{_name(name)}"
 
     def _partition(self, observer: str, partition: str) -> str:
-        return f"{self.namespace}/failed-partitions/{part(observer)}/{part(partition)}"
+        return f"{self.namespace}/failed-partitions/{_name(observer)}/{part(partition)}"
+
+
+def _name(name: str) -> str:
+    """As one part of a path. Raises NothingFound for what a server would take for two."""
+    if not name or "/" in name:
+        raise NothingFound(f"There is no observer '{name}'", "Use 'milepost observers list' to see them")
+    return part(name)
 
 
 def _event(told: Json) -> ObserverEventDocument:

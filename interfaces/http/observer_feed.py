@@ -91,6 +91,12 @@ class ObserverFeed:
             if not self._audiences:
                 self._somebody.clear()
 
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The namespaces that are looked at."""
+        with self._turn:
+            return tuple(self._audiences)
+
     def end(self) -> None:
         """Nothing more is begun."""
         self._closed.set()
@@ -140,9 +146,7 @@ class ObserverFeed:
             self._closed.wait(max(LOOK_SECONDS, time.monotonic() - began))
 
     def _look_at_all(self) -> None:
-        with self._turn:
-            namespaces = list(self._audiences)
-        for namespace in namespaces:
+        for namespace in self.audiences:
             if self._closed.is_set():
                 return
             with self._looking:

@@ -3,7 +3,7 @@
 from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Body, Path, Query, Response
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 from starlette.convertors import Convertor, register_url_convertor
 
 from milepost.infrastructure.observers.observer import NAME
@@ -31,16 +31,19 @@ router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace
 
 MOST_EVENTS: Final = 1_000  # of one page
 MOST_PARTITIONS: Final = 1_000
-OBSERVER: Final = rf"^{NAME.pattern}$"
 LONGEST_OBSERVER: Final = 200
 LARGEST_POSITION: Final = 2**63 - 1
 BETWEEN: Final = "/"  # an observer and its partition, where both are one text: no observer has it in its name
 PLACE: Final = rf"^{NAME.pattern}{BETWEEN}[^\x00]+$"
 
-ObserverName = Annotated[str, Path(pattern=OBSERVER, max_length=LONGEST_OBSERVER, description="An observer's name.")]
-Partition = Annotated[
-    str, Path(min_length=1, max_length=PARTITION_MOST, pattern=NO_NUL, description="A partition, percent-encoded.")
-]
+# Published alone, but for what PostgreSQL cannot keep: what is no name or partition is refused as what is not there, in
+# the words of the command line.
+NAMED: Final[dict[str, JsonValue]] = {"pattern": rf"^{NAME.pattern}$", "maxLength": LONGEST_OBSERVER}
+KEYED: Final[dict[str, JsonValue]] = {"minLength": 1, "maxLength": PARTITION_MOST}
+
+ObserverName = Annotated[str, Path(pattern=NO_NUL, description="An observer's name.", json_schema_extra=NAMED)]
+Partition = Annotated[str, Path(pattern=NO_NUL, description="A partition, percent-encoded.", json_schema_extra=KEYED)]
+Position = Annotated[int | None, Field(ge=0, le=LARGEST_POSITION)]
 
 
 class PartitionConvertor(Convertor[str]):
@@ -67,14 +70,15 @@ class WhyBody(Asked):
 class PartitionBody(WhyBody):
     """Why; and which event was seen to fail, so that no other is meant: else the answer is 412."""
 
-    if_position: int | None = Field(default=None, ge=0, le=LARGEST_POSITION)
+    if_position: Position = None
 
 
-class SkipBody(PartitionBody):
-    """Why an event is never to be handled: somebody will ask."""
+class SkipBody(Asked):
+    """Why an event is never to be handled, for somebody will ask; and which event was seen, as for a retry."""
 
     # Published alone: what is no reason is refused in the words of the command line.
     reason: Annotated[Reason, Field(json_schema_extra={"minLength": 1, "pattern": r"^[^\x00\s][^\x00]*$"})]
+    if_position: Position = None
 
 
 class JobBody(Asked):
@@ -88,7 +92,7 @@ class ReplayBody(JobBody):
     """All of it in place; `beside` what serves, until that is replaced; or one `partition` alone."""
 
     beside: bool = False
-    partition: str | None = Field(default=None, min_length=1, max_length=PARTITION_MOST, pattern=NO_NUL)
+    partition: Annotated[str, Field(json_schema_extra=KEYED)] | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -187,7 +191,7 @@ def _started(result: StartResult) -> Response:
 @router.get("/failed-partitions", responses=told(FailedPartitionsPage))
 def list_failed_partitions(
     access: Viewer,
-    observer: Annotated[str | None, Query(pattern=OBSERVER, max_length=LONGEST_OBSERVER)] = None,
+    observer: Annotated[str | None, Query(pattern=NO_NUL, json_schema_extra=NAMED)] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_PARTITIONS)] = 100,
     after: Annotated[
         str | None,
@@ -229,7 +233,9 @@ def skip_partition(access: Operator, observer: ObserverName, partition: Partitio
     return _changed(access, observer, partition, "skip", body)
 
 
-def _changed(access: Access, observer: str, partition: str, command: PartitionCommand, body: PartitionBody) -> Response:
+def _changed(
+    access: Access, observer: str, partition: str, command: PartitionCommand, body: PartitionBody | SkipBody
+) -> Response:
     done = access.service.change_partition(observer, partition, command, body.reason, if_position=body.if_position)
     return answered(done)
 

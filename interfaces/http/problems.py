@@ -135,6 +135,11 @@ def _methods_there(request: Request) -> set[str]:
     """Of all routes of that path, and not of one that takes its name for an id: a router looks at one of them alone."""
     routes: tuple[APIRoute, ...] = request.app.state.routes
     there = [route for route in routes if route.path_regex.match(request.scope["path"])]
-    fewest = min((len(route.param_convertors) for route in there), default=0)
-    found = {method for route in there if len(route.param_convertors) == fewest for method in route.methods or ()}
+    nearest = max(map(_said_in_words, there), default=0)
+    found = {method for route in there if _said_in_words(route) == nearest for method in route.methods or ()}
     return found | {"HEAD"} if "GET" in found else found
+
+
+def _said_in_words(route: APIRoute) -> int:
+    """How many parts of its path are the same for all that it is asked for."""
+    return sum("{" not in part for part in route.path_format.split("/"))

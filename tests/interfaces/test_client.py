@@ -1,6 +1,5 @@
 """The Python client, synchronous and asynchronous: the same tests for both, against a real server."""
 
-import asyncio
 import inspect
 import re
 import socketserver
@@ -9,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -41,6 +40,7 @@ from milepost.interfaces.documents import from_json, to_json
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.remote_service import RemoteService
 from milepost.interfaces.service import Change
+from tests.interfaces.clients import opened
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.server import Server
 from tests.interfaces.wire import Wire
@@ -48,48 +48,6 @@ from tests.interfaces.wire import Wire
 Ids = Mapping[str, str]
 NOBODY: Final = "http://127.0.0.1:9"
 STOP: Final = StopJob(worker_alive=False)
-
-
-class Awaited:
-    """An asynchronous client, awaited at once."""
-
-    def __init__(self, client: AsyncClient, runner: asyncio.Runner) -> None:
-        self._client, self._runner = client, runner
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._client, name)
-
-        def awaited(*args: Any, **kwargs: Any) -> Any:
-            found = method(*args, **kwargs)
-            return self._each(found) if inspect.isasyncgen(found) else self._runner.run(found)
-
-        return awaited
-
-    def _each(self, found: Any) -> Iterator[Any]:
-        async def following() -> Any:
-            return await anext(found)
-
-        try:
-            while True:
-                try:
-                    yield self._runner.run(following())
-                except StopAsyncIteration:
-                    return
-        finally:
-            self._runner.run(found.aclose())
-
-
-@contextmanager
-def opened(kind: str, url: str, **more: Any) -> Generator[Client]:
-    """A client of that kind, with the face of the synchronous one."""
-    if kind == "sync":
-        with Client(url, **more) as client:
-            yield client
-        return
-    with asyncio.Runner() as runner:
-        asynchronous = AsyncClient(url, **more)
-        yield cast("Client", Awaited(asynchronous, runner))
-        runner.run(asynchronous.close())
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -8,6 +8,7 @@ import typer
 
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.jobs.live import Show, progress_shown
 from milepost.interfaces.cli.jobs.waiting import at_rest, looks_at
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
@@ -46,10 +47,21 @@ def wait_jobs(
     raise typer.Exit(max(result.exit_code for result in results))
 
 
-def wait_for(session: Session, ids: Sequence[str], timeout: float | None) -> list[WaitResult]:
-    """How each ended. Raises Told when time is up before the last of them has."""
+def wait_for(
+    session: Session, ids: Sequence[str], timeout: float | None, show: Show = lambda _: None
+) -> list[WaitResult]:
+    """How each ended; `show` is told how it goes on. Raises Told when time is up before the last of them has."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    return [wait_result(_rested(session, job_id, deadline, timeout or 0)) for job_id in ids]
+    return [wait_result(_rested(session, job_id, deadline, timeout or 0, show)) for job_id in ids]
+
+
+def follow(session: Session, ids: Sequence[str], timeout: float | None) -> int:
+    """Show how these jobs go on, and say how each ended: the exit code. Raises Told when time is up."""
+    with progress_shown(session, stderr=True) as show:
+        results = wait_for(session, ids, timeout, show)
+    for result in results:
+        session.note(result.message)
+    return max(result.exit_code for result in results)
 
 
 def wait_result(job: JobDocument) -> WaitResult:
@@ -65,10 +77,11 @@ def wait_result(job: JobDocument) -> WaitResult:
     )
 
 
-def _rested(session: Session, job_id: str, deadline: float | None, timeout: float) -> JobDocument:
+def _rested(session: Session, job_id: str, deadline: float | None, timeout: float, show: Show) -> JobDocument:
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     last: JobDocument | None = None
     for job in looks_at(session, job_id, left):
+        show(job)
         if at_rest(job):
             return job
         last = job

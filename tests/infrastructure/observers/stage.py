@@ -56,6 +56,11 @@ class Theatre:
             self.stage.clock.pass_time(1.0)
             self.live.turn()
 
+    def register(self) -> None:
+        """As somebody does who starts a job on an observer that was never run."""
+        with effects_transaction(self.stage.database) as connection:
+            _ = ObserverRows(connection, NAMESPACE, "balances").register(OPERATOR, self.stage.clock)
+
     def start(self, job_type: str, **request: Json) -> UUID:
         return self.stage.start(job_type, {"observer": "balances", **request}, namespace=NAMESPACE)
 

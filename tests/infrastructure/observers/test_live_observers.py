@@ -122,3 +122,13 @@ def test_a_catch_up_hands_over_what_is_behind(theatre: Theatre) -> None:
     assert theatre.run("catch-up-observer", parallel=2) is JobStatus.COMPLETED_SUCCESSFULLY
     assert theatre.read() == expected(theatre.bank)
     assert theatre.observer.status is ObserverStatus.PAUSED
+
+
+def test_a_catch_up_makes_the_tables_of_an_observer_that_was_never_run(theatre: Theatre) -> None:
+    (ann,) = open_accounts(theatre.bank, 1)
+    deposit(theatre.bank, ann, 1, 2)
+    theatre.register()
+
+    assert theatre.run("catch-up-observer") is JobStatus.COMPLETED_SUCCESSFULLY
+    assert theatre.held(ann) is None
+    assert theatre.read() == expected(theatre.bank)

@@ -75,9 +75,9 @@ class Watched:
         self.live.turn()
         return ann
 
-    def register(self, namespace: str) -> None:
+    def register(self, namespace: str, name: str = "balances") -> None:
         with effects_transaction(self.app.database) as connection:
-            ObserverRows(connection, namespace, "balances").register(OPERATOR, self.app.surroundings)
+            ObserverRows(connection, namespace, name).register(OPERATOR, self.app.surroundings)
 
     def work(self, job_id: str) -> str:
         """Until the job is at rest: its status."""
