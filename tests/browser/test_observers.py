@@ -181,7 +181,7 @@ def test_a_partition_may_have_any_name_and_it_stays_text(
     expect(page.locator(".attempts summary")).to_have_text(f"Attempt 1: Poisoned: {name}")
     answer(page, "Skip", "a name as good as another")
     expect(page.locator("main")).to_contain_text("This partition goes on with the others")
-    assert "broken" not in page.title()
+    assert page.title() != "broken into"
 
 
 def test_a_partition_that_is_mended_and_tried_again_goes_on_with_the_others(
