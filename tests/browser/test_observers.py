@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from milepost.infrastructure.event_store.tokens import Role
 from tests.browser.conftest import PATIENCE_MILLISECONDS, OpenPage, live
 from tests.browser.ledgers import GATED, POISON
+from tests.browser.odd import MARKUP
 from tests.browser.site import Server
 from tests.browser.watched_site import NAMESPACE, WatchedSite
 
@@ -71,7 +72,7 @@ def test_a_replay_moves_and_ends_before_ones_eyes(
     moved = "(bar) => bar.value > 0 && bar.value < bar.max"
     page.wait_for_function(moved, arg=bar.element_handle(), timeout=PATIENCE_MILLISECONDS)
     expect(page.locator("#its-job + p")).to_contain_text("replay-observer")
-    page.get_by_role("link", name="Observers", exact=True).first.click()
+    page.get_by_role("link", name="Observers", exact=True).click()
     expect(page.get_by_role("row", name=re.compile("^balances"))).to_contain_text(shown)
     expect(page.get_by_role("progressbar", name="Progress of the job on balances")).to_be_visible()
 
@@ -148,6 +149,41 @@ def test_a_failing_partition_is_opened_to_its_traceback_and_skipped_with_a_reaso
     expect(page.get_by_role("row").filter(has_text="PartitionRecovered")).to_contain_text(ill)
 
 
+def test_what_is_to_be_skipped_is_the_event_that_was_seen_and_no_later_one(
+    watched: WatchedSite, there: Server, open_page: OpenPage
+) -> None:
+    ill = watched.account(POISON, POISON)
+    page = open_page(there.page(NAMESPACE, f"/observers/balances/failed/{ill}"))
+    expect(status(page)).to_contain_text("Quarantined")
+    expect(fact(page, "Event")).to_have_text("2")
+    button(page, "Skip").click()
+    page.get_by_label("Reason").fill("the one of two")
+    path = f"{there.url}/api/event-stores/default/namespaces/{NAMESPACE}/failed-partitions/balances/{ill}/skip"
+    assert page.request.post(path, data={"reason": "somebody was faster"}).ok
+    expect(fact(page, "Event")).to_have_text("3")
+    button(page, "Skip it").click()
+
+    expect(page.locator(".toast.bad")).to_be_visible()
+    expect(status(page)).to_contain_text("Quarantined")
+    expect(fact(page, "Event")).to_have_text("3")
+    page.goto(there.page(NAMESPACE, "/observers/balances/history"))
+    expect(page.get_by_role("row").filter(has_text="PartitionSkipped")).to_have_count(1)
+
+
+def test_a_partition_may_have_any_name_and_it_stays_text(
+    watched: WatchedSite, there: Server, open_page: OpenPage
+) -> None:
+    name = f"careless/{MARKUP}?a=b#c %2F"
+    watched.account(owner=name)
+    page = open_page(there.page(NAMESPACE, "/observers/wary/failed"))
+    page.get_by_role("link", name=name).click()
+    expect(page.locator("h1")).to_have_text(name)
+    expect(page.locator(".attempts summary")).to_have_text(f"Attempt 1: Poisoned: {name}")
+    answer(page, "Skip", "a name as good as another")
+    expect(page.locator("main")).to_contain_text("This partition goes on with the others")
+    assert page.title() != "broken into"
+
+
 def test_a_partition_that_is_mended_and_tried_again_goes_on_with_the_others(
     watched: WatchedSite, there: Server, open_page: OpenPage
 ) -> None:
@@ -194,6 +230,9 @@ def test_what_is_not_as_it_should_be_is_said_first(watched: WatchedSite, there: 
     page.get_by_role("link", name="Diagnosis", exact=True).first.click()
     expect(page.locator("h2").first).to_have_text("Not as it should be")
     expect(page.locator(".findings").first).to_contain_text("balances")
+    page.locator(".findings").first.get_by_role("link", name="balances").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.go_back()
     expect(page.get_by_role("region", name="As it should be", exact=True)).to_contain_text("event store")
 
 

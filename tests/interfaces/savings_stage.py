@@ -56,7 +56,7 @@ class Stage:
     def work(self) -> None:
         """All jobs that there are."""
         worker, executor = self.app.worker(slots=2, kind="threads")
-        worker.run(Idle(self.app, worker, frozenset(self.app.job_types.names()), None))
+        worker.run(Idle(self.app, worker, frozenset(self.app.job_types.names()), None, self.live))
         executor.close()
 
     def mend(self) -> None:

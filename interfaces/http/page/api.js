@@ -50,7 +50,7 @@ export async function ask(path, asked = {}) {
 function unknown() {
   return new Problem(0, {
     detail: "The server does not answer: whether it was done is not known",
-    suggestion: "When it is back, look at the job before you ask again",
+    suggestion: "When it is back, look at what became of it before you ask again",
     unknown: true,
   });
 }

@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { count } from "./format.js";
 import { observerPaths } from "./observer_paths.js";
 import { notice, time } from "./parts.js";
-import { toDiagnosis } from "./route.js";
+import { toDiagnosis, toJob, toObserver } from "./route.js";
 import { coalesced } from "./stream.js";
 
 const EVERY = 5_000; // milliseconds: nothing is heard of a worker that dies
@@ -73,21 +73,29 @@ export function diagnosisView(context) {
       "section",
       { "aria-label": title, key: title },
       h("h2", {}, title),
-      h("ul", { class: "findings" }, some.map((each) => h("li", { class: each.healthy ? "good" : "bad", key: `${each.area}/${each.subject}/${each.message}` }, finding(each)))),
+      h("ul", { class: "findings" }, some.map((each) => h("li", { class: each.healthy ? "good" : "bad", key: `${each.area}/${each.subject}/${each.message}` }, finding(place, each)))),
     );
   }
 
   return { kind: "diagnosis", title: "Diagnosis", render, look: diagnosis.look, heard: () => {}, close: diagnosis.close };
 }
 
-function finding({ area, subject, healthy, message, suggestion }) {
+function finding(place, { area, subject, healthy, message, suggestion }) {
+  const href = addressOf(place, area, subject);
   return [
     h("span", { class: "mark", "aria-hidden": "true" }, healthy ? "✓" : "!"),
     h(
       "div",
       {},
-      h("p", {}, h("span", { class: "muted" }, `${area.replaceAll("-", " ")} `), h("strong", { class: "break" }, subject), ": ", message),
+      h("p", {}, h("span", { class: "muted" }, `${area.replaceAll("-", " ")} `), h("strong", { class: "break" }, href ? h("a", { href }, subject) : subject), ": ", message),
       suggestion ? h("p", { class: "muted" }, suggestion) : null,
     ),
   ];
+}
+
+/** Where one sees it for oneself; null where there is no page of it. */
+function addressOf(place, area, subject) {
+  if (area === "observers") return toObserver(place, subject);
+  if (area === "failed-partitions") return toObserver(place, subject, "failed");
+  return area === "jobs" && /^[0-9a-f]{8}-/.test(subject) ? toJob(place, subject) : null;
 }

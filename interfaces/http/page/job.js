@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { historyPart } from "./history.js";
 import { overviewPart } from "./overview.js";
 import { chip, jobBar, notice } from "./parts.js";
-import { PARTS, toJob, toList } from "./route.js";
+import { PARTS, toJob } from "./route.js";
 import { stepsPart } from "./steps.js";
 import { coalesced } from "./stream.js";
 import { timelinePart } from "./timeline.js";
@@ -72,8 +72,7 @@ export function jobView(context, route) {
   }
 
   function crumbs() {
-    const link = h("a", { href: toList(place) }, "Jobs");
-    return h("nav", { class: "crumbs", "aria-label": "Where this is" }, link, h("span", { "aria-hidden": "true" }, " / "), h("code", {}, id));
+    return h("p", { class: "crumbs" }, h("code", {}, id));
   }
 
   function badge(job, each) {

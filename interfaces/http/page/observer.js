@@ -9,7 +9,7 @@ import { overviewPart } from "./observer_overview.js";
 import { progressOf, SHOWN } from "./observer_parts.js";
 import { observerPaths } from "./observer_paths.js";
 import { chip, notice } from "./parts.js";
-import { OBSERVER_PARTS, toObserver, toObservers } from "./route.js";
+import { OBSERVER_PARTS, toObserver } from "./route.js";
 import { coalesced } from "./stream.js";
 
 const MAKE = { overview: overviewPart, failed: failedPart, history: historyPart };
@@ -65,13 +65,11 @@ export function observerView(context, route) {
     const { observer, problem } = state;
     if (!observer) {
       return [
-        crumbs(),
         h("div", { class: "title" }, h("h1", {}, problem?.status === 404 ? "No such observer" : name)),
         problem ? notice(problem) : h("p", { class: "muted", role: "status" }, "Loading …"),
       ];
     }
     return [
-      crumbs(),
       h(
         "div",
         { class: "title" },
@@ -88,10 +86,6 @@ export function observerView(context, route) {
       ),
       h("section", { "aria-labelledby": "part", class: "part" }, h("h2", { id: "part", class: "unseen" }, TITLES[route.part]), part.render(observer, state.job)),
     ];
-  }
-
-  function crumbs() {
-    return h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: toObservers(place) }, "Observers"), h("span", { "aria-hidden": "true" }, " / "), h("code", {}, name));
   }
 
   look();

@@ -10,12 +10,12 @@ import { say, sayProblem } from "./say.js";
 
 const PAUSE = { verb: "Pause", path: "pause", explained: "It handles no live events until it is unpaused. They are not lost: it goes on where it was." };
 const UNPAUSE = { verb: "Unpause", path: "unpause", explained: "It goes on where it was. Where it was quarantined, that is over." };
-const CATCH_UP = { verb: "Catch up", path: "catch-up", explained: "A job handles what it is behind, its partitions side by side. Live events go on behind it." };
-const REPLAY = { verb: "Replay", path: "replay", explained: "A job handles all its events again from the first. It can be stopped and resumed." };
-const REBUILD = { verb: "Rebuild index", path: "rebuild-index", explained: "A job builds it anew beside the one that is read, compares it with the events, and swaps them only if it is right." };
+const CATCH_UP = { verb: "Catch up", path: "catch-up", starts: true, explained: "A job handles what it is behind, its partitions side by side. Live events go on behind it." };
+const REPLAY = { verb: "Replay", path: "replay", starts: true, explained: "A job handles all its events again from the first. It can be stopped and resumed." };
+const REBUILD = { verb: "Rebuild index", path: "rebuild-index", starts: true, explained: "A job builds it anew beside the one that is read, compares it with the events, and swaps them only if it is right." };
 const RETRY = { verb: "Retry", path: "retry", explained: "Its event is tried again at once, and its attempts count anew. What waits behind it follows." };
 const SKIP = { verb: "Skip", path: "skip", explained: "Its event is never handled, and what waits behind it follows. It cannot be taken back but by a replay.", final: true, reasoned: true };
-const REPLAY_PARTITION = { verb: "Replay partition", path: "replay", explained: "A job undoes what this partition brought about, and handles all its events again from the first." };
+const REPLAY_PARTITION = { verb: "Replay partition", path: "replay", starts: true, explained: "A job undoes what this partition brought about, and handles all its events again from the first." };
 
 /** The buttons for what can be done to it as it is. `onDone`: when something was done, or refused. */
 export function observerButtons(place, observer, onDone) {
@@ -31,6 +31,7 @@ export function observerButtons(place, observer, onDone) {
   return buttons(possible, open);
 }
 
+/** The same of a failed partition, for the event that is shown: where another one fails by then, nothing is done. */
 export function partitionButtons(place, observer, found, onDone) {
   if (found.status === "Replaying") return null;
   const possible = observer.canReplayPartition ? [RETRY, SKIP, REPLAY_PARTITION] : [RETRY, SKIP];
@@ -39,7 +40,7 @@ export function partitionButtons(place, observer, found, onDone) {
   const open = (command) =>
     command === REPLAY_PARTITION
       ? openCommand({ place, command, path: paths.observer(observer.name), body: { partition }, subject: partition, onDone })
-      : openCommand({ place, command, path: paths.partition(observer.name, partition), subject: `${partition}, event ${number(found.position)}, ${count(found.waiting, "event")} waiting`, onDone });
+      : openCommand({ place, command, path: paths.partition(observer.name, partition), body: { ifPosition: found.position }, subject: `${partition}, event ${number(found.position)}, ${count(found.waiting, "event")} waiting`, onDone });
   return buttons(possible, open);
 }
 
@@ -90,7 +91,9 @@ function openCommand({ place, command, path, subject, choices = null, body = {},
     go.disabled = true;
     const chosen = choices ? choices[Number(new FormData(form).get("way"))].body : {};
     try {
-      const result = await ask(`${path}/${command.path}`, { method: "POST", body: { reason, ...body, ...chosen }, headers: { "Idempotency-Key": newKey() } });
+      // Where a job is started, a key lets it be sent again if the answer is lost; nothing else is sent twice.
+      const headers = command.starts ? { "Idempotency-Key": newKey() } : {};
+      const result = await ask(`${path}/${command.path}`, { method: "POST", body: { reason, ...body, ...chosen }, headers });
       opened.close();
       say(told(place, result));
     } catch (problem) {

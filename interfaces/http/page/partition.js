@@ -7,7 +7,7 @@ import { partitionButtons } from "./observer_commands.js";
 import { SHOWN } from "./observer_parts.js";
 import { observerPaths } from "./observer_paths.js";
 import { chip, errorDetails, fact, notice, time } from "./parts.js";
-import { toJob, toObserver, toObservers } from "./route.js";
+import { toJob, toObserver } from "./route.js";
 import { coalesced } from "./stream.js";
 
 /** See app.js for what a view is. */
@@ -55,8 +55,7 @@ export function partitionView(context, route) {
   }
 
   function crumbs() {
-    const slash = () => h("span", { "aria-hidden": "true" }, " / ");
-    return h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: toObservers(place) }, "Observers"), slash(), h("a", { href: toObserver(place, name) }, name), slash(), h("a", { href: toObserver(place, name, "failed") }, "Failed partitions"));
+    return h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: toObserver(place, name) }, name), h("span", { "aria-hidden": "true" }, " / "), h("a", { href: toObserver(place, name, "failed") }, "Failed partitions"));
   }
 
   function why(found) {

@@ -45,7 +45,6 @@ export function startView(context, route) {
 
   function render() {
     return [
-      h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: toList(place) }, "Jobs"), h("span", { "aria-hidden": "true" }, " / "), "Start"),
       h("h1", {}, "Start a job"),
       !context.may("operator") ? h("p", { class: "notice" }, "Your token may look at jobs, and not start any.") : null,
       state.types === null && (!state.problem || state.problem === UNKNOWN) ? h("p", { class: "muted", role: "status" }, "Loading …") : null,
