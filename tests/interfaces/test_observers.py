@@ -141,7 +141,7 @@ def test_a_replay_is_not_kept_from_beginning_by_a_catch_up(stage: Stage, call: M
 
 
 @pytest.mark.parametrize(
-    ("words", "missing"),
+    ("asked", "missing"),
     [
         (("replay", "letters"), "neither `tables` nor a `reset`"),
         (("replay", "letters", "--beside"), "only one with `tables`"),
@@ -150,11 +150,11 @@ def test_a_replay_is_not_kept_from_beginning_by_a_catch_up(stage: Stage, call: M
     ],
 )
 def test_what_an_observer_lacks_for_it_is_said_and_no_job_is_started(
-    stage: Stage, call: Milepost, words: tuple[str, ...], missing: str
+    stage: Stage, call: Milepost, asked: tuple[str, ...], missing: str
 ) -> None:
     stage.go()
 
-    refused = call("observers", *words)
+    refused = call("observers", *asked)
 
     assert (refused.code, refused.error["error"]) == (6, "refused")
     assert missing in refused.error["message"]
@@ -169,11 +169,11 @@ def test_a_partition_that_was_never_met_is_not_found(stage: Stage, call: Milepos
     assert (refused.code, refused.error["error"]) == (1, "not_found")
 
 
-@pytest.mark.parametrize("words", [("show",), ("history",), ("replay",), ("catch-up",), ("pause",), ("unpause",)])
-def test_an_observer_that_nobody_knows_is_not_found(stage: Stage, call: Milepost, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("verb", ["show", "history", "replay", "catch-up", "rebuild-index", "pause", "unpause"])
+def test_an_observer_that_nobody_knows_is_not_found(stage: Stage, call: Milepost, verb: str) -> None:
     stage.go()
 
-    refused = call("observers", *words, "nobody")
+    refused = call("observers", verb, "nobody")
 
     assert (refused.code, refused.out, refused.error["error"]) == (1, "", "not_found")
 
