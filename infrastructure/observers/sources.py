@@ -5,6 +5,7 @@ row and cannot be asked for the events of one originator in the order of all. An
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from eventsourcing.application import Application
 
 PAGE_EVENTS: Final = 1_000
+OPENING_TRIES: Final = 20
+REPLACED_AT_ONCE: Final = "tuple concurrently updated"
+_opening: Final = threading.Lock()
 ASKED_AT_ONCE: Final = 500  # positions in one query
 READING: Final = {"CREATE_TABLE": "n", "POSTGRES_POOL_SIZE": "1", "POSTGRES_MAX_OVERFLOW": "0"}  # enough to read
 
@@ -151,7 +155,7 @@ def source_of_application(application: "type[Application[Any]]", environment: Ma
 
 
 def _opened(application: "type[Application[Any]]", environment: Mapping[str, str]) -> EventSource:
-    opened = application(dict(environment))
+    opened = _open(application, environment)
     if _in_memory(opened.recorder):
         opened.close()
         raise EventsInMemory(opened.name)
@@ -165,6 +169,18 @@ def _in_memory(recorder: ApplicationRecorder) -> bool:
     if isinstance(recorder, SQLiteApplicationRecorder):
         return recorder.datastore.pool.is_sqlite_memory_mode
     return isinstance(recorder, POPOApplicationRecorder)
+
+
+def _open(application: "type[Application[Any]]", environment: Mapping[str, str]) -> "Application[Any]":
+    """On PostgreSQL the library replaces its functions each time, and the server refuses two at the same moment."""
+    for _ in range(OPENING_TRIES - 1):
+        try:
+            with _opening:  # those of this process one by one; others may still come between
+                return application(dict(environment))
+        except PersistenceError as error:
+            if REPLACED_AT_ONCE not in str(error):
+                raise
+    return application(dict(environment))
 
 
 def reader_of(recorder: ApplicationRecorder) -> Reader:

@@ -55,6 +55,7 @@ def test_a_partition_that_has_not_failed_is_not_found(stage: Stage, ann: str, ca
 
 
 def test_a_beginning_of_several_keys_is_refused_and_a_whole_key_is_not(stage: Stage, call: Milepost) -> None:
+    call("event-stores", "create")
     call("observers", "pause", "balances")
     held(stage, "order-1", "order-12")
 
@@ -66,6 +67,7 @@ def test_a_beginning_of_several_keys_is_refused_and_a_whole_key_is_not(stage: St
 
 
 def test_many_are_listed_page_by_page_and_none_twice(stage: Stage, call: Milepost) -> None:
+    call("event-stores", "create")
     for observer in ("balances", "letters"):
         call("observers", "pause", observer)
         held(stage, *(f"order-{number:03}" for number in range(25)), observer=observer)

@@ -1,10 +1,10 @@
 """Observers from Python, synchronous and asynchronous, against a real server; and through the remote service."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -171,7 +171,7 @@ def test_failed_partitions_go_on_behind_the_largest_page(
     assert len(service.failed_partitions(limit=3)) == 3
 
 
-REFUSED: Any = {
+REFUSED: Final[dict[str, Callable[[Service, str], object]]] = {
     "an observer that nobody knows": lambda service, _: service.observer("nobody"),
     "the history of one that nobody knows": lambda service, _: service.observer_history("nobody"),
     "a pause of one that nobody knows": lambda service, _: service.change_observer("nobody", "pause"),
