@@ -20,7 +20,7 @@ from tests.scenarios.workshop import FULL
 EVENTS = 1_000_000 if FULL else 6_000
 PARTITIONS = 10_000 if FULL else 300
 FAILING = PARTITIONS // 100
-AT_ONCE = 10_000  # written in one go
+AT_ONCE = 500  # written in one go
 MOST_GROWN = 300  # MB: how much more memory a million events may take than none
 POISON = 13
 
@@ -52,22 +52,24 @@ class Counted(Balances):
 
 def write(bank: Bank) -> dict[str, tuple[int, str]]:
     """What the read model must be: of a partition that fails, what came before."""
-    fail_at = 1 + (EVENTS // PARTITIONS) // 2  # the version whose event fails
     accounts = [UUID(int=1 + number) for number in range(PARTITIONS)]
     model: dict[str, tuple[int, str]] = {}
     stored: list[Any] = []
-    deposited: Any = Account.Deposited  # type: ignore[attr-defined]
-    at = deposited.create_timestamp()
+    deposited: Any = vars(Account)["Deposited"]
+    at: Any = deposited.create_timestamp()
     for number in range(EVENTS):
         index, version = number % PARTITIONS, 1 + number // PARTITIONS
-        bad = index < FAILING and version == fail_at
+        fails_at = 2 + index % (EVENTS // PARTITIONS - 1)  # each in another batch
+        bad = index < FAILING and version == fails_at
         amount = POISON if bad else 1 + number % 9
-        happened = deposited(originator_id=accounts[index], originator_version=version, timestamp=at, amount=amount)
+        happened: Any = deposited(
+            originator_id=accounts[index], originator_version=version, timestamp=at, amount=amount
+        )
         stored.append(bank.mapper.to_stored_event(happened))
         if len(stored) == AT_ONCE:
             bank.recorder.insert_events(stored)
             stored = []
-        if index >= FAILING or version < fail_at:
+        if index >= FAILING or version < fails_at:
             total, order = model.get(str(accounts[index]), (0, ""))
             model[str(accounts[index])] = (total + amount, f"{order}{amount},")
     bank.recorder.insert_events(stored)
