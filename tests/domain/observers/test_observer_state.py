@@ -1,5 +1,6 @@
 """What may be asked of an observer and of its partitions in each state, and what follows."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
@@ -45,6 +46,8 @@ STATES = {
     "quarantined while replayed": (after(taken("replay"), QUARANTINED), ObserverStatus.QUARANTINED),
     "replayed after a quarantine": (after(QUARANTINED, taken("replay")), ObserverStatus.REPLAYING),
 }
+Ask = Callable[[Observer], list[e.ObserverEvent]]
+AskOfPartition = Callable[[Observer, str, Partition | None, datetime], list[e.ObserverEvent]]
 HELD: tuple[e.Held, ...] = ("catch-up", "replay", "beside")
 
 
@@ -92,7 +95,7 @@ def test_only_its_holder_lets_go_and_only_what_was_completed_is_read(name: str, 
 @pytest.mark.parametrize("name", STATES)
 def test_a_command_on_the_observer_repeated_changes_nothing(name: str) -> None:
     observer, _ = STATES[name]
-    asked = (state.pause, state.unpause, lambda found: state.quarantine(found, "by hand"))
+    asked: tuple[Ask, ...] = (state.pause, state.unpause, lambda found: state.quarantine(found, "by hand"))
     for ask in asked:
         assert ask(reduce(evolve, ask(observer), observer)) == []
 
@@ -108,8 +111,7 @@ def test_a_quarantine_outlives_a_job_that_swapped_nothing_in() -> None:
 
 
 @pytest.mark.parametrize("command", [state.retry, state.skip])
-def test_only_a_partition_that_has_failed_is_retried_or_skipped(command: object) -> None:
-    assert callable(command)
+def test_only_a_partition_that_has_failed_is_retried_or_skipped(command: AskOfPartition) -> None:
     with pytest.raises(PartitionNotFailed, match="ann"):
         command(NEW, "ann", None, NOW)
     with pytest.raises(PartitionBusy, match="replayed"):
@@ -117,6 +119,7 @@ def test_only_a_partition_that_has_failed_is_retried_or_skipped(command: object)
     for status in (PartitionStatus.FAILED, PartitionStatus.QUARANTINED):
         held = partition(status)
         (event,) = command(NEW, "ann", held, NOW)
+        assert isinstance(event, e.PartitionRetryAsked | e.PartitionSkipped)
         due = state.partition_after(held, event, NOW)
         assert due is not None
         assert (due.status, due.attempts, due.retry_at) == (PartitionStatus.FAILED, 0, NOW)
