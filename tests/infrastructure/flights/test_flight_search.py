@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store.database import Database, open_database
+from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.flights.application import events_of
 from milepost.infrastructure.flights.dataset import FlightsDataset
 from milepost.infrastructure.flights.mapper import stored
@@ -47,6 +49,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, dataset: FlightsDat
     """With a day's flights, twice observed."""
     made = open_database(url_of(request.param, tmp_path))
     events = events_of(dataset.flights_on(DAY), {})
+    JobStore(made, RealSurroundings())  # makes the schema
     with made.user_transaction() as connection:
         imported = ImportedFlights(connection, made, "Default")
         imported.create_tables()
