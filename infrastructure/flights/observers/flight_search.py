@@ -31,6 +31,9 @@ def _create(connection: sa.Connection, table: sa.Table) -> None:
         table.create(connection)
 
 
+# Words as they are: no dictionary of the server's has a say. Only what is stored can be indexed.
+_DOCUMENT: Final = sa.Computed("array_to_tsvector(string_to_array(words, ' '))", persisted=True)
+
 tables: Final = sa.MetaData()
 search_table: Final = sa.Table(
     "flights_search",
@@ -39,8 +42,7 @@ search_table: Final = sa.Table(
     sa.Column("code", sa.Text, primary_key=True),
     sa.Column("name", sa.Text),
     sa.Column("words", sa.Text, nullable=False),
-    # Words as they are: no dictionary of the server's has a say.
-    sa.Column("document", postgresql.TSVECTOR, sa.Computed("array_to_tsvector(string_to_array(words, ' '))")),
+    sa.Column("document", postgresql.TSVECTOR, _DOCUMENT),
     sa.Index("flights_search_document", "document", postgresql_using="gin"),
     info={"create": _create},
 )
