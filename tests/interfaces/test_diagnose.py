@@ -36,6 +36,7 @@ def wrong(call: Milepost) -> dict[tuple[str, str], str]:
 
 def a_worker(stage: Stage, *types: str) -> None:
     """One that lives."""
+    _ = stage.app.create()
     known = types or tuple(stage.app.job_types.names())
     record = WorkerRecord("here:1:abc", known, 1, stage.app.now(), host="here", pid=1)
     stage.app.store.register_worker(record, 3600.0)

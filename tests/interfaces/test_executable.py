@@ -14,6 +14,7 @@ import pytest
 
 from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost, Words
 from tests.interfaces.furniture import Furniture
+from tests.interfaces.savings_stage import Stage
 
 ON_ALL_STORES = True
 
@@ -580,6 +581,17 @@ def completed(milepost: Milepost, words: Words, *typed: str) -> list[str]:
     line = ["milepost", *words(*typed)]
     done = milepost(_MILEPOST_COMPLETE="complete_bash", COMP_WORDS=" ".join(line), COMP_CWORD=str(len(line) - 1))
     return done.out.split()
+
+
+def test_the_shell_completes_observers_and_their_failed_partitions(
+    stage: Stage, milepost: Milepost, words: Words
+) -> None:
+    ann = stage.deposit("ann", 13)
+    stage.go()
+
+    assert completed(milepost, words, "observers", "show", "b") == ["balances"]
+    assert completed(milepost, words, "failed-partitions", "show", "balances", ann[:9]) == [ann]
+    assert completed(milepost, words, "failed-partitions", "retry", "letters", ann[:9]) == []
 
 
 def test_the_shell_completes_job_ids_types_stores_and_more(

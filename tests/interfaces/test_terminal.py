@@ -9,6 +9,7 @@ import pytest
 
 from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost, Words
 from tests.interfaces.furniture import Furniture
+from tests.interfaces.savings_stage import Stage
 
 ON_ALL_STORES = True
 HOW_IT_IS_SHOWN = True
@@ -93,6 +94,33 @@ def test_yes_does_it(jobs: Furniture, ids: Mapping[str, str], terminal: Terminal
 
     assert finished(child)[0] == 0
     assert set(call("jobs", "list", "-q").out.split()) == {ids["pending"], ids["unknown_type"]}
+
+
+@pytest.mark.parametrize(("answer", "code"), [("", 5), ("y", 0)])
+def test_an_event_is_skipped_only_when_the_answer_is_yes(
+    answer: str, code: int, stage: Stage, terminal: Terminal, call: Milepost
+) -> None:
+    ann = stage.deposit("ann", 13)
+    stage.go()
+
+    child = terminal("failed-partitions", "skip", "balances", ann[:13], "--reason", "nobody needs it", columns=200)
+    child.expect_exact(f"ValueError: nobody takes 13. Never handle the event at 2 of partition {ann}? [y/N]: ")
+    child.sendline(answer)
+
+    assert finished(child)[0] == code
+    history = [each["event"] for each in call("observers", "history", "balances").json]
+    assert ("PartitionSkipped" in history) is (answer == "y")
+
+
+def test_a_diagnosis_is_painted_again_until_ctrl_c(stage: Stage, terminal: Terminal, call: Milepost) -> None:
+    stage.go()
+    child = terminal("diagnose", "--watch", columns=120)
+    child.expect_exact("All is well")
+    call("observers", "pause", "balances")
+    child.expect_exact("it is Paused at 0")
+    child.sendintr()
+
+    assert finished(child)[0] == 130
 
 
 def test_ctrl_c_at_a_question_does_nothing(
