@@ -174,7 +174,7 @@ class Diagnosis:
     # -- jobs
 
     def _in_vain(self, live: Sequence[Row]) -> dict[str, str]:
-        """Why jobs wait that time alone does not help: another job of their key will end, a worker that is busy, too."""
+        """Why jobs wait whom time alone does not help, as it helps where a worker is busy, or another job will end."""
         waiting = self._app.queries.waiting(live, self._now)
         with self._app.reading.read() as connection:
             opposed = rivals(connection, list(waiting))

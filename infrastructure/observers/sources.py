@@ -4,18 +4,22 @@ Read by its recorder's own tables where that is a SQLite or PostgreSQL one, for 
 row and cannot be asked for the events of one originator in the order of all. Any other recorder is asked as it is.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
-from eventsourcing.persistence import ApplicationRecorder, Mapper, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, Mapper, PersistenceError, StoredEvent
 from eventsourcing.utils import resolve_topic
 
 if TYPE_CHECKING:
     from eventsourcing.application import Application
 
 PAGE_EVENTS: Final = 1_000
+OPENING_TRIES: Final = 20
+REPLACED_AT_ONCE: Final = "tuple concurrently updated"
+_opening: Final = threading.Lock()
 ASKED_AT_ONCE: Final = 500  # positions in one query
 
 
@@ -138,8 +142,20 @@ def handled_topics(handles: Iterable[type] | None) -> Callable[[str], bool]:
 
 def source_of_application(application: "type[Application[Any]]", environment: Mapping[str, str]) -> EventSource:
     """The events of an application that is opened as it opens itself, from this environment and the process's."""
-    opened = application(dict(environment))
+    opened = _open(application, environment)
     return EventSource(reader_of(opened.recorder), opened.mapper, opened.close)
+
+
+def _open(application: "type[Application[Any]]", environment: Mapping[str, str]) -> "Application[Any]":
+    """On PostgreSQL the library replaces its functions each time, and the server refuses two at the same moment."""
+    for _ in range(OPENING_TRIES - 1):
+        try:
+            with _opening:  # those of this process one by one; others may still come between
+                return application(dict(environment))
+        except PersistenceError as error:
+            if REPLACED_AT_ONCE not in str(error):
+                raise
+    return application(dict(environment))
 
 
 def reader_of(recorder: ApplicationRecorder) -> Reader:

@@ -60,7 +60,7 @@ class Calls(ObserverCalls):
 
     def __init__(self, event_store: str, namespace: str) -> None:
         self.store = f"/api/event-stores/{part(event_store)}"
-        super().__init__(f"{self.store}/namespaces/{part(namespace)}")
+        super().__init__(self.store, namespace)
         self.base = f"{self.namespace}/jobs"
 
     def about(self) -> Call[About]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from milepost.interfaces.client.call import KEY, PAGE, Call, Cursor, Page, Paged, given, key_for, page_of, part, reader
-from milepost.interfaces.client.errors import NothingFound
+from milepost.interfaces.client.errors import InvalidInput, NothingFound
 from milepost.interfaces.documents import Json, from_json
 from milepost.interfaces.observer_documents import (
     DiagnosisDocument,
@@ -20,10 +20,11 @@ NOTHING: Final[Mapping[str, Json]] = {}
 
 
 class ObserverCalls:
-    """What can be asked of a namespace's observers. `namespace`: its path."""
+    """What can be asked of a namespace's observers. `store`: the path of its event store."""
 
-    def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
+    def __init__(self, store: str, namespace: str) -> None:
+        self.namespace = f"{store}/namespaces/{part(namespace)}"
+        self._space = namespace
 
     def observers(self) -> Call[list[ObserverDocument]]:
         """All of them as they stand, by name."""
@@ -181,17 +182,21 @@ class ObserverCalls:
         )
 
     def _observer(self, name: str) -> str:
-        return f"{self.namespace}/observers/{_name(name)}"
+        return f"{self.namespace}/observers/{self._name(name)}"
 
     def _partition(self, observer: str, partition: str) -> str:
-        return f"{self.namespace}/failed-partitions/{_name(observer)}/{part(partition)}"
+        if not partition:
+            raise InvalidInput("It is not said which partition", "Name one")
+        return f"{self.namespace}/failed-partitions/{self._name(observer)}/{part(partition)}"
 
-
-def _name(name: str) -> str:
-    """As one part of a path. Raises NothingFound for what a server would take for two."""
-    if not name or "/" in name:
-        raise NothingFound(f"There is no observer '{name}'", "Use 'milepost observers list' to see them")
-    return part(name)
+    def _name(self, name: str) -> str:
+        """As one part of a path. Raises NothingFound for what a server would take for none, or for two."""
+        if not name or "/" in name:
+            raise NothingFound(
+                f"There is no observer '{name}' in namespace '{self._space}'.",
+                "Use 'milepost observers list' to see those of this namespace",
+            )
+        return part(name)
 
 
 def _event(told: Json) -> ObserverEventDocument:

@@ -23,6 +23,7 @@ from tests.interfaces.here_only import HERE_ONLY
 from tests.postgres import drop_database, fresh_database
 
 if TYPE_CHECKING:
+    from tests.interfaces.savings_stage import Stage
     from tests.interfaces.server import Server
 
 EXECUTABLE: Final = Path(sys.executable).with_name("milepost")
@@ -53,6 +54,9 @@ Words = Callable[..., list[str]]
 
 ASKED_FOR: Final[Mapping[str, set[str]]] = {
     "jobs": {"run"},
+    "observers": set(),
+    "failed-partitions": set(),
+    "diagnose": set(),
     "types": set(),
     "workers": set(),
     "event-stores": {"create"},
@@ -148,6 +152,14 @@ def jobs(environment: Mapping[str, str]) -> Iterator[Furniture]:
     found = Furniture(environment["MILEPOST_URL"])
     yield found
     found.database.close()
+
+
+@pytest.fixture
+def stage(environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Stage]":
+    """An application with observers, in the user's folder."""
+    from tests.interfaces.savings_stage import savings
+
+    yield from savings(environment, tmp_path / "here", monkeypatch)
 
 
 @pytest.fixture(scope="session")

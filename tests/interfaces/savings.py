@@ -1,4 +1,4 @@
-"""An application of somebody's with two observers; tests copy it to a folder of a user's, beside a milepost.toml."""
+"""An application of somebody's with two observers; a milepost.toml in the user's folder names this module."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from milepost import Effects, Observed, Observer, PartitionPolicy, observer
 
 POISON: Final = 13
-MENDED: Final = Path(__file__).with_name("mended")  # where it is there, the handler takes poison
+MENDED: Final = Path("mended")  # where it is there, the handler takes poison
 
 
 class Account(Aggregate):

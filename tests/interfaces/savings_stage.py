@@ -1,12 +1,8 @@
 """A folder of somebody's with an application and its observers, and whoever runs them: a round at a time."""
 
-import importlib
-import shutil
-import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import sqlalchemy as sa
@@ -17,20 +13,19 @@ from milepost.infrastructure.observers.live import LiveObservers
 from milepost.infrastructure.settings import resolve
 from milepost.interfaces.bootstrap import Application
 from milepost.interfaces.cli.worker import Idle
+from tests.interfaces.savings import MENDED, Account, Balances, Bank, balances
 
-SAVINGS: Final = Path(__file__).with_name("savings.py")
-TOML: Final = 'observers = ["savings"]\n'
+ROOT: Final = Path(__file__).parents[2]
+TOML: Final = f'observers = ["{Balances.__module__}"]\n'
 
 
 class Stage:
     """Accounts by their owners, and what is done with them."""
 
-    def __init__(self, module: ModuleType, folder: Path) -> None:
-        self.module: Any = module
-        self.folder = folder
+    def __init__(self) -> None:
         self.app = Application(resolve())
-        self.bank = self.module.Bank()
-        self.accounts: dict[str, Any] = {}
+        self.bank = Bank()
+        self.accounts: dict[str, Account] = {}
         self._live: LiveObservers | None = None
 
     @property
@@ -42,7 +37,7 @@ class Stage:
 
     def deposit(self, owner: str, *amounts: int) -> str:
         """The partition that it is."""
-        account = self.accounts.get(owner) or self.accounts.setdefault(owner, self.module.Account(owner))
+        account = self.accounts.get(owner) or self.accounts.setdefault(owner, Account(owner))
         for amount in amounts:
             account.deposit(amount)
         self.bank.save(account)
@@ -66,12 +61,11 @@ class Stage:
 
     def mend(self) -> None:
         """The handler takes everything from now on."""
-        (self.folder / "mended").touch()
+        MENDED.touch()
 
     def balances(self) -> dict[str, int]:
         with self.app.database.read() as connection:
-            table = self.module.balances
-            rows = connection.execute(sa.select(table.c.account, table.c.amount)).all()
+            rows = connection.execute(sa.select(balances.c.account, balances.c.amount)).all()
         by_id = {str(account.id): owner for owner, account in self.accounts.items()}
         return {by_id[row.account]: row.amount for row in rows}
 
@@ -82,18 +76,14 @@ class Stage:
 
 
 def savings(environment: Mapping[str, str], folder: Path, patch: pytest.MonkeyPatch) -> Generator[Stage]:
-    """Two accounts whose deposits can be taken, in an application that keeps its events beside the event store's."""
-    shutil.copy(SAVINGS, folder / "savings.py")
+    """An application that keeps its events beside the event store's."""
     (folder / "milepost.toml").write_text(TOML)
-    url = environment["MILEPOST_URL"]
-    for name, value in persistence(url).items():
+    for name, value in persistence(environment["MILEPOST_URL"]).items():
         patch.setenv(name, value)
-    patch.setattr(sys, "path", [str(folder), *sys.path])
-    importlib.invalidate_caches()
-    stage = Stage(importlib.import_module("savings"), folder)
+    patch.setenv("PYTHONPATH", str(ROOT))  # of other processes
+    stage = Stage()
     yield stage
     stage.close()
-    sys.modules.pop("savings", None)
 
 
 def persistence(url: str) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Observers from Python, synchronous and asynchronous, against a real server; and through the remote service."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -25,7 +25,7 @@ from milepost.interfaces.error_mapping import Told, problem_of
 from milepost.interfaces.local_service import LocalService
 from milepost.interfaces.observer_documents import ObserverDocument
 from milepost.interfaces.remote_service import RemoteService
-from milepost.interfaces.service import Service
+from milepost.interfaces.service import PartitionCommand, Service
 from tests.infrastructure.observers.accounts import Balances, deposit, open_accounts
 from tests.interfaces.clients import opened
 from tests.interfaces.http.served import MINE
@@ -171,7 +171,7 @@ def test_failed_partitions_go_on_behind_the_largest_page(
     assert len(service.failed_partitions(limit=3)) == 3
 
 
-REFUSED: Any = {
+REFUSED: Final[dict[str, Callable[[Service, str], object]]] = {
     "an observer that nobody knows": lambda service, _: service.observer("nobody"),
     "the history of one that nobody knows": lambda service, _: service.observer_history("nobody"),
     "a pause of one that nobody knows": lambda service, _: service.change_observer("nobody", "pause"),
@@ -179,6 +179,8 @@ REFUSED: Any = {
         "nobody", ObserverJobAsked("catch-up")
     ),
     "what is no name": lambda service, _: service.observer("no name at all"),
+    "a name with a slash": lambda service, _: service.change_observer("a/history", "pause"),
+    "no name": lambda service, _: service.observer(""),
     "a name that is too long": lambda service, _: service.observer("x" * 201),
     "partitions of what is no name": lambda service, _: service.failed_partitions("no name/at all"),
     "a partition with too long a name": lambda service, _: service.failed_partition("balances", "x" * 281),
@@ -217,11 +219,10 @@ def test_what_is_refused_is_refused_in_the_same_words_by_a_server(
     assert told[1] == told[0]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a/history", "/"])
-def test_a_name_with_a_slash_is_of_no_observer(client: Client, name: str) -> None:
-    for ask in (client.observer, client.pause_observer, client.catch_up_observer):
-        with pytest.raises(NothingFound):
-            ask(name)
+@pytest.mark.parametrize("command", ["retry", "skip"])
+def test_no_partition_is_meant_by_no_name(client: Client, command: PartitionCommand) -> None:
+    with pytest.raises(InvalidInput):
+        client.change_partition("balances", "", command, "why")
 
 
 def test_a_retry_through_a_server_does_what_it_does_here(house: Watched, there: Service) -> None:
