@@ -167,9 +167,10 @@ class Holding:
                 events = state.release(observer, observer.job, completed=False)
                 self._drop_beside(handling, rows, observer)
                 free = reduce(state.evolve, events, observer)
-            after = self._record(rows, observer, [*events, *state.take(free, str(job), held, until)])
-            self._make_ready(handling, rows, after)
+            events = [*events, *state.take(free, str(job), held, until)]
             self._refuse_if_over(rows, name, job)
+            after = self._record(rows, observer, events)
+            self._make_ready(handling, rows, after)  # the last: effects elsewhere that are undone stay so
         if superseded is not None:
             self._cancel(superseded, job)
 
