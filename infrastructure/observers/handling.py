@@ -158,8 +158,13 @@ class Handling:
         if held is None:
             return Recovered(0, None, over=True)
         positions = rows.waiting(generation, partition, limit)
-        page = self.page(self.source.at(positions))
-        done = handle(page.events, self._trier(connection, observer, generation))
+        # Under the key that they wait under: by the observer's code they may belong elsewhere by now.
+        events = [
+            Observed(each.position, partition, event)
+            for each in self.source.at(positions)
+            if (event := self._read(each)) is not None
+        ]
+        done = handle(events, self._trier(connection, observer, generation))
         failing = done.failed.get(partition)
         if positions:
             rows.done_waiting(generation, partition, positions[-1] if failing is None else failing[0] - 1)
