@@ -13,6 +13,7 @@ from milepost.domain.observers.errors import ObserverError
 from milepost.domain.observers.events import (
     ObserverEvent,
     ObserverQuarantined,
+    PartitionAdvanced,
     PartitionEvent,
     PartitionFailed,
     PartitionRecovered,
@@ -157,7 +158,8 @@ class Handling:
         held = rows.partition(generation, partition)
         if held is None:
             return Recovered(0, None, over=True)
-        positions = rows.waiting(generation, partition, limit)
+        waiting = rows.waiting(generation, partition, limit + 1)
+        positions, behind = waiting[:limit], waiting[limit:]
         # Under the key that they wait under: by the observer's code they may belong elsewhere by now.
         events = [
             Observed(each.position, partition, event)
@@ -169,14 +171,16 @@ class Handling:
         if positions:
             rows.done_waiting(generation, partition, positions[-1] if failing is None else failing[0] - 1)
         rows.count_handled(generation, index, len(done.handled))
-        event: PartitionEvent | None = None
+        happened: PartitionEvent
         if failing is not None:
-            event = self._failure(partition, generation, *failing, held)
-        elif len(positions) < limit:  # nothing can come in between: whoever adds to it needs the slice
-            event = PartitionRecovered(partition=partition, generation=generation, job=job)
-        if event is not None:
-            rows.record(rows.observer(lock=True), [event], self._origin, self._surroundings)
-        return Recovered(len(done.handled), None if failing is None else failing[1], over=event is not None)
+            happened = self._failure(partition, generation, *failing, held)
+        elif behind:
+            happened = PartitionAdvanced(partition=partition, generation=generation, job=job, position=behind[0])
+        else:  # nothing can come in between: whoever adds to it needs the slice
+            happened = PartitionRecovered(partition=partition, generation=generation, job=job)
+        rows.record(rows.observer(lock=True), [happened], self._origin, self._surroundings)
+        over = not isinstance(happened, PartitionAdvanced)
+        return Recovered(len(done.handled), None if failing is None else failing[1], over)
 
     def positions_of(self, partition: str, after: int, until: int) -> list[int]:
         """Where the events of a partition stand, behind `after` and up to `until`."""

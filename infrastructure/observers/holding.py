@@ -121,11 +121,16 @@ class Holding:
             if observer.generation != seen.generation:
                 raise ObserverMoved
             held = rows.partition(observer.generation, partition)
-            decide = state.skip if skip else state.retry
-            events = decide(observer, partition, held, self._surroundings.now())
-            assert held is not None, "what is not held was refused"
-            if if_position is not None and if_position != held.position:
+            if held is not None and if_position not in (None, held.position):
                 raise PartitionWentOn(name, partition, if_position, held.position)
+            now = self._surroundings.now()
+            if skip:
+                waiting = rows.waiting(observer.generation, partition, 2)
+                behind = (each for each in waiting if held is not None and each > held.position)
+                events = state.skip(observer, partition, held, now, next(behind, None))
+            else:
+                events = state.retry(observer, partition, held, now)
+            assert held is not None, "what is not held was refused"
             if skip:
                 rows.done_waiting(observer.generation, partition, held.position)
             self._record(rows, observer, events)

@@ -27,6 +27,7 @@ from milepost.domain.observers.events import (
     ObserverRegistered,
     ObserverReleased,
     ObserverTaken,
+    PartitionAdvanced,
     PartitionEvent,
     PartitionFailed,
     PartitionRecovered,
@@ -300,6 +301,7 @@ class ObserverRows:
                 self._forget(before.target or 0)
             case (
                 PartitionFailed()
+                | PartitionAdvanced()
                 | PartitionRecovered()
                 | PartitionSkipped()
                 | PartitionRetryAsked()

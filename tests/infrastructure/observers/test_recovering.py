@@ -2,9 +2,11 @@
 
 import pytest
 
+from milepost.domain.observers.errors import PartitionNotFailed, PartitionWentOn
 from milepost.infrastructure.observers.handling import Handling
 from milepost.infrastructure.observers.observer import Place
-from tests.infrastructure.observers.accounts import Balances, deposit, expected, open_accounts
+from milepost.infrastructure.observers.rows import effects_transaction
+from tests.infrastructure.observers.accounts import Balances, deposit, open_accounts
 from tests.infrastructure.observers.stage import NAMESPACE, OPERATOR, Theatre
 
 
@@ -38,3 +40,46 @@ def test_what_waits_is_handled_under_the_key_it_waits_under(theatre: Theatre, mo
     assert theatre.read() == {"old": (17, "13,4,")}
 
 
+def test_a_recovery_that_comes_half_way_leaves_the_partition_at_its_next_event(theatre: Theatre) -> None:
+    (ann,) = open_accounts(theatre.bank, 1)
+    Balances.poison = {13, 99}
+    deposit(theatre.bank, ann, 13, 2, 3, 99)  # at 2, 3, 4 and 5
+    theatre.live.turn()
+    Balances.poison = {99}
+    recover(theatre, str(ann.id), most=2)
+    half = theatre.held(ann)
+    assert half is not None
+    with pytest.raises(PartitionWentOn):
+        theatre.operator.skip("balances", str(ann.id), if_position=2)
+    with pytest.raises(PartitionNotFailed):
+        theatre.operator.skip("balances", str(ann.id))
+    recover(theatre, str(ann.id), most=2)
+    failed = theatre.held(ann)
+    assert failed is not None
+
+    assert (half.position, half.attempts, half.error) == (4, 0, None)
+    assert (failed.position, failed.attempts) == (5, 1)
+    assert theatre.operator.skip("balances", str(ann.id)) == 5
+    theatre.settle()
+    assert theatre.held(ann) is None
+    assert theatre.read() == {str(ann.id): (18, "13,2,3,")}
+
+
+def test_a_partition_whose_event_was_skipped_is_at_the_one_behind_it(theatre: Theatre) -> None:
+    (ann,) = open_accounts(theatre.bank, 1)
+    Balances.poison = {13}
+    deposit(theatre.bank, ann, 13, 2)  # at 2 and 3
+    theatre.live.turn()
+
+    assert theatre.operator.skip("balances", str(ann.id)) == 2
+    held = theatre.held(ann)
+    assert held is not None
+    assert (held.position, held.error) == (3, None)
+    theatre.settle()
+    assert theatre.read() == {str(ann.id): (2, "2,")}
+
+
+def recover(theatre: Theatre, partition: str, most: int) -> None:
+    """As a job does in one transaction, after which its worker dies."""
+    with effects_transaction(theatre.stage.database) as connection:
+        _ = handling_of(theatre).recover(connection, partition, 1, "job 1", most)
