@@ -218,15 +218,12 @@ class Handling:
             return Unreadable(error)
 
     def _partition(self, stored: Stored, event: Any) -> str:
-        if self._own_partition is None:
-            return partition_of(stored.originator_id)
         try:
+            if self._own_partition is None:
+                return _fit_to_keep(partition_of(stored.originator_id))
             if isinstance(event, Unreadable):
                 raise event.error
-            partition = self._own_partition(event)
-            if len(partition) > PARTITION_MOST:
-                raise ValueError(f"its key has {len(partition)} characters, and may have {PARTITION_MOST}")
-            return partition
+            return _fit_to_keep(self._own_partition(event))
         except Exception as error:
             raise PartitionUntold(self.declared.name, stored.position, error) from error
 
@@ -275,3 +272,16 @@ class Handling:
             error=error_detail(error),
             retry_at=at,
         )
+
+
+@lru_cache(maxsize=65_536)
+def _fit_to_keep(key: object) -> str:
+    """A partition's key. Raises ValueError for what no database keeps, and no job can be named by."""
+    if not isinstance(key, str) or not key:
+        raise ValueError(f"its key is {key!r}, and must be a text that is not empty")
+    if len(key) > PARTITION_MOST:
+        raise ValueError(f"its key has {len(key)} characters, and may have {PARTITION_MOST}")
+    if "\0" in key:
+        raise ValueError(f"its key has a NUL character: {key!r}")
+    key.encode()  # raises for half of a character, as a broken decoder leaves it
+    return key
