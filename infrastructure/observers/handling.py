@@ -205,7 +205,7 @@ class Handling:
         """Why too many partitions of a generation have failed, `more` than are written down."""
         policy = self.declared.policy
         partitions = rows.count_partitions(generation) if policy.max_failed_share is not None else 0
-        return too_many_failed(policy, rows.count_held(generation) + more, partitions)
+        return too_many_failed(policy, rows.count_failed(generation) + more, partitions)
 
     def close(self) -> None:
         self.source.close()

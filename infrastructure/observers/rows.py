@@ -193,6 +193,12 @@ class ObserverRows:
     def count_held(self, generation: int) -> int:
         return self._count(observer_partitions, *self._held(generation))
 
+    def count_failed(self, generation: int) -> int:
+        """Of those that are held: not those that are only being replayed."""
+        table = observer_partitions
+        failed = [str(PartitionStatus.FAILED), str(PartitionStatus.QUARANTINED)]
+        return self._count(table, *self._of(table, generation), table.c.status.in_(failed))
+
     def count_partitions(self, generation: int) -> int:
         """How many were met."""
         return self._count(observer_partitions, *self._of(observer_partitions, generation))

@@ -1,8 +1,11 @@
 """A held partition goes on from its first waiting event, whatever happens while it is held."""
 
+from uuid import uuid4
+
 import pytest
 
 from milepost.domain.observers.errors import PartitionNotFailed, PartitionWentOn
+from milepost.domain.observers.policy import PartitionPolicy
 from milepost.infrastructure.observers.handling import Handling
 from milepost.infrastructure.observers.observer import Place
 from milepost.infrastructure.observers.rows import effects_transaction
@@ -77,6 +80,25 @@ def test_a_partition_whose_event_was_skipped_is_at_the_one_behind_it(theatre: Th
     assert (held.position, held.error) == (3, None)
     theatre.settle()
     assert theatre.read() == {str(ann.id): (2, "2,")}
+
+
+def test_partitions_that_are_replayed_have_not_failed(theatre: Theatre, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Balances, "policy", PartitionPolicy(max_failed=1))
+    Balances.poison = {13}
+    accounts = open_accounts(theatre.bank, 5)
+    for account in accounts[:3]:
+        deposit(theatre.bank, account, 1)
+    theatre.go()
+    for account in accounts[:3]:
+        theatre.operator.replay_partition(handling_of(theatre), uuid4(), str(account.id))
+    deposit(theatre.bank, accounts[3], 13)
+    theatre.live.turn()
+    after_one = theatre.observer.quarantined
+    deposit(theatre.bank, accounts[4], 13)
+    theatre.live.turn()
+
+    assert after_one is None
+    assert theatre.observer.quarantined == "2 partitions have failed, and at most 1 may"
 
 
 def recover(theatre: Theatre, partition: str, most: int) -> None:
