@@ -216,6 +216,8 @@ def give_back(observer: Observer, name: str, partition: Partition | None, now: d
 def replay_partition(
     observer: Observer, name: str, partition: Partition | None, job: str, position: int, events: int
 ) -> list[ObserverEvent]:
+    if observer.quarantined is not None:
+        raise ObserverStandsStill(observer.name, "replay a partition of", observer.quarantined)
     if observer.held == "replay":
         raise PartitionBusy(observer.name, name, "replay", f"job {observer.job} replays all of them")
     if partition is not None and partition.status is PartitionStatus.REPLAYING:

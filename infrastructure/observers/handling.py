@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from milepost.domain.envelope import Origin
-from milepost.domain.observers.errors import ObserverError
+from milepost.domain.observers.errors import ObserverError, ObserverStandsStill
 from milepost.domain.observers.events import (
     ObserverEvent,
     ObserverQuarantined,
@@ -148,13 +148,16 @@ class Handling:
 
     def recover(self, connection: sa.Connection, partition: str, generation: int, job: str, limit: int) -> Recovered:
         """Handle what waits in a held partition, at most `limit` events. What is handled counts, also where a later one
-        fails; that failure is recorded here, and is the caller's to raise when it has committed. Raises ObserverMoved.
+        fails; that failure is recorded here, and is the caller's to raise when it has committed. Raises ObserverMoved,
+        ObserverStandsStill.
         """
         rows = self.rows(connection)
         index = rows.locked_slice(generation, partition).index
         observer = rows.observer()
         if observer.generation != generation:
             raise ObserverMoved
+        if observer.quarantined is not None:
+            raise ObserverStandsStill(observer.name, "recover a partition of", observer.quarantined)
         held = rows.partition(generation, partition)
         if held is None:
             return Recovered(0, None, over=True)

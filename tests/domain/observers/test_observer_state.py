@@ -154,11 +154,13 @@ def test_only_a_partition_that_is_replayed_is_given_back() -> None:
     assert isinstance(event, e.PartitionRetryAsked)
 
 
-def test_a_partition_is_not_replayed_while_it_or_the_whole_observer_is() -> None:
+def test_a_partition_is_not_replayed_while_it_or_the_whole_observer_is_nor_in_a_quarantine() -> None:
     with pytest.raises(PartitionBusy, match="replays all"):
         state.replay_partition(after(taken("replay")), "ann", None, "job 2", 1, 3)
     with pytest.raises(PartitionBusy, match="already"):
         state.replay_partition(NEW, "ann", partition(PartitionStatus.REPLAYING), "job 2", 1, 3)
+    with pytest.raises(ObserverStandsStill, match="too many"):
+        state.replay_partition(after(QUARANTINED), "ann", None, "job 2", 1, 3)
     for held in (None, partition(PartitionStatus.QUARANTINED)):
         (event,) = state.replay_partition(NEW, "ann", held, "job 2", 1, 3)
         assert isinstance(event, e.PartitionReplayBegan)

@@ -6,10 +6,11 @@ import pytest
 
 from milepost.domain.observers.errors import PartitionNotFailed, PartitionWentOn
 from milepost.domain.observers.policy import PartitionPolicy
+from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.observers.handling import Handling
 from milepost.infrastructure.observers.observer import Place
 from milepost.infrastructure.observers.rows import effects_transaction
-from tests.infrastructure.observers.accounts import Balances, deposit, open_accounts
+from tests.infrastructure.observers.accounts import Balances, deposit, expected, open_accounts
 from tests.infrastructure.observers.stage import NAMESPACE, OPERATOR, Theatre
 
 
@@ -99,6 +100,23 @@ def test_partitions_that_are_replayed_have_not_failed(theatre: Theatre, monkeypa
 
     assert after_one is None
     assert theatre.observer.quarantined == "2 partitions have failed, and at most 1 may"
+
+
+def test_an_observer_that_stands_still_does_so_for_its_held_partitions_too(theatre: Theatre) -> None:
+    (ann,) = open_accounts(theatre.bank, 1)
+    Balances.poison = {13}
+    deposit(theatre.bank, ann, 1, 13, 4)
+    theatre.live.turn()
+    Balances.poison = set()
+    theatre.operator.quarantine("balances", "it wrote nonsense")
+    job_id = theatre.start("recover-partition", partition=str(ann.id))
+
+    assert theatre.stage.finish(job_id, theatre.worker) is JobStatus.COMPLETED_WITH_FAILURES
+    assert "it wrote nonsense" in theatre.job(job_id).steps[0].errors[0][1].message
+    assert theatre.read() == {str(ann.id): (1, "1,")}
+    theatre.operator.unpause("balances")
+    theatre.settle()
+    assert theatre.read() == expected(theatre.bank)
 
 
 def recover(theatre: Theatre, partition: str, most: int) -> None:
