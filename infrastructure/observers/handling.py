@@ -54,9 +54,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PageDone:
-    """What one transaction has done. `observer`: as it is after it; `too_many`: why too many partitions have failed."""
+    """What one transaction has done. `observer`: as it is after it; `too_many`: why too many partitions have failed.
+
+    `end`: how far it has come; where very many have failed, not to the end of its page.
+    """
 
     observer: ObserverState
+    end: int
     handled: int
     failed: int
     met: Collection[str]
@@ -121,7 +125,8 @@ class Handling:
         after: int,
         still_held: Callable[[], bool] = lambda: True,
     ) -> PageDone:
-        """Those events of these slices that are new to them. Raises ObserverMoved where `expected` is not so any more.
+        """Those events of these slices that are new to them, or the first of them where very many fail. Raises
+        ObserverMoved where `expected` is not so any more.
 
         The page was read behind `after`: where a slice is not so far, as when a replay began and was given up since,
         it would leave a gap. `still_held` is asked when nobody else can take the observer until the commit.
@@ -137,14 +142,16 @@ class Handling:
         held = rows.held_among(generation, {event.partition for event in fresh}) if fresh else frozenset[str]()
         ready = [event for event in fresh if event.partition not in held] if held else fresh
         done = handle(ready, self._trier(connection, observer, generation)) if ready else Handled()
+        end = page.end if done.ended_at is None else done.ended_at
+        fresh = [event for event in fresh if event.position <= end]
         rows.wait(generation, [(each.partition, each.position) for each in fresh if each.partition in held])
         rows.wait(generation, done.waiting)
         met = self._meet(rows, observer, generation, fresh)
-        rows.advance(generation, which, page.end, Counter(map(_slice_of, done.handled)))
+        rows.advance(generation, which, end, Counter(map(_slice_of, done.handled)))
         too_many: str | None = None
         if done.failed:
             observer, too_many = self._failed(rows, generation, done, observer)
-        return PageDone(observer, len(done.handled), len(done.failed), met, too_many)
+        return PageDone(observer, end, len(done.handled), len(done.failed), met, too_many)
 
     def recover(self, connection: sa.Connection, partition: str, generation: int, job: str, limit: int) -> Recovered:
         """Handle what waits in a held partition, at most `limit` events. What is handled counts, also where a later one

@@ -118,12 +118,12 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
                     failed += done.failed
                     told = f"{failed} partitions failed" if failed else ""
                     transaction.checkpoint(
-                        {"position": page.end}, done=page.end, total=until, unit="events", message=told
+                        {"position": done.end}, done=done.end, total=until, unit="events", message=told
                     )
             except ObserverMoved:
                 return False
             handling.remember(done)
-            observer, position = done.observer, page.end
+            observer, position = done.observer, done.end
             _refuse_if_still(observer)
             _refuse_if_too_many(observer, done.too_many)
         return True
