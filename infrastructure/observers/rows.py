@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
+from itertools import islice
 from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from milepost.domain.observers.events import (
     ObserverReleased,
     ObserverTaken,
     PartitionEvent,
+    PartitionReplayBegan,
 )
 from milepost.domain.observers.state import Observer, Partition, PartitionStatus, evolve, partition_after
 from milepost.infrastructure.clock import Surroundings
@@ -43,6 +45,7 @@ from milepost.infrastructure.event_store.schema import (
 SLICES: Final = 8  # into which the partitions of an observer fall; each is handled in order, and has its own position
 PARTITION_MOST: Final = 280  # characters of its key: with the observer's name it makes the key of a job
 ASKED_AT_ONCE: Final = 500  # partitions in one query
+WRITTEN_AT_ONCE: Final = 10_000  # rows in one statement
 TRIES: Final = 50  # of a change that others keep coming before
 
 
@@ -219,6 +222,17 @@ class ObserverRows:
         order = table.c.version.desc() if newest_first else table.c.version
         return [recorded_event(row) for row in self.connection.execute(asked.order_by(order).limit(limit)).mappings()]
 
+    def replay_began(self, partition: str, job: UUID) -> bool:
+        """Whether that job has set the partition back to its beginning."""
+        table = observer_events
+        asked = sa.select(table.c.state).where(
+            *self._mine(table, table.c.observer),
+            table.c.partition == partition,
+            table.c.topic == PartitionReplayBegan.topic,
+        )
+        began = map(PartitionReplayBegan.model_validate_json, self.connection.scalars(asked))
+        return any(each.job == str(job) for each in began)
+
     # What changes
 
     def register(self, origin: Origin, surroundings: Surroundings) -> Observer:
@@ -280,11 +294,11 @@ class ObserverRows:
 
     def wait(self, generation: int, events: Iterable[tuple[str, int]]) -> None:
         """These events, by partition and position, wait until their partition is not held any more."""
-        rows = [
+        rows = (
             {**self._key(generation), "partition": partition, "position": position} for partition, position in events
-        ]
-        if rows:
-            self._insert(observer_waiting, rows)
+        )
+        while some := list(islice(rows, WRITTEN_AT_ONCE)):  # of a partition that is replayed it may be millions
+            self._insert(observer_waiting, some)
 
     def done_waiting(self, generation: int, partition: str, until: int) -> None:
         """What waited up to there is handled, or never will be."""
