@@ -75,6 +75,16 @@ class PartitionFailed(_Happened):
     retry_at: datetime | None
 
 
+class PartitionAdvanced(_Happened):
+    """A job has handled what waited before the event at `position`, which is the next."""
+
+    topic: ClassVar[str] = "PartitionAdvanced"
+    partition: str
+    generation: int
+    job: str
+    position: int
+
+
 class PartitionRecovered(_Happened):
     """All that waited is handled: it goes on with the others. `job`: that did it."""
 
@@ -85,13 +95,14 @@ class PartitionRecovered(_Happened):
 
 
 class PartitionSkipped(_Happened):
-    """An operator decided that the event at `position` is never handled."""
+    """An operator decided that the event at `position` is never handled. `then`: where the next one waits, if any."""
 
     topic: ClassVar[str] = "PartitionSkipped"
     partition: str
     generation: int
     position: int
     retry_at: datetime
+    then: int | None = None
 
 
 class PartitionRetryAsked(_Happened):
@@ -114,7 +125,14 @@ class PartitionReplayBegan(_Happened):
     events: int
 
 
-PartitionEvent = PartitionFailed | PartitionRecovered | PartitionSkipped | PartitionRetryAsked | PartitionReplayBegan
+PartitionEvent = (
+    PartitionFailed
+    | PartitionAdvanced
+    | PartitionRecovered
+    | PartitionSkipped
+    | PartitionRetryAsked
+    | PartitionReplayBegan
+)
 ObserverEvent = (
     ObserverRegistered
     | ObserverPaused

@@ -16,6 +16,7 @@ from milepost.domain.observers.events import (
     ObserverReleased,
     ObserverTaken,
     ObserverUnpaused,
+    PartitionAdvanced,
     PartitionEvent,
     PartitionFailed,
     PartitionRecovered,
@@ -72,7 +73,10 @@ class Observer:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition that is held: its event at `position` is the next to be handled, and those behind it wait."""
+    """A partition that is held: its event at `position` is the next to be handled, and those behind it wait.
+
+    Where nothing waits any more, `position` is what was skipped last. `error`: None where that event was not tried yet.
+    """
 
     name: str
     generation: int
@@ -108,6 +112,7 @@ def evolve(observer: Observer, event: ObserverEvent) -> Observer:
             )
         case (
             PartitionFailed()
+            | PartitionAdvanced()
             | PartitionRecovered()
             | PartitionSkipped()
             | PartitionRetryAsked()
@@ -129,13 +134,22 @@ def partition_after(partition: Partition | None, event: PartitionEvent, at: date
             )
         case PartitionRecovered():
             return None
-        case PartitionSkipped(retry_at=retry_at) | PartitionRetryAsked(retry_at=retry_at):
-            assert partition is not None, "only a partition that is held can be skipped or retried"
-            return replace(partition, status=PartitionStatus.FAILED, attempts=0, retry_at=retry_at)
+        case PartitionAdvanced(position=position):
+            return replace(_held(partition), position=position, attempts=0, error=None)
+        case PartitionSkipped(position=position, then=then, retry_at=retry_at):
+            due = replace(_held(partition), status=PartitionStatus.FAILED, attempts=0, retry_at=retry_at)
+            return replace(due, position=position if then is None else then, error=None)
+        case PartitionRetryAsked(retry_at=retry_at):
+            return replace(_held(partition), status=PartitionStatus.FAILED, attempts=0, retry_at=retry_at)
         case PartitionReplayBegan(partition=name, generation=generation, position=position):
             return Partition(name, generation, PartitionStatus.REPLAYING, position, since=since)
         case _:
             assert_never(event)
+
+
+def _held(partition: Partition | None) -> Partition:
+    assert partition is not None, "only a partition that is held goes on, is skipped or retried"
+    return partition
 
 
 # What may be asked of an observer: the events that follow, none where it is so already. All raise ObserverError.
@@ -180,9 +194,16 @@ def retry(observer: Observer, name: str, partition: Partition | None, now: datet
     return [PartitionRetryAsked(partition=name, generation=held.generation, retry_at=now)]
 
 
-def skip(observer: Observer, name: str, partition: Partition | None, now: datetime) -> list[ObserverEvent]:
+def skip(
+    observer: Observer, name: str, partition: Partition | None, now: datetime, then: int | None = None
+) -> list[ObserverEvent]:
+    """`then`: where the event waits that comes next. One that was not tried yet is nobody's to skip."""
     held = _failed(observer, name, partition, "skip an event of")
-    return [PartitionSkipped(partition=name, generation=held.generation, position=held.position, retry_at=now)]
+    if held.error is None:
+        raise PartitionNotFailed(observer.name, name, "skip the next event of")
+    return [
+        PartitionSkipped(partition=name, generation=held.generation, position=held.position, retry_at=now, then=then)
+    ]
 
 
 def give_back(observer: Observer, name: str, partition: Partition | None, now: datetime) -> list[ObserverEvent]:
@@ -195,6 +216,8 @@ def give_back(observer: Observer, name: str, partition: Partition | None, now: d
 def replay_partition(
     observer: Observer, name: str, partition: Partition | None, job: str, position: int, events: int
 ) -> list[ObserverEvent]:
+    if observer.quarantined is not None:
+        raise ObserverStandsStill(observer.name, "replay a partition of", observer.quarantined)
     if observer.held == "replay":
         raise PartitionBusy(observer.name, name, "replay", f"job {observer.job} replays all of them")
     if partition is not None and partition.status is PartitionStatus.REPLAYING:

@@ -9,10 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from milepost.domain.envelope import Origin
-from milepost.domain.observers.errors import ObserverError
+from milepost.domain.observers.errors import ObserverError, ObserverStandsStill
 from milepost.domain.observers.events import (
     ObserverEvent,
     ObserverQuarantined,
+    PartitionAdvanced,
     PartitionEvent,
     PartitionFailed,
     PartitionRecovered,
@@ -53,9 +54,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PageDone:
-    """What one transaction has done. `observer`: as it is after it; `too_many`: why too many partitions have failed."""
+    """What one transaction has done. `observer`: as it is after it; `too_many`: why too many partitions have failed.
+
+    `end`: how far it has come; where very many have failed, not to the end of its page.
+    """
 
     observer: ObserverState
+    end: int
     handled: int
     failed: int
     met: Collection[str]
@@ -120,7 +125,8 @@ class Handling:
         after: int,
         still_held: Callable[[], bool] = lambda: True,
     ) -> PageDone:
-        """Those events of these slices that are new to them. Raises ObserverMoved where `expected` is not so any more.
+        """Those events of these slices that are new to them, or the first of them where very many fail. Raises
+        ObserverMoved where `expected` is not so any more.
 
         The page was read behind `after`: where a slice is not so far, as when a replay began and was given up since,
         it would leave a gap. `still_held` is asked when nobody else can take the observer until the commit.
@@ -136,42 +142,55 @@ class Handling:
         held = rows.held_among(generation, {event.partition for event in fresh}) if fresh else frozenset[str]()
         ready = [event for event in fresh if event.partition not in held] if held else fresh
         done = handle(ready, self._trier(connection, observer, generation)) if ready else Handled()
+        end = page.end if done.ended_at is None else done.ended_at
+        fresh = [event for event in fresh if event.position <= end]
         rows.wait(generation, [(each.partition, each.position) for each in fresh if each.partition in held])
         rows.wait(generation, done.waiting)
         met = self._meet(rows, observer, generation, fresh)
-        rows.advance(generation, which, page.end, Counter(map(_slice_of, done.handled)))
+        rows.advance(generation, which, end, Counter(map(_slice_of, done.handled)))
         too_many: str | None = None
         if done.failed:
             observer, too_many = self._failed(rows, generation, done, observer)
-        return PageDone(observer, len(done.handled), len(done.failed), met, too_many)
+        return PageDone(observer, end, len(done.handled), len(done.failed), met, too_many)
 
     def recover(self, connection: sa.Connection, partition: str, generation: int, job: str, limit: int) -> Recovered:
         """Handle what waits in a held partition, at most `limit` events. What is handled counts, also where a later one
-        fails; that failure is recorded here, and is the caller's to raise when it has committed. Raises ObserverMoved.
+        fails; that failure is recorded here, and is the caller's to raise when it has committed. Raises ObserverMoved,
+        ObserverStandsStill.
         """
         rows = self.rows(connection)
         index = rows.locked_slice(generation, partition).index
         observer = rows.observer()
         if observer.generation != generation:
             raise ObserverMoved
+        if observer.quarantined is not None:
+            raise ObserverStandsStill(observer.name, "recover a partition of", observer.quarantined)
         held = rows.partition(generation, partition)
         if held is None:
             return Recovered(0, None, over=True)
-        positions = rows.waiting(generation, partition, limit)
-        page = self.page(self.source.at(positions))
-        done = handle(page.events, self._trier(connection, observer, generation))
+        waiting = rows.waiting(generation, partition, limit + 1)
+        positions, behind = waiting[:limit], waiting[limit:]
+        # Under the key that they wait under: by the observer's code they may belong elsewhere by now.
+        events = [
+            Observed(each.position, partition, event)
+            for each in self.source.at(positions)
+            if (event := self._read(each)) is not None
+        ]
+        done = handle(events, self._trier(connection, observer, generation))
         failing = done.failed.get(partition)
         if positions:
             rows.done_waiting(generation, partition, positions[-1] if failing is None else failing[0] - 1)
         rows.count_handled(generation, index, len(done.handled))
-        event: PartitionEvent | None = None
+        happened: PartitionEvent
         if failing is not None:
-            event = self._failure(partition, generation, *failing, held)
-        elif len(positions) < limit:  # nothing can come in between: whoever adds to it needs the slice
-            event = PartitionRecovered(partition=partition, generation=generation, job=job)
-        if event is not None:
-            rows.record(rows.observer(lock=True), [event], self._origin, self._surroundings)
-        return Recovered(len(done.handled), None if failing is None else failing[1], over=event is not None)
+            happened = self._failure(partition, generation, *failing, held)
+        elif behind:
+            happened = PartitionAdvanced(partition=partition, generation=generation, job=job, position=behind[0])
+        else:  # nothing can come in between: whoever adds to it needs the slice
+            happened = PartitionRecovered(partition=partition, generation=generation, job=job)
+        rows.record(rows.observer(lock=True), [happened], self._origin, self._surroundings)
+        over = not isinstance(happened, PartitionAdvanced)
+        return Recovered(len(done.handled), None if failing is None else failing[1], over)
 
     def positions_of(self, partition: str, after: int, until: int) -> list[int]:
         """Where the events of a partition stand, behind `after` and up to `until`."""
@@ -196,7 +215,7 @@ class Handling:
         """Why too many partitions of a generation have failed, `more` than are written down."""
         policy = self.declared.policy
         partitions = rows.count_partitions(generation) if policy.max_failed_share is not None else 0
-        return too_many_failed(policy, rows.count_held(generation) + more, partitions)
+        return too_many_failed(policy, rows.count_failed(generation) + more, partitions)
 
     def close(self) -> None:
         self.source.close()
@@ -209,15 +228,12 @@ class Handling:
             return Unreadable(error)
 
     def _partition(self, stored: Stored, event: Any) -> str:
-        if self._own_partition is None:
-            return partition_of(stored.originator_id)
         try:
+            if self._own_partition is None:
+                return _fit_to_keep(partition_of(stored.originator_id))
             if isinstance(event, Unreadable):
                 raise event.error
-            partition = self._own_partition(event)
-            if len(partition) > PARTITION_MOST:
-                raise ValueError(f"its key has {len(partition)} characters, and may have {PARTITION_MOST}")
-            return partition
+            return _fit_to_keep(self._own_partition(event))
         except Exception as error:
             raise PartitionUntold(self.declared.name, stored.position, error) from error
 
@@ -266,3 +282,16 @@ class Handling:
             error=error_detail(error),
             retry_at=at,
         )
+
+
+@lru_cache(maxsize=65_536)
+def _fit_to_keep(key: object) -> str:
+    """A partition's key. Raises ValueError for what no database keeps, and no job can be named by."""
+    if not isinstance(key, str) or not key:
+        raise ValueError(f"its key is {key!r}, and must be a text that is not empty")
+    if len(key) > PARTITION_MOST:
+        raise ValueError(f"its key has {len(key)} characters, and may have {PARTITION_MOST}")
+    if "\0" in key:
+        raise ValueError(f"its key has a NUL character: {key!r}")
+    key.encode()  # raises for half of a character, as a broken decoder leaves it
+    return key

@@ -29,12 +29,15 @@ from milepost.infrastructure.observers.abilities import refuse_unable
 from milepost.infrastructure.observers.handling import Handling
 from milepost.infrastructure.observers.observer import Observer
 from milepost.infrastructure.observers.rows import (
+    TRIES,
     ObserverMoved,
     ObserverRows,
     again_when_moved,
+    at_home,
     effects_transaction,
     slice_of,
 )
+from milepost.infrastructure.observers.sources import PAGE_EVENTS
 
 _OVER: Final = frozenset(
     {
@@ -121,11 +124,16 @@ class Holding:
             if observer.generation != seen.generation:
                 raise ObserverMoved
             held = rows.partition(observer.generation, partition)
-            decide = state.skip if skip else state.retry
-            events = decide(observer, partition, held, self._surroundings.now())
-            assert held is not None, "what is not held was refused"
-            if if_position is not None and if_position != held.position:
+            if held is not None and if_position not in (None, held.position):
                 raise PartitionWentOn(name, partition, if_position, held.position)
+            now = self._surroundings.now()
+            if skip:
+                waiting = rows.waiting(observer.generation, partition, 2)
+                behind = (each for each in waiting if held is not None and each > held.position)
+                events = state.skip(observer, partition, held, now, next(behind, None))
+            else:
+                events = state.retry(observer, partition, held, now)
+            assert held is not None, "what is not held was refused"
             if skip:
                 rows.done_waiting(observer.generation, partition, held.position)
             self._record(rows, observer, events)
@@ -136,7 +144,7 @@ class Holding:
     def refuse(self, declared: type[Observer], held: Held) -> None:
         """Raises what `take` would refuse a job that came now."""
         _refuse_unable(declared, held)
-        with self._rows(declared.name) as rows:
+        with self._reading(declared.name) as rows:
             observer = rows.observer()
             events: list[ObserverEvent] = []
             if observer.job is not None and self._gives_way(rows.connection, observer, held):
@@ -167,9 +175,10 @@ class Holding:
                 events = state.release(observer, observer.job, completed=False)
                 self._drop_beside(handling, rows, observer)
                 free = reduce(state.evolve, events, observer)
-            after = self._record(rows, observer, [*events, *state.take(free, str(job), held, until)])
-            self._make_ready(handling, rows, after)
+            events = [*events, *state.take(free, str(job), held, until)]
             self._refuse_if_over(rows, name, job)
+            after = self._record(rows, observer, events)
+            self._make_ready(handling, rows, after)  # the last: effects elsewhere that are undone stay so
         if superseded is not None:
             self._cancel(superseded, job)
 
@@ -202,7 +211,7 @@ class Holding:
 
     def held_by(self, name: str, job: UUID) -> ObserverState:
         """The observer. Raises ObserverNotHeld."""
-        with self._rows(name) as rows:
+        with self._reading(name) as rows:
             observer = rows.observer()
         if observer.job != str(job):
             raise ObserverNotHeld(name, str(job), observer.job)
@@ -220,34 +229,44 @@ class Holding:
     def replay_partition(self, handling: Handling, job: UUID, partition: str) -> None:
         """All events of the partition wait to be handled again, and its effects are undone. Again does nothing."""
         declared = handling.declared
-        with self._rows(declared.name) as rows:
-            generation = rows.observer().generation
-            seen = next(iter(rows.slices(generation, [slice_of(partition)])), None)
-        if seen is None:
-            raise ObserverMoved
-        early = handling.positions_of(partition, 0, seen.position)
-        with self._rows(declared.name) as rows:
-            reached = rows.locked_slice(generation, partition)
-            observer = rows.observer(lock=True)
-            if observer.generation != generation:
-                raise ObserverMoved
-            if self._began(rows, partition, job):
+        with self._reading(declared.name) as rows:
+            if rows.replay_began(partition, job):
                 return
-            late = handling.positions_of(partition, seen.position, reached.position)
-            positions = [*early, *late]
+        generation, positions, seen = self._positions_so_far(handling, partition)
+        with self._rows(declared.name) as rows:
+            reached = rows.locked_slice(generation, partition).position
+            observer = rows.observer(lock=True)
+            if observer.generation != generation or reached < seen:
+                raise ObserverMoved
+            if rows.replay_began(partition, job):
+                return
+            positions += handling.positions_of(partition, seen, reached)
             held = rows.partition(generation, partition)
             events = state.replay_partition(
                 observer, partition, held, str(job), positions[0] if positions else 0, len(positions)
             )
             declared().reset_partition(partition, handling.effects(rows.connection, observer, generation))
-            rows.wait(generation, [(partition, position) for position in positions])
+            rows.wait(generation, ((partition, position) for position in positions))
             self._record(rows, observer, events)
 
-    def _began(self, rows: ObserverRows, partition: str, job: UUID) -> bool:
-        return any(
-            getattr(recorded.event, "job", None) == str(job)
-            for recorded in rows.history(partition=partition, limit=100, newest_first=True)
-        )
+    def _positions_so_far(self, handling: Handling, partition: str) -> tuple[int, list[int], int]:
+        """The generation that is read, where the partition's events stand, and up to where they were looked for.
+
+        That may take long where the observer says what a partition is, and others handle events meanwhile: so it looks
+        again, until what is left to be looked through under the lock is little.
+        """
+        positions: list[int] = []
+        seen, looked = 0, 0
+        while True:
+            with self._reading(handling.declared.name) as rows:
+                generation = rows.observer().generation
+                reached = [each.position for each in rows.slices(generation, [slice_of(partition)])]
+            if not reached or reached[0] < seen:
+                raise ObserverMoved  # another replay has begun
+            if reached[0] - seen <= PAGE_EVENTS or looked == TRIES:
+                return generation, positions, seen
+            positions += handling.positions_of(partition, seen, reached[0])
+            seen, looked = reached[0], looked + 1
 
     def _gives_way(self, connection: sa.Connection, observer: ObserverState, wanted: Held) -> bool:
         """Whether the job that holds it lets another one in: see the rule."""
@@ -296,6 +315,12 @@ class Holding:
 
     def _record(self, rows: ObserverRows, observer: ObserverState, events: Sequence[ObserverEvent]) -> ObserverState:
         return rows.record(observer, events, self._origin, self._surroundings)
+
+    @contextmanager
+    def _reading(self, name: str) -> Generator[ObserverRows]:
+        """Waits for nobody."""
+        with self._database.read() as connection:
+            yield ObserverRows(at_home(connection, self._database), self._namespace, name)
 
     @contextmanager
     def _rows(self, name: str) -> Generator[ObserverRows]:

@@ -244,7 +244,7 @@ class LiveObservers:
             owned.position = None
             return False
         handling.remember(done)
-        owned.state, owned.position = done.observer, page.end
+        owned.state, owned.position = done.observer, done.end
         owned.handled += done.handled
         return owned.state.status is ObserverStatus.ACTIVE and not self._closing.is_set()
 

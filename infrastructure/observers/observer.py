@@ -61,12 +61,15 @@ class Observer:
     An instance is made for each try of a batch and must keep nothing: whatever it kept would outlive the effects that
     were rolled back. Effects in the event store's own database, by `effects.connection`, are exactly once. Effects
     elsewhere are at least once: compare `position`, which never falls inside one partition.
+
+    handles: classes of events, with their subclasses; None: all. An event whose class cannot be found (it was renamed
+    without its old topic, or is not installed here) fails its partition: it may have been one of them.
     """
 
     name: ClassVar[str]
     application: "ClassVar[type[Application[Any]] | None]" = None  # whose events; opened from the environment
     environment: ClassVar[Mapping[str, str]] = {}  # given to it, beside the process's own
-    handles: ClassVar[tuple[type, ...] | None] = None  # classes of events; None: all
+    handles: ClassVar[tuple[type, ...] | None] = None
     tables: ClassVar[sa.MetaData | None] = None  # its read model, made and swapped by Milepost
     policy: ClassVar[PartitionPolicy] = PartitionPolicy()
     batch_events: ClassVar[int] = BATCH_EVENTS

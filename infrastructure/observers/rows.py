@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
+from itertools import islice
 from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -28,11 +29,7 @@ from milepost.domain.observers.events import (
     ObserverReleased,
     ObserverTaken,
     PartitionEvent,
-    PartitionFailed,
-    PartitionRecovered,
     PartitionReplayBegan,
-    PartitionRetryAsked,
-    PartitionSkipped,
 )
 from milepost.domain.observers.state import Observer, Partition, PartitionStatus, evolve, partition_after
 from milepost.infrastructure.clock import Surroundings
@@ -47,6 +44,8 @@ from milepost.infrastructure.event_store.schema import (
 
 SLICES: Final = 8  # into which the partitions of an observer fall; each is handled in order, and has its own position
 PARTITION_MOST: Final = 280  # characters of its key: with the observer's name it makes the key of a job
+ASKED_AT_ONCE: Final = 500  # partitions in one query
+WRITTEN_AT_ONCE: Final = 10_000  # rows in one statement
 TRIES: Final = 50  # of a change that others keep coming before
 
 
@@ -175,22 +174,30 @@ class ObserverRows:
             raise ObserverMoved
         return found[0]
 
+    def held(self, generation: int, partitions: Collection[str]) -> dict[str, Partition]:
+        """Those of these partitions that do not go on with the others."""
+        asked = sa.select(observer_partitions)
+        return {row["partition"]: partition_of_row(row) for row in self._held_of(generation, partitions, asked)}
+
     def held_among(self, generation: int, partitions: Collection[str]) -> frozenset[str]:
-        """Which of these partitions do not go on with the others."""
-        held = self._held(generation)
-        found = self.connection.scalars(sa.select(observer_partitions.c.partition).where(*held))
-        return frozenset(found) & frozenset(partitions)
+        """The names of the same. Most often nothing at all is held, which is soon found out."""
+        if not self.connection.scalar(sa.select(sa.exists().where(*self._held(generation)))):
+            return frozenset()
+        asked = sa.select(observer_partitions.c.partition)
+        return frozenset(row["partition"] for row in self._held_of(generation, partitions, asked))
 
     def partition(self, generation: int, partition: str) -> Partition | None:
         """None where it goes on with the others, or was never met."""
-        asked = sa.select(observer_partitions).where(
-            *self._held(generation), observer_partitions.c.partition == partition
-        )
-        row = self.connection.execute(asked).mappings().one_or_none()
-        return None if row is None else partition_of_row(row)
+        return self.held(generation, [partition]).get(partition)
 
     def count_held(self, generation: int) -> int:
         return self._count(observer_partitions, *self._held(generation))
+
+    def count_failed(self, generation: int) -> int:
+        """Of those that are held: not those that are only being replayed."""
+        table = observer_partitions
+        failed = [str(PartitionStatus.FAILED), str(PartitionStatus.QUARANTINED)]
+        return self._count(table, *self._of(table, generation), table.c.status.in_(failed))
 
     def count_partitions(self, generation: int) -> int:
         """How many were met."""
@@ -215,6 +222,17 @@ class ObserverRows:
         order = table.c.version.desc() if newest_first else table.c.version
         return [recorded_event(row) for row in self.connection.execute(asked.order_by(order).limit(limit)).mappings()]
 
+    def replay_began(self, partition: str, job: UUID) -> bool:
+        """Whether that job has set the partition back to its beginning."""
+        table = observer_events
+        asked = sa.select(table.c.state).where(
+            *self._mine(table, table.c.observer),
+            table.c.partition == partition,
+            table.c.topic == PartitionReplayBegan.topic,
+        )
+        began = map(PartitionReplayBegan.model_validate_json, self.connection.scalars(asked))
+        return any(each.job == str(job) for each in began)
+
     # What changes
 
     def register(self, origin: Origin, surroundings: Surroundings) -> Observer:
@@ -235,13 +253,15 @@ class ObserverRows:
         """Append what happened, with all rows that follow. Raises ObserverMoved where somebody else was faster."""
         after = observer
         now = surroundings.now()
+        rows: list[dict[str, Any]] = []
         for event in events:
             before, after = after, evolve(after, event)
-            self._follow(before, event, now)
-            self.connection.execute(
-                observer_events.insert(), [self._event_row(after.version, event, origin, now, surroundings)]
-            )
+            self._follow(before, event)
+            rows.append(self._event_row(after.version, event, origin, now, surroundings))
+        # At once, for hundreds fail together; nothing that forgets partitions happens together with one of theirs.
+        self._follow_partitions([event for event in events if isinstance(event, PartitionEvent)], now)
         if events:
+            self.connection.execute(observer_events.insert(), rows)
             moved = observers.update().where(
                 *self._mine(observers, observers.c.name), observers.c.version == observer.version
             )
@@ -274,11 +294,11 @@ class ObserverRows:
 
     def wait(self, generation: int, events: Iterable[tuple[str, int]]) -> None:
         """These events, by partition and position, wait until their partition is not held any more."""
-        rows = [
+        rows = (
             {**self._key(generation), "partition": partition, "position": position} for partition, position in events
-        ]
-        if rows:
-            self._insert(observer_waiting, rows)
+        )
+        while some := list(islice(rows, WRITTEN_AT_ONCE)):  # of a partition that is replayed it may be millions
+            self._insert(observer_waiting, some)
 
     def done_waiting(self, generation: int, partition: str, until: int) -> None:
         """What waited up to there is handled, or never will be."""
@@ -286,7 +306,7 @@ class ObserverRows:
             observer_waiting.delete().where(*self._waiting(generation, partition), observer_waiting.c.position <= until)
         )
 
-    def _follow(self, before: Observer, event: ObserverEvent, now: datetime) -> None:
+    def _follow(self, before: Observer, event: ObserverEvent) -> None:
         match event:
             case (
                 ObserverTaken(held="replay", generation=generation)
@@ -298,24 +318,26 @@ class ObserverRows:
                 self._forget(before.generation)
             case ObserverReleased() if before.target not in (None, before.generation):
                 self._forget(before.target or 0)
-            case (
-                PartitionFailed()
-                | PartitionRecovered()
-                | PartitionSkipped()
-                | PartitionRetryAsked()
-                | PartitionReplayBegan()
-            ):
-                self._follow_partition(event, now)
             case _:
                 pass
 
-    def _follow_partition(self, event: PartitionEvent, now: datetime) -> None:
-        after = partition_after(self.partition(event.generation, event.partition), event, now)
-        self.meet(event.generation, [event.partition])
+    def _follow_partitions(self, events: Sequence[PartitionEvent], now: datetime) -> None:
+        for generation in {event.generation for event in events}:
+            mine = [event for event in events if event.generation == generation]
+            before = self.held(generation, {event.partition for event in mine})
+            after: dict[str, Partition | None] = {}
+            for event in mine:
+                known = after.get(event.partition, before.get(event.partition))
+                after[event.partition] = partition_after(known, event, now)
+            self._upsert_partitions(generation, after)
+
+    def _upsert_partitions(self, generation: int, partitions: Mapping[str, Partition | None]) -> None:
+        key = self._key(generation)
+        rows = [{**key, "partition": name, **_partition_row(partition)} for name, partition in partitions.items()]
+        insert = self._insert_into(observer_partitions)
+        changed = {column: insert.excluded[column] for column in _partition_row(None)}
         self.connection.execute(
-            observer_partitions.update()
-            .where(*self._of(observer_partitions, event.generation), observer_partitions.c.partition == event.partition)
-            .values(_partition_row(after))
+            insert.on_conflict_do_update(index_elements=list(observer_partitions.primary_key), set_=changed), rows
         )
 
     def _forget(self, generation: int) -> None:
@@ -346,11 +368,20 @@ class ObserverRows:
 
     def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Those that are not there yet; whether any was not (asked of single rows only)."""
-        insert = sqlite.insert if self.connection.dialect.name == "sqlite" else postgresql.insert
-        return self.connection.execute(insert(table).on_conflict_do_nothing(), list(rows)).rowcount != 0
+        return self.connection.execute(self._insert_into(table).on_conflict_do_nothing(), list(rows)).rowcount != 0
+
+    def _insert_into(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        return (sqlite.insert if self.connection.dialect.name == "sqlite" else postgresql.insert)(table)
 
     def _count(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
         return self.connection.scalar(sa.select(sa.func.count()).select_from(table).where(*where)) or 0
+
+    def _held_of(self, generation: int, partitions: Collection[str], asked: sa.Select[Any]) -> Generator[sa.RowMapping]:
+        """By the primary key, for there may be many that are held."""
+        names = sorted(partitions)
+        for first in range(0, len(names), ASKED_AT_ONCE):
+            some = observer_partitions.c.partition.in_(names[first : first + ASKED_AT_ONCE])
+            yield from self.connection.execute(asked.where(*self._held(generation), some)).mappings()
 
     def _key(self, generation: int) -> dict[str, Any]:
         return {"namespace": self.namespace, "observer": self.name, "generation": generation}

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from milepost.domain.envelope import Origin
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.job_types.job_type import JobType
-from milepost.infrastructure.observers.handling import Handling
+from milepost.infrastructure.observers.handling import Handling, PartitionUntold
 from milepost.infrastructure.observers.holding import Holding
 from milepost.infrastructure.observers.observer import Place
 from milepost.infrastructure.observers.trying import TransactionEnded
@@ -41,14 +41,15 @@ class ObserverJob(JobType[Request]):
     def handling(self, job: HookContext[Any] | StepContext[Any], observer: str) -> Generator[Handling]:
         """Raises ObserverNotDeclared where this process does not know the observer.
 
-        One whose handler ends our transactions is quarantined: each further try might write its effects again.
+        One whose handler ends our transactions is quarantined: each further try might write its effects again. So is
+        one that cannot tell an event's partition: nobody knows what must wait for that event.
         """
         declared = self.environment.job_types.observers.named(observer)
         place = Place(self.environment.database, job.namespace)
         handling = Handling(declared, place, self.surroundings, self._origin(job.job_id))
         try:
             yield handling
-        except TransactionEnded as error:
+        except (TransactionEnded, PartitionUntold) as error:
             self.holding(job).quarantine(observer, str(error))
             raise
         finally:

@@ -105,7 +105,7 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
         observer, generation = self.held(step, step.request.observer)
         until = observer.to or 0
         position = self._reached(step, handling, generation, which)
-        failed = 0
+        failed, share = 0, share_of(which, until)
         while position < until:
             stored = handling.source.after(position, handling.declared.batch_events)
             page = handling.page([each for each in stored if each.position <= until], which)
@@ -118,12 +118,12 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
                     failed += done.failed
                     told = f"{failed} partitions failed" if failed else ""
                     transaction.checkpoint(
-                        {"position": page.end}, done=page.end, total=until, unit="events", message=told
+                        {"position": done.end}, done=done.end * share // until, total=share, unit="events", message=told
                     )
             except ObserverMoved:
                 return False
             handling.remember(done)
-            observer, position = done.observer, page.end
+            observer, position = done.observer, done.end
             _refuse_if_still(observer)
             _refuse_if_too_many(observer, done.too_many)
         return True
@@ -166,6 +166,11 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
         with self.environment.database.read() as connection:
             rows = ObserverRows(at_home(connection, self.environment.database), step.namespace, handling.declared.name)
             return min((each.position for each in rows.slices(generation, which)), default=0)
+
+
+def share_of(which: Collection[int], events: int) -> int:
+    """How many of so many events these slices count as theirs, where each has as many: of all slices it is all."""
+    return sum(events * (index + 1) // SLICES - events * index // SLICES for index in which)
 
 
 def _refuse_if_too_many(observer: ObserverState, why: str | None) -> None:

@@ -123,7 +123,28 @@ def test_only_a_partition_that_has_failed_is_retried_or_skipped(command: AskOfPa
         due = state.partition_after(held, event, NOW)
         assert due is not None
         assert (due.status, due.attempts, due.retry_at) == (PartitionStatus.FAILED, 0, NOW)
-        assert (due.since, due.error) == (held.since, held.error)
+        assert due.since == held.since
+        assert due.error == (None if isinstance(event, e.PartitionSkipped) else held.error)
+
+
+def test_an_event_that_was_not_tried_yet_is_not_skipped() -> None:
+    held = partition(PartitionStatus.FAILED)
+    (skipped,) = state.skip(NEW, "ann", held, NOW, then=8)
+    assert isinstance(skipped, e.PartitionSkipped)
+    after_it = state.partition_after(held, skipped, NOW)
+    assert after_it is not None
+    assert after_it.position == 8
+    with pytest.raises(PartitionNotFailed, match="next event"):
+        state.skip(NEW, "ann", after_it, NOW, then=9)
+
+
+@pytest.mark.parametrize("status", list(PartitionStatus))
+def test_a_partition_that_advanced_keeps_its_status_and_begins_anew(status: PartitionStatus) -> None:
+    held = partition(status)
+    advanced = state.partition_after(
+        held, e.PartitionAdvanced(partition="ann", generation=1, job="job 1", position=9), NOW
+    )
+    assert advanced == Partition("ann", 1, status, 9, retry_at=held.retry_at, since=held.since)
 
 
 def test_only_a_partition_that_is_replayed_is_given_back() -> None:
@@ -133,11 +154,13 @@ def test_only_a_partition_that_is_replayed_is_given_back() -> None:
     assert isinstance(event, e.PartitionRetryAsked)
 
 
-def test_a_partition_is_not_replayed_while_it_or_the_whole_observer_is() -> None:
+def test_a_partition_is_not_replayed_while_it_or_the_whole_observer_is_nor_in_a_quarantine() -> None:
     with pytest.raises(PartitionBusy, match="replays all"):
         state.replay_partition(after(taken("replay")), "ann", None, "job 2", 1, 3)
     with pytest.raises(PartitionBusy, match="already"):
         state.replay_partition(NEW, "ann", partition(PartitionStatus.REPLAYING), "job 2", 1, 3)
+    with pytest.raises(ObserverStandsStill, match="too many"):
+        state.replay_partition(after(QUARANTINED), "ann", None, "job 2", 1, 3)
     for held in (None, partition(PartitionStatus.QUARANTINED)):
         (event,) = state.replay_partition(NEW, "ann", held, "job 2", 1, 3)
         assert isinstance(event, e.PartitionReplayBegan)
@@ -151,6 +174,7 @@ def test_every_event_is_one_more_version() -> None:
         e.PartitionSkipped(partition="ann", generation=1, position=7, retry_at=NOW),
         e.PartitionRetryAsked(partition="ann", generation=1, retry_at=NOW),
         e.PartitionReplayBegan(partition="ann", generation=1, job="job 1", position=1, events=2),
+        e.PartitionAdvanced(partition="ann", generation=1, job="job 1", position=8),
         e.PartitionRecovered(partition="ann", generation=1, job="job 1"),
     ]  # fmt: skip
     assert {type(each) for each in happened} == set(e.OBSERVER_EVENTS.values())

@@ -1,5 +1,6 @@
 """Nobody holds an observer or a partition for ever: who is over and has not let go is noticed."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,7 @@ from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.event_store.schema import jobs
 from milepost.infrastructure.observers.handling import Handling
 from milepost.infrastructure.observers.holding import JobOver
-from milepost.infrastructure.observers.observer import Place
+from milepost.infrastructure.observers.observer import Effects, Observed, Place
 from milepost.infrastructure.observers.rows import ObserverMoved, at_home, effects_transaction
 from tests.infrastructure.observers.accounts import Balances, deposit, expected, open_accounts
 from tests.infrastructure.observers.stage import NAMESPACE, OPERATOR, Theatre
@@ -73,6 +74,32 @@ def test_a_belated_hook_of_a_job_that_is_over_does_not_empty_the_read_model(thea
         theatre.operator.take(handling, job_id, "replay")
     assert theatre.read() == expected(theatre.bank)
     assert theatre.observer.job is None
+
+
+def test_a_belated_hook_of_a_job_that_is_over_undoes_no_effects_elsewhere(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere: list[int] = []
+
+    def send(_: Balances, events: Sequence[Observed], effects: Effects) -> None:
+        elsewhere.extend(each.event.amount for each in events)
+
+    def take_back(_: Balances, effects: Effects) -> None:
+        elsewhere.clear()
+
+    monkeypatch.setattr(Balances, "tables", None)
+    monkeypatch.setattr(Balances, "handle_batch", send)
+    monkeypatch.setattr(Balances, "reset", take_back)
+    (ann,) = open_accounts(theatre.bank, 1)
+    deposit(theatre.bank, ann, 1, 2, 3)
+    theatre.go(2)
+    job_id = theatre.start("replay-observer")
+    theatre.stage.cancel(job_id)
+    handling = Handling(Balances, Place(theatre.stage.database, NAMESPACE), theatre.stage.clock, OPERATOR)
+
+    with pytest.raises(JobOver):
+        theatre.operator.take(handling, job_id, "replay")
+    assert elsewhere == [1, 2, 3]
 
 
 def test_a_partition_whose_replay_was_given_up_goes_on_by_itself(theatre: Theatre) -> None:

@@ -215,6 +215,7 @@ def fold(
                     held = {key: partition for key, partition in held.items() if key[0] != gone}
             case (
                 e.PartitionFailed()
+                | e.PartitionAdvanced()
                 | e.PartitionRecovered()
                 | e.PartitionSkipped()
                 | e.PartitionRetryAsked()
