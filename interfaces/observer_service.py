@@ -73,12 +73,14 @@ class ObserverService:
     # -- what is so
 
     def observers(self) -> list[ObserverDocument]:
-        rows = {row["name"]: row for row in self._queries.all(self._app.now())}
-        names = sorted({*rows, *self._declared_names})
+        rows = {row["name"]: row for row in self.queries.all(self._app.now())}
+        names = sorted(
+            {*rows, *self._app.job_types.observers.wanted()}
+        )  # a shipped one where somebody has asked for it
         return [self._document(rows.get(name), name) for name in names]
 
     def observer(self, name: str) -> ObserverDocument:
-        row = self._queries.one(name, self._app.now())
+        row = self.queries.one(name, self._app.now())
         if row is None:
             self._refuse_undeclared(name)
         return self._document(row, name)
@@ -96,11 +98,11 @@ class ObserverService:
     ) -> list[FailedPartitionDocument]:
         if observer is not None:
             _ = self.observer(observer)
-        rows = self._queries.failed(observer, limit=limit, after=after)
+        rows = self.queries.failed(observer, self._app.now(), limit=limit, after=after)
         return [failed_partition_document(row) for row in rows]
 
     def failed_partition(self, observer: str, partition: str) -> FailedPartitionDocument:
-        row = self._queries.failed_one(observer, partition)
+        row = self.queries.failed_one(observer, partition, self._app.now())
         if row is None:
             _ = self.observer(observer)
             raise PartitionNotFailed(observer, partition, "show")
@@ -113,12 +115,12 @@ class ObserverService:
 
     def change(self, name: str, command: ObserverCommand, reason: str) -> ObserverResult:
         """One that is declared and was never seen can be paused before it handles anything."""
-        if self._queries.one(name, self._app.now()) is None:
+        if self.queries.one(name, self._app.now()) is None:
             self._refuse_undeclared(name)
             if command == "pause":
                 self._register(name, self._origin_of(reason))
         holding = self._holding(reason)
-        known = self._queries.one(name, self._app.now()) is not None
+        known = self.queries.one(name, self._app.now()) is not None
         changed = known and (holding.pause(name) if command == "pause" else holding.unpause(name))
         after = self.observer(name)
         return ObserverResult(name, command, changed, after.status, _changed(after, command, changed=changed))
@@ -181,7 +183,7 @@ class ObserverService:
     def _is_done_by_another(self, name: str, kind: ObserverJobKind) -> bool:
         """Whether a live job does just that: it is found by its key. Raises ObserverBusy for one that is in the way."""
         wanted = _HOLDS[kind]
-        for job in self._queries.live_jobs(WHOLE, name):
+        for job in self.queries.live_jobs(WHOLE, name):
             held = _held_by(job)
             if job["type"] == _JOB_TYPES[kind] and held == wanted:
                 return True
@@ -193,9 +195,9 @@ class ObserverService:
         """The whole key. Raises PartitionUnknown, PartitionBusy."""
         if not asked.partition:
             raise Told(INVALID, "It is not said which partition", "Name one")
-        partition = self._queries.met(name, asked.partition)
+        partition = self.queries.met(name, asked.partition)
         key = f"{name}/{partition}"
-        if any(job["type"] == _JOB_TYPES["replay-partition"] for job in self._queries.live_jobs(OF_PARTITION, key)):
+        if any(job["type"] == _JOB_TYPES["replay-partition"] for job in self.queries.live_jobs(OF_PARTITION, key)):
             return partition  # it is found by that key
         with self._app.existing.read() as connection:
             rows = ObserverRows(connection, self._namespace, name)
@@ -207,12 +209,8 @@ class ObserverService:
     # -- what it takes
 
     @property
-    def _queries(self) -> ObserverQueries:
+    def queries(self) -> ObserverQueries:
         return ObserverQueries(self._app.reading, self._namespace)
-
-    @property
-    def _declared_names(self) -> tuple[str, ...]:
-        return self._app.job_types.observers.names()
 
     def _declared(self, name: str) -> type[Observer] | None:
         known = self._app.job_types.observers

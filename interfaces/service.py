@@ -187,7 +187,7 @@ class Service(Protocol):
     # -- observers: all raise ObserverUnknown and what an observer refuses (ObserverError)
 
     def observers(self) -> list[ObserverDocument]:
-        """All that are declared here or have been seen in the namespace, by name."""
+        """All that somebody declares here, or that have been seen in the namespace, by name."""
         ...
 
     def observer(self, name: str) -> ObserverDocument: ...

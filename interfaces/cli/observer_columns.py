@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OBSERVER_COLUMNS: Final[tuple[Column[ObserverDocument], ...]] = (
     Column("Name", lambda each: each.name, gives_way=True),
-    Column("Status", lambda each: each.status, style=lambda each: STATUS_STYLE[each.status]),
+    Column("Status", lambda each: each.status, lambda each: _status(each), lambda each: _status_style(each)),
     Column("Position", lambda each: each.position, lambda each: number(each.position), right=True),
     Column("Lag", lambda each: each.lag, lambda each: _amount(each.lag), right=True),
     Column("Rate", lambda each: each.rate, lambda each: _rate(each.rate), right=True),
@@ -36,7 +36,7 @@ OBSERVER_COLUMNS: Final[tuple[Column[ObserverDocument], ...]] = (
 OBSERVER_FACTS: Final[tuple[Column[ObserverDocument], ...]] = (
     Column("Name", lambda each: each.name),
     Column("Description", lambda each: each.description),
-    Column("Status", lambda each: each.status, style=lambda each: STATUS_STYLE[each.status]),
+    Column("Status", lambda each: each.status, lambda each: _status(each), lambda each: _status_style(each)),
     Column("Why", lambda each: each.why, style=lambda _: "red"),
     Column("Trouble", lambda each: each.trouble, style=lambda _: "red"),
     Column("Declared", lambda each: str(each.declared).lower(), lambda each: _declared(each)),
@@ -46,7 +46,7 @@ OBSERVER_FACTS: Final[tuple[Column[ObserverDocument], ...]] = (
     Column("Handled", lambda each: each.handled, lambda each: number(each.handled)),
     Column("Rate", lambda each: each.rate, lambda each: _rate(each.rate, "")),
     Column("Advanced", lambda each: each.advanced, lambda each: _long(each.advanced)),
-    Column("Partitions", lambda each: each.partitions, lambda each: number(each.partitions)),
+    Column("Partitions", lambda each: each.partitions, lambda each: _amount(each.partitions, "")),
     Column("Failed", lambda each: each.failed_partitions, lambda each: _failed(each)),
     Column("Waiting", lambda each: each.waiting, lambda each: f"{number(each.waiting)} events"),
     Column("Worker", lambda each: each.worker),
@@ -81,7 +81,7 @@ FAILED_COLUMNS: Final[tuple[Column[FailedPartitionDocument], ...]] = (
     Column("Position", lambda each: each.position, right=True),
     Column("Waiting", lambda each: each.waiting, right=True),
     Column("Attempts", lambda each: each.attempts, right=True),
-    Column("Retry", lambda each: each.retry_at, lambda each: local_short(each.retry_at) if each.retry_at else "-"),
+    Column("Retry", lambda each: each.retry_at, lambda each: _retried_shortly(each), gives_way=True),
     Column("Error", lambda each: each.error, gives_way=True),
 )
 FAILED_FACTS: Final[tuple[Column[FailedPartitionDocument], ...]] = (
@@ -93,6 +93,7 @@ FAILED_FACTS: Final[tuple[Column[FailedPartitionDocument], ...]] = (
     Column("Attempts", lambda each: each.attempts),
     Column("Since", lambda each: each.since, lambda each: _long(each.since)),
     Column("Retry", lambda each: each.retry_at, lambda each: _retried(each)),
+    Column("Held up", lambda each: each.held_up),
     Column("Job", lambda each: each.job),
     Column("Error", lambda each: each.error),
 )
@@ -155,6 +156,19 @@ def details(event: ObserverEventDocument) -> str:
     return "; ".join(words)
 
 
+def _cannot_go_on(observer: ObserverDocument) -> bool:
+    """Somebody runs it, and in vain: it would be called active."""
+    return observer.status == "Active" and observer.trouble is not None
+
+
+def _status(observer: ObserverDocument) -> str:
+    return f"{observer.status} (trouble)" if _cannot_go_on(observer) else observer.status
+
+
+def _status_style(observer: ObserverDocument) -> str:
+    return "red" if _cannot_go_on(observer) else STATUS_STYLE[observer.status]
+
+
 def _amount(value: int | None, absent: str = "-") -> str:
     return absent if value is None else number(value)
 
@@ -184,6 +198,10 @@ def _job(observer: ObserverDocument) -> str:
     does = {"catch-up": "catches it up", "replay": "replays it", "beside": "rebuilds it beside"}
     reached = f"{number(observer.job_position or 0)} of {number(observer.job_until or 0)}"
     return f"{observer.job} {does.get(observer.doing or '', 'works on it')}: it is at {reached}"
+
+
+def _retried_shortly(partition: FailedPartitionDocument) -> str:
+    return local_short(partition.retry_at) if partition.retry_at else partition.held_up or "-"
 
 
 def _retried(partition: FailedPartitionDocument) -> str:

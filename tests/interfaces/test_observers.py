@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from milepost.infrastructure.event_store.schema import observers
 from milepost.infrastructure.observers.rows import SLICES
 from milepost.interfaces.cli import observers as commands
 from milepost.interfaces.schemas import schema_of
@@ -53,6 +54,26 @@ def test_the_list_has_its_columns_in_every_format(stage: Stage, call: Milepost) 
     assert csv[0].split(",") == plain[0].split("\t") == table[0].split()
     assert plain[1].split("\t")[:4] == ["balances", "Active", "3", "0"]
     assert re.match(r"balances +Active +3 +0 +[\d.,]+/s +0 +2$", table[1])
+
+
+def test_an_observer_that_is_run_and_cannot_go_on_is_not_called_active(stage: Stage, call: Milepost) -> None:
+    stage.go()
+    with stage.app.database.write() as connection:
+        connection.execute(observers.update().where(observers.c.name == "balances").values(trouble="OSError: full"))
+
+    table = call("observers", "list", "-o", "table").out.splitlines()
+    listed = call("observers", "list").json[0]
+
+    assert table[1].startswith("balances  Active (trouble)")
+    assert (listed["status"], listed["trouble"], listed["partitions"]) == ("Active", "OSError: full", None)
+
+
+def test_a_shipped_observer_is_listed_where_somebody_asked_for_it(stage: Stage, call: Milepost) -> None:
+    call("observers", "pause", "aircraft-places")
+
+    assert call("observers", "list", "-q").out.split() == ["aircraft-places", "balances", "letters"]
+    unknown = call("observers", "replay", "nobody").error["message"]
+    assert "Known here: balances, letters, aircraft-places, flight-search, route-delays." in unknown
 
 
 def test_a_replay_in_place_builds_everything_anew(stage: Stage, call: Milepost) -> None:
