@@ -12,7 +12,7 @@ from milepost.domain.observers.state import ObserverStatus, PartitionStatus
 from milepost.infrastructure.observers.abilities import able
 from milepost.infrastructure.observers.generations import Generation
 from milepost.infrastructure.observers.observer import Observer
-from milepost.infrastructure.observers.rows import RecordedObserverEvent, observer_of_row
+from milepost.infrastructure.observers.rows import LaterEvent, RecordedObserverEvent, observer_of_row
 from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.observer_documents import (
     AttemptDocument,
@@ -120,19 +120,19 @@ def _held_up(row: Row) -> str | None:
 
 
 def observer_event_document(recorded: RecordedObserverEvent) -> ObserverEventDocument:
-    origin = recorded.origin
+    origin, event = recorded.origin, recorded.event
     return ObserverEventDocument(
         observer=recorded.observer,
         version=recorded.version,
         id=str(recorded.event_id),
-        event=type(recorded.event).__name__,
+        event=event.topic,
         occurred=recorded.recorded_at.isoformat(timespec="microseconds"),
         actor=origin.actor,
         source=origin.source,
         reason=origin.reason,
         correlation_id=origin.correlation_id,
-        partition=getattr(recorded.event, "partition", None),
-        data=_camel(recorded.event.model_dump(mode="json")),
+        partition=getattr(event, "partition", None),
+        data=event.data if isinstance(event, LaterEvent) else _camel(event.model_dump(mode="json")),
     )
 
 

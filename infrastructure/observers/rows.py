@@ -16,6 +16,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.dialects import postgresql, sqlite
 
 from milepost.domain.envelope import Origin
@@ -89,6 +90,15 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class LaterEvent:
+    """An event that only a newer Milepost understands: its name, and what it says as it is kept."""
+
+    topic: str
+    partition: str | None
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedObserverEvent:
     """An event of an observer as it stands in its history at `version`."""
 
@@ -98,7 +108,7 @@ class RecordedObserverEvent:
     event_id: UUID
     recorded_at: datetime
     origin: Origin
-    event: ObserverEvent
+    event: ObserverEvent | LaterEvent
 
 
 def slice_of(partition: str) -> int:
@@ -369,8 +379,7 @@ class ObserverRows:
 
 
 def recorded_event(row: sa.RowMapping) -> RecordedObserverEvent:
-    """A row of the history. Raises KeyError for an event of a newer Milepost."""
-    event: Any = OBSERVER_EVENTS[row["topic"]].model_validate_json(row["state"])
+    """A row of the history."""
     origin = Origin(row["actor"], row["source"], row["reason"], row["correlation_id"])
     return RecordedObserverEvent(
         row["namespace"],
@@ -379,8 +388,15 @@ def recorded_event(row: sa.RowMapping) -> RecordedObserverEvent:
         UUID(row["event_id"]),
         datetime.fromisoformat(row["recorded_at"]),
         origin,
-        event,
+        _event(row),
     )
+
+
+def _event(row: sa.RowMapping) -> Any:
+    try:
+        return OBSERVER_EVENTS[row["topic"]].model_validate_json(row["state"])
+    except (KeyError, ValidationError):
+        return LaterEvent(row["topic"], row["partition"], json.loads(row["state"]))
 
 
 def partition_of_row(row: sa.RowMapping) -> Partition:

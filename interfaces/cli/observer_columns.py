@@ -141,7 +141,7 @@ def details(event: ObserverEventDocument) -> str:
         words.append(f"at {data['position']}")
     if "attempt" in data:
         words.append(f"attempt {data['attempt']}")
-    if "held" in data:
+    if "held" in data and "to" in data:
         words.append(f"{data['held']} up to {data['to']}")
     if "events" in data:
         words.append(f"{data['events']} events")
@@ -151,8 +151,11 @@ def details(event: ObserverEventDocument) -> str:
         words.append(f"job {data['job']}")
     if "why" in data:
         words.append(str(data["why"]))
-    if error := data.get("error"):
-        words.append(f"{error['type'].rpartition('.')[2]}: {error['message']}")
+    match data.get("error"):
+        case {"type": str(kind), "message": str(message)}:
+            words.append(f"{kind.rpartition('.')[2]}: {message}")
+        case _:  # none, or of a newer Milepost
+            pass
     return "; ".join(words)
 
 
