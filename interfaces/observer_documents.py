@@ -13,7 +13,7 @@ class ObserverDocument(Document):
     description: str
     """The first line of its class's docstring; empty where it is not declared here."""
     declared: bool
-    """Whether this program knows its code. One that nobody declares any more can be looked at, and removed."""
+    """Whether this program knows its code. One that nobody declares any more stays: it can be looked at and paused."""
     status: str
     """Active, CatchingUp, Replaying, Paused, Quarantined, or Disconnected: nobody runs it."""
     version: int

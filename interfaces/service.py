@@ -165,7 +165,7 @@ class Service(Protocol):
         ...
 
     def type_problems(self) -> Sequence[str]:
-        """Which job types could not be loaded, and why."""
+        """Which modules with job types or observers could not be loaded, and why."""
         ...
 
     def job_type(self, name: str) -> JobTypeDocument:
