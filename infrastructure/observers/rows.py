@@ -35,6 +35,7 @@ from milepost.domain.observers.events import (
     PartitionRetryAsked,
     PartitionSkipped,
 )
+from milepost.domain.observers.slices import SLICES as SLICES
 from milepost.domain.observers.state import Observer, Partition, PartitionStatus, evolve, partition_after
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import Database
@@ -46,7 +47,6 @@ from milepost.infrastructure.event_store.schema import (
     observers,
 )
 
-SLICES: Final = 8  # into which the partitions of an observer fall; each is handled in order, and has its own position
 PARTITION_MOST: Final = 280  # characters of its key: with the observer's name it makes the key of a job
 TRIES: Final = 50  # of a change that others keep coming before
 

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import Field, JsonValue, model_validator
 from starlette.convertors import Convertor, register_url_convertor
 
+from milepost.domain.observers.slices import SLICES
 from milepost.infrastructure.event_store.tokens import Role
 from milepost.infrastructure.observers.observer import NAME
-from milepost.infrastructure.observers.rows import PARTITION_MOST, SLICES
+from milepost.infrastructure.observers.rows import PARTITION_MOST
 from milepost.interfaces.http.access import NO_NUL, Access
 from milepost.interfaces.http.answers import (
     FailedPartitionsPage,

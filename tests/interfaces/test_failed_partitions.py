@@ -54,6 +54,14 @@ def test_a_partition_that_has_not_failed_is_not_found(stage: Stage, ann: str, ca
         refused = call("failed-partitions", words[0], "balances", bob, *words[1:])
 
         assert (refused.code, refused.out, refused.error["error"]) == (1, "", "not_found")
+        assert refused.error["message"] == f"Partition {bob} of observer 'balances' has not failed."
+
+
+def test_no_partition_at_all_is_refused(stage: Stage, ann: str, call: Milepost) -> None:
+    for verb in ("show", "retry"):
+        refused = call("failed-partitions", verb, "balances", "")
+
+        assert (refused.code, refused.error["message"]) == (5, "It is not said which partition")
 
 
 def test_a_beginning_of_several_keys_is_refused_and_a_whole_key_is_not(stage: Stage, call: Milepost) -> None:
