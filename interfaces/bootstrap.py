@@ -61,7 +61,7 @@ __all__ = [
     "user_at_host",
 ]
 
-MAKES_ONE: Final = "'milepost event-stores create', 'jobs start', 'jobs run' or 'worker' makes it"
+MAKES_ONE: Final = "'milepost event-stores create', 'jobs start', 'jobs run' or 'worker' makes it; or correct the URL"
 ExecutorKind = Literal["threads", "processes", "dask"]
 GARBAGE_THRESHOLD: Final = 50_000  # new objects between two looks of the garbage collector
 
@@ -112,8 +112,7 @@ class Application:
     def existing(self) -> Database:
         """The database of an event store that is there. Raises CannotOpenDatabase where there is none."""
         if not self._exists:
-            cause = f"there is none yet. {MAKES_ONE}; or correct the URL"
-            raise CannotOpenDatabase(self.settings.url.value, cause)
+            raise CannotOpenDatabase(self.settings.url.value, "there is none yet", MAKES_ONE)
         return self.database
 
     @property

@@ -113,6 +113,9 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
         REFUSED,
         lambda error: f"Look again with 'milepost failed-partitions show {error.observer} {error.partition}'",
     ),
+    "ObserverStandsStill": (REFUSED, lambda error: f"Have it go on with 'milepost observers unpause {error.observer}'"),
+    "PartitionBusy": (REFUSED, lambda error: f"See where it stands with 'milepost observers show {error.observer}'"),
+    "NotReplayable": (REFUSED, lambda _: "Give its class what it lacks: docs/observers.md shows what that is"),
     "JobError": (REFUSED, lambda _: ""),
     "CannotOpenDatabase": (
         CANNOT_CONNECT,

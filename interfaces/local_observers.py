@@ -13,7 +13,7 @@ from milepost.interfaces.observer_documents import (
     ObserverEventDocument,
     ObserverResult,
 )
-from milepost.interfaces.result_documents import StartResult
+from milepost.interfaces.result_documents import EventStoreState, StartResult
 from milepost.interfaces.service import ObserverCommand, ObserverJobAsked, PartitionCommand, StartAsked
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class LocalObservers:
     @abstractmethod
     def start(self, asked: StartAsked) -> StartResult:
         """As all jobs are started."""
+
+    @abstractmethod
+    def check(self, *, writing: bool = True) -> EventStoreState:
+        """The event store itself."""
 
     @cached_property
     def _observing(self) -> "ObserverService":
@@ -73,7 +77,9 @@ class LocalObservers:
     ) -> ObserverResult:
         return self._observing.change_partition(observer, partition, command, reason, if_position)
 
-    def diagnose(self) -> DiagnosisDocument:
+    def diagnose(self, *, writing: bool = True) -> DiagnosisDocument:
+        """`writing`: whether it is also tried if the event store can be written."""
         from milepost.interfaces.diagnosis import Diagnosis
 
-        return Diagnosis(self._app, self.namespace, self._observing).made()
+        store = self.check(writing=writing)
+        return Diagnosis(self._app, self.namespace, self._observing).made(store, written=writing)

@@ -244,9 +244,7 @@ class LocalService(LocalObservers):
         return found
 
     def type_problems(self) -> Sequence[str]:
-        return [
-            f"job types of {each.source} could not be loaded: {each.error}" for each in self._app.job_types.problems
-        ]
+        return [f"{each.source} could not be loaded: {each.error}" for each in self._app.job_types.problems]
 
     def job_type(self, name: str) -> JobTypeDocument:
         types = self._app.job_types

@@ -13,7 +13,7 @@ class ObserverDocument(Document):
     description: str
     """The first line of its class's docstring; empty where it is not declared here."""
     declared: bool
-    """Whether this program knows its code. One that nobody declares any more can be looked at, and removed."""
+    """Whether this program knows its code. One that nobody declares any more stays: it can be looked at and paused."""
     status: str
     """Active, CatchingUp, Replaying, Paused, Quarantined, or Disconnected: nobody runs it."""
     version: int
@@ -32,8 +32,8 @@ class ObserverDocument(Document):
     """Events a second, while it last handled any."""
     advanced: str | None
     """When it last handled any live."""
-    partitions: int
-    """That it has met."""
+    partitions: int | None
+    """That it has met; null in lists and streams, where counting them would take long."""
     failed_partitions: int
     """Those that do not go on with the others, quarantined ones among them."""
     quarantined_partitions: int
@@ -104,10 +104,13 @@ class FailedPartitionDocument(Document):
     """In vain, of that event."""
     since: str | None
     retry_at: str | None
+    """When it is tried again by itself; null where it is not, or not for now."""
     job: str | None
     """That works on it now."""
     error: str
     """Type and message of the newest error, in one line."""
+    held_up: str | None = None
+    """Why it does not go on by itself for now: its observer is paused or quarantined, or no process runs it."""
     history: list[AttemptDocument] = field(default_factory=list[AttemptDocument])
     """Its attempts, newest first; only where one partition is asked for."""
 
@@ -151,7 +154,7 @@ class FindingDocument(Document):
     """One thing that was looked at."""
 
     area: str
-    """event-store, workers, observers, failed-partitions, or jobs."""
+    """event-store, modules, workers, observers, failed-partitions, or jobs."""
     subject: str
     healthy: bool
     message: str

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from milepost.domain.observers import state
 from milepost.domain.observers.errors import ObserverBusy, PartitionNotFailed
 from milepost.domain.observers.events import Held
+from milepost.domain.observers.policy import too_many_failed
 from milepost.infrastructure.observers.abilities import refuse_unable
 from milepost.infrastructure.observers.holding import Holding
 from milepost.infrastructure.observers.observer import Observer
@@ -73,12 +74,14 @@ class ObserverService:
     # -- what is so
 
     def observers(self) -> list[ObserverDocument]:
-        rows = {row["name"]: row for row in self._queries.all(self._app.now())}
-        names = sorted({*rows, *self._declared_names})
+        rows = {row["name"]: row for row in self.queries.all(self._app.now())}
+        names = sorted(
+            {*rows, *self._app.job_types.observers.wanted()}
+        )  # a shipped one where somebody has asked for it
         return [self._document(rows.get(name), name) for name in names]
 
     def observer(self, name: str) -> ObserverDocument:
-        row = self._queries.one(name, self._app.now())
+        row = self.queries.one(name, self._app.now())
         if row is None:
             self._refuse_undeclared(name)
         return self._document(row, name)
@@ -96,14 +99,15 @@ class ObserverService:
     ) -> list[FailedPartitionDocument]:
         if observer is not None:
             _ = self.observer(observer)
-        rows = self._queries.failed(observer, limit=limit, after=after)
+        rows = self.queries.failed(observer, self._app.now(), limit=limit, after=after)
         return [failed_partition_document(row) for row in rows]
 
     def failed_partition(self, observer: str, partition: str) -> FailedPartitionDocument:
-        row = self._queries.failed_one(observer, partition)
+        _refuse_unnamed(partition)
+        row = self.queries.failed_one(observer, partition, self._app.now())
         if row is None:
             _ = self.observer(observer)
-            raise PartitionNotFailed(observer, partition, "show")
+            raise PartitionNotFailed(observer, partition)
         with self._app.reading.read() as connection:
             rows = ObserverRows(connection, self._namespace, observer)
             history = rows.history(partition=row["partition"], limit=ATTEMPTS_SHOWN, newest_first=True)
@@ -113,42 +117,52 @@ class ObserverService:
 
     def change(self, name: str, command: ObserverCommand, reason: str) -> ObserverResult:
         """One that is declared and was never seen can be paused before it handles anything."""
-        if self._queries.one(name, self._app.now()) is None:
+        if self.queries.one(name, self._app.now()) is None:
             self._refuse_undeclared(name)
             if command == "pause":
                 self._register(name, self._origin_of(reason))
         holding = self._holding(reason)
-        known = self._queries.one(name, self._app.now()) is not None
+        known = self.queries.one(name, self._app.now()) is not None
         changed = known and (holding.pause(name) if command == "pause" else holding.unpause(name))
         after = self.observer(name)
-        return ObserverResult(name, command, changed, after.status, _changed(after, command, changed=changed))
+        message = _changed(after, command, changed=changed)
+        if command == "unpause" and changed:
+            message += self._still_too_many(after)
+        return ObserverResult(name, command, changed, after.status, message)
+
+    def _still_too_many(self, observer: ObserverDocument) -> str:
+        declared = self._declared(observer.name)
+        failed, met = observer.failed_partitions, observer.partitions or 0
+        why = None if declared is None else too_many_failed(declared.policy, failed, met)
+        return "" if why is None else f"; but {why}: with the next that fails it is quarantined again"
 
     def start_job(self, name: str, asked: ObserverJobAsked) -> StartResult:
         """Raises ObserverNotDeclared, NotReplayable, ObserverBusy, ObserverStandsStill, PartitionBusy."""
         declared = self._app.job_types.observers.named(name)
-        origin = self._origin_of(asked.reason)
+        if asked.kind != "catch-up":
+            refuse_unable(declared, asked.kind)
+        _ = self._app.database  # which whoever starts a job makes where there is none
         request: dict[str, Any] = {"observer": name}
         if asked.kind == "replay-partition":
-            refuse_unable(declared, "replay-partition")
-            self._register(name, origin)
             request["partition"] = self._replayable_partition(name, asked)
         else:
-            if asked.kind == "rebuild":
-                refuse_unable(declared, "rebuild")
-            self._register(name, origin)
-            if not self._is_done_by_another(name, asked.kind):
+            known = self.queries.one(name, self._app.now()) is not None
+            if not self._is_done_by_another(name, asked.kind) and known:
                 self._holding(asked.reason).refuse(declared, _HOLDS[asked.kind])
             if asked.parallel is not None:
                 request["parallel"] = asked.parallel
             if asked.kind == "replay-beside":
                 request["beside"] = True
-        return self._start(
+        started = self._start(
             StartAsked(_JOB_TYPES[asked.kind], request, reason=asked.reason, command_id=asked.command_id)
         )
+        self._register(name, self._origin_of(asked.reason))  # the job would, when it begins: it is shown from now on
+        return started
 
     def change_partition(
         self, observer: str, partition: str, command: PartitionCommand, reason: str, if_position: int | None
     ) -> ObserverResult:
+        _refuse_unnamed(partition)
         if command == "skip" and not reason.strip():
             raise Told(INVALID, "An event is skipped for a reason", "Say why with --reason: it is kept in the history")
         holding = self._holding(reason)
@@ -181,7 +195,7 @@ class ObserverService:
     def _is_done_by_another(self, name: str, kind: ObserverJobKind) -> bool:
         """Whether a live job does just that: it is found by its key. Raises ObserverBusy for one that is in the way."""
         wanted = _HOLDS[kind]
-        for job in self._queries.live_jobs(WHOLE, name):
+        for job in self.queries.live_jobs(WHOLE, name):
             held = _held_by(job)
             if job["type"] == _JOB_TYPES[kind] and held == wanted:
                 return True
@@ -191,11 +205,10 @@ class ObserverService:
 
     def _replayable_partition(self, name: str, asked: ObserverJobAsked) -> str:
         """The whole key. Raises PartitionUnknown, PartitionBusy."""
-        if not asked.partition:
-            raise Told(INVALID, "It is not said which partition", "Name one")
-        partition = self._queries.met(name, asked.partition)
+        _refuse_unnamed(asked.partition or "")
+        partition = self.queries.met(name, asked.partition or "")
         key = f"{name}/{partition}"
-        if any(job["type"] == _JOB_TYPES["replay-partition"] for job in self._queries.live_jobs(OF_PARTITION, key)):
+        if any(job["type"] == _JOB_TYPES["replay-partition"] for job in self.queries.live_jobs(OF_PARTITION, key)):
             return partition  # it is found by that key
         with self._app.existing.read() as connection:
             rows = ObserverRows(connection, self._namespace, name)
@@ -207,12 +220,8 @@ class ObserverService:
     # -- what it takes
 
     @property
-    def _queries(self) -> ObserverQueries:
+    def queries(self) -> ObserverQueries:
         return ObserverQueries(self._app.reading, self._namespace)
-
-    @property
-    def _declared_names(self) -> tuple[str, ...]:
-        return self._app.job_types.observers.names()
 
     def _declared(self, name: str) -> type[Observer] | None:
         known = self._app.job_types.observers
@@ -237,6 +246,11 @@ class ObserverService:
         row = self._app.queries.job(self._namespace, job_id)
         why = self._app.queries.waiting([row], self._app.now()).get(job_id)
         return None if why in LEFT_TO_WORKERS else why
+
+
+def _refuse_unnamed(partition: str) -> None:
+    if not partition:
+        raise Told(INVALID, "It is not said which partition", "Name one")
 
 
 def _held_by(job: Row) -> Held:

@@ -8,11 +8,11 @@ from typing import Any, Final
 from milepost.domain.events import ErrorDetail
 from milepost.domain.observers.events import PartitionFailed
 from milepost.domain.observers.state import Observer as ObserverState
-from milepost.domain.observers.state import ObserverStatus
+from milepost.domain.observers.state import ObserverStatus, PartitionStatus
 from milepost.infrastructure.observers.abilities import able
 from milepost.infrastructure.observers.generations import Generation
 from milepost.infrastructure.observers.observer import Observer
-from milepost.infrastructure.observers.rows import RecordedObserverEvent, observer_of_row
+from milepost.infrastructure.observers.rows import LaterEvent, RecordedObserverEvent, observer_of_row
 from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.observer_documents import (
     AttemptDocument,
@@ -31,7 +31,7 @@ _NEVER_SEEN: Final[Row] = {
     "handled": 0,
     "rate": None,
     "advanced_at": None,
-    "partitions": 0,
+    "partitions": None,
     "failed": 0,
     "given_up": 0,
     "waiting": 0,
@@ -59,7 +59,7 @@ def observer_document(row: Row | None, declared: type[Observer] | None, name: st
         handled=int(told["handled"] or 0),
         rate=told["rate"],
         advanced=told["advanced_at"],
-        partitions=told["partitions"],
+        partitions=told.get("partitions"),
         failed_partitions=told["failed"],
         quarantined_partitions=told["given_up"],
         waiting=told["waiting"],
@@ -91,6 +91,7 @@ def shown_status(observer: ObserverState, *, run: bool, worked_on: bool) -> Obse
 
 def failed_partition_document(row: Row, history: Sequence[RecordedObserverEvent] = ()) -> FailedPartitionDocument:
     error = json.loads(row["error"]) if row["error"] else None
+    held_up = _held_up(row)
     return FailedPartitionDocument(
         observer=row["observer"],
         partition=row["partition"],
@@ -99,27 +100,39 @@ def failed_partition_document(row: Row, history: Sequence[RecordedObserverEvent]
         waiting=row["waiting"],
         attempts=row["attempts"],
         since=row["since"],
-        retry_at=row["retry_at"],
+        retry_at=None if held_up else row["retry_at"],
         job=row["job"],
         error="" if error is None else _in_a_line(error["type"], error["message"]),
+        held_up=held_up,
         history=[_attempt(each, each.event) for each in history if isinstance(each.event, PartitionFailed)],
     )
 
 
+def _held_up(row: Row) -> str | None:
+    """Whoever runs an observer tries its partitions again, and only while nothing has it stand still."""
+    if row["job"] is not None or row["status"] == PartitionStatus.QUARANTINED:
+        return None
+    if row["quarantined"] is not None:
+        return "its observer is quarantined"
+    if row["paused"]:
+        return "its observer is paused"
+    return None if row["run"] else "no process runs its observer"
+
+
 def observer_event_document(recorded: RecordedObserverEvent) -> ObserverEventDocument:
-    origin = recorded.origin
+    origin, event = recorded.origin, recorded.event
     return ObserverEventDocument(
         observer=recorded.observer,
         version=recorded.version,
         id=str(recorded.event_id),
-        event=type(recorded.event).__name__,
+        event=event.topic,
         occurred=recorded.recorded_at.isoformat(timespec="microseconds"),
         actor=origin.actor,
         source=origin.source,
         reason=origin.reason,
         correlation_id=origin.correlation_id,
-        partition=getattr(recorded.event, "partition", None),
-        data=_camel(recorded.event.model_dump(mode="json")),
+        partition=getattr(event, "partition", None),
+        data=event.data if isinstance(event, LaterEvent) else _camel(event.model_dump(mode="json")),
     )
 
 

@@ -165,7 +165,7 @@ class Service(Protocol):
         ...
 
     def type_problems(self) -> Sequence[str]:
-        """Which job types could not be loaded, and why."""
+        """Which modules with job types or observers could not be loaded, and why."""
         ...
 
     def job_type(self, name: str) -> JobTypeDocument:
@@ -187,7 +187,7 @@ class Service(Protocol):
     # -- observers: all raise ObserverUnknown and what an observer refuses (ObserverError)
 
     def observers(self) -> list[ObserverDocument]:
-        """All that are declared here or have been seen in the namespace, by name."""
+        """All that somebody declares here, or that have been seen in the namespace, by name."""
         ...
 
     def observer(self, name: str) -> ObserverDocument: ...

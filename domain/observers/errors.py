@@ -30,9 +30,9 @@ class ObserverStandsStill(ObserverError):
 class PartitionNotFailed(ObserverError):
     """The partition has not failed: there is nothing to retry or to skip."""
 
-    def __init__(self, observer: str, partition: str, asked: str) -> None:
-        self.observer, self.partition, self.asked = observer, partition, asked
-        super().__init__(f"Cannot {asked} partition {partition} of observer '{observer}': it has not failed.")
+    def __init__(self, observer: str, partition: str) -> None:
+        self.observer, self.partition = observer, partition
+        super().__init__(f"Partition {partition} of observer '{observer}' has not failed.")
 
 
 class PartitionWentOn(ObserverError):

@@ -229,7 +229,7 @@ def replay_partition(
 
 def _failed(observer: Observer, name: str, partition: Partition | None, asked: str) -> Partition:
     if partition is None:
-        raise PartitionNotFailed(observer.name, name, asked)
+        raise PartitionNotFailed(observer.name, name)
     if partition.status is PartitionStatus.REPLAYING:
         raise PartitionBusy(observer.name, name, asked, "it is being replayed")
     return partition

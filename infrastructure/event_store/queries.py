@@ -277,6 +277,11 @@ class JobQueries:
             for row in unheld
         }
 
+    def lapsed(self, ids: Collection[str], now: datetime) -> set[str]:
+        """Those of these jobs whose lease has run out: nobody has let go of it, and nobody keeps it."""
+        chosen = sa.select(leases.c.job_id).where(leases.c.job_id.in_(ids), ~lease_holds(now.timestamp()))
+        return {row["job_id"] for row in self._rows(chosen)} if ids else set()
+
     def _held(self, now: datetime) -> tuple[set[tuple[str, str]], dict[str, int]]:
         """Namespace and type of all jobs that are held, and how many slots of each worker they take.
 

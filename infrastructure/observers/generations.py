@@ -8,9 +8,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import NoReferenceError
 
 DEFAULT_NAMESPACE: Final = "Default"
 
@@ -33,10 +35,16 @@ class Generation:
 
     @cached_property
     def _tables(self) -> dict[str, sa.Table]:
+        """Copied under the names they were declared by, so that foreign keys find their copies, and then renamed."""
         metadata = sa.MetaData()
-        copies = {table.name: table.to_metadata(metadata, name=self._name(table)) for table in self._declared}
+        copies = {table.name: table.to_metadata(metadata) for table in self._declared}
         for table in copies.values():
-            _name_indexes(table)
+            for key in table.foreign_keys:
+                _ = key.column  # is looked for once, by that name
+        for declared in self._declared:
+            table = copies[declared.name]
+            table.name = table.fullname = self._name(declared)
+            _name_anew(table)
         return copies
 
     def table(self, table: sa.Table) -> sa.Table:
@@ -80,8 +88,35 @@ def _schema_of(connection: sa.Connection) -> str | None:
     return translated.get(None)
 
 
-def _name_indexes(table: sa.Table) -> None:
-    """Index names are one space with those of all tables, and stay when a table is renamed: each has its own."""
-    for index in table.indexes:
-        digest = hashlib.sha256(f"{table.name}/{index.name}".encode()).hexdigest()[:12]
-        index.name = sa.quoted_name(f"{str(index.name)[:45]}_{digest}", None)
+def unfit(tables: sa.MetaData) -> str | None:
+    """Why they cannot be built beside one another, in words; None where they can."""
+    own = set(tables.tables.values())
+    for table in own:
+        if table.schema is not None:
+            return f"its table {table.name} names a schema; an observer's tables are where the event store's are"
+        for key in table.foreign_keys:
+            try:
+                elsewhere = key.column.table not in own
+            except NoReferenceError:
+                elsewhere = True
+            if elsewhere:
+                return (
+                    f"a foreign key of its table {table.name} refers to {key.target_fullname}, which is none of its"
+                    " `tables`: those come and go with each replay"
+                )
+    referred = {table.name: {key.column.table.name for key in table.foreign_keys} - {table.name} for table in own}
+    try:
+        TopologicalSorter(referred).prepare()
+    except CycleError as error:
+        return f"foreign keys of its tables go in a circle: {', '.join(sorted(set(error.args[1])))}"
+    return None
+
+
+def _name_anew(table: sa.Table) -> None:
+    """Names of indexes, also of those behind constraints, are one space with those of all tables, and stay when a table
+    is renamed: each has its own."""
+    named: list[sa.Index | sa.Constraint] = [*table.indexes, *table.constraints]
+    for each in named:
+        if each.name is not None:
+            digest = hashlib.sha256(f"{table.name}/{each.name}".encode()).hexdigest()[:12]
+            each.name = sa.quoted_name(f"{str(each.name)[:45]}_{digest}", None)

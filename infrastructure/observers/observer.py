@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from milepost.domain.observers.errors import NotReplayable
 from milepost.domain.observers.policy import PartitionPolicy
-from milepost.infrastructure.observers.generations import Generation
+from milepost.infrastructure.observers.generations import Generation, unfit
 
 if TYPE_CHECKING:
     from eventsourcing.application import Application
@@ -137,6 +137,8 @@ def observer(name: str) -> Callable[[DeclaredObserver], DeclaredObserver]:
             raise TypeError(f"@observer({name!r}) belongs on a class that inherits from Observer, not on {declared!r}")
         if not (declared.has("handle") or declared.has("handle_batch")):
             raise TypeError(f"{declared.__qualname__} has neither `handle` nor `handle_batch`")
+        if declared.tables is not None and (why := unfit(declared.tables)) is not None:
+            raise TypeError(f"{declared.__qualname__}: {why}")
         declared.name = name
         return declared
 

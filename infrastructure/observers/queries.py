@@ -1,6 +1,6 @@
 """What people ask of observers and their partitions: lists by name and by page, counted by index."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -55,42 +55,58 @@ class ObserverQueries:
         self._namespace = namespace
 
     def all(self, now: datetime) -> list[Row]:
-        """By name: the rows, with how far each is, what it has met, and who works on it."""
+        """By name: the rows, with how far each is, what has failed, and who works on it.
+
+        How many partitions each has met is not among it: to count a million of them takes a while.
+        """
         return self._rows(self._observers(now).order_by(observers.c.name))
 
     def one(self, name: str, now: datetime) -> Row | None:
-        return next(iter(self._rows(self._observers(now).where(observers.c.name == name))), None)
+        """The same of one, and how many partitions it has met."""
+        partitions = _of(sa.func.count(), observer_partitions, observers.c.generation).label("partitions")
+        chosen = self._observers(now).add_columns(partitions).where(observers.c.name == name)
+        return next(iter(self._rows(chosen)), None)
 
-    def failed(self, observer: str | None = None, *, limit: int, after: tuple[str, str] | None = None) -> list[Row]:
+    def failed(
+        self, observer: str | None, now: datetime, *, limit: int, after: tuple[str, str] | None = None
+    ) -> list[Row]:
         """The partitions that are held, in the generation that is read, by observer and partition, behind `after`."""
+        table = observer_partitions
         found: list[Row] = []
-        for name, generation in self._generations():
-            if (observer is not None and name != observer) or (after is not None and name < after[0]):
-                continue
-            chosen = self._failed(name, generation)
-            if after is not None and name == after[0]:
-                chosen = chosen.where(observer_partitions.c.partition > after[1])
-            found += self._rows(chosen.limit(limit - len(found)))
-            if len(found) >= limit:
-                break
+        with self._database.read() as connection:
+            for each in self._standing(connection, now, observer):
+                if after is not None and each["name"] < after[0]:
+                    continue
+                chosen = self._held(each["name"], each["generation"])
+                if after is not None and each["name"] == after[0]:
+                    chosen = chosen.where(table.c.partition > after[1])
+                found += self._told(connection, each, chosen.limit(limit - len(found)))
+                if len(found) >= limit:
+                    break
         return found
 
-    def failed_one(self, observer: str, text: str) -> Row | None:
+    def failed_one(self, observer: str, text: str, now: datetime) -> Row | None:
         """The held partition of that key, or the only one that begins so. Raises AmbiguousPartition."""
-        generation = dict(self._generations()).get(observer, 0)
-        for which in (observer_partitions.c.partition == text, _begins(text)):
-            found = self._rows(self._failed(observer, generation).where(which).limit(MATCHES_SHOWN))
-            if len(found) > 1:
-                raise AmbiguousPartition(observer, text, tuple(row["partition"] for row in found))
-            if found:
-                return found[0]
+        with self._database.read() as connection:
+            for each in self._standing(connection, now, observer):
+                for which in _meant(text):
+                    chosen = self._held(observer, each["generation"]).where(which).limit(MATCHES_SHOWN)
+                    found = self._told(connection, each, chosen)
+                    if len(found) > 1:
+                        raise AmbiguousPartition(observer, text, tuple(row["partition"] for row in found))
+                    if found:
+                        return found[0]
         return None
 
     def met(self, observer: str, text: str) -> str:
         """The partition of that key, or the only one that begins so. Raises AmbiguousPartition, PartitionUnknown."""
-        mine = self._of_generation(observer, dict(self._generations()).get(observer, 0))
+        read = sa.select(observers.c.generation).where(
+            observers.c.namespace == self._namespace, observers.c.name == observer
+        )
+        generation = next((row["generation"] for row in self._rows(read)), 0)
+        mine = self._of_generation(observer_partitions, observer, generation)
         chosen = sa.select(observer_partitions.c.partition).where(*mine).order_by(observer_partitions.c.partition)
-        for which in (observer_partitions.c.partition == text, _begins(text)):
+        for which in _meant(text):
             found = tuple(str(row["partition"]) for row in self._rows(chosen.where(which).limit(MATCHES_SHOWN)))
             if len(found) > 1:
                 raise AmbiguousPartition(observer, text, found)
@@ -105,25 +121,41 @@ class ObserverQueries:
         )
         return self._rows(chosen.order_by(jobs.c.id))
 
-    def job(self, job_id: str) -> Row | None:
-        """The job with this whole id."""
-        return next(iter(self._rows(sa.select(jobs).where(jobs.c.id == job_id))), None)
+    def jobs(self, ids: Collection[str]) -> dict[str, Row]:
+        """The jobs with these whole ids that are there."""
+        found = self._rows(sa.select(jobs).where(jobs.c.id.in_(sorted(ids)))) if ids else []
+        return {row["id"]: row for row in found}
 
-    def changed_at(self, name: str) -> str | None:
-        """When something last happened to it."""
+    def changed(self) -> dict[str, str]:
+        """When something last happened to each observer, by its name."""
         table = observer_events
-        mine = (table.c.namespace == self._namespace, table.c.observer == name)
-        chosen = sa.select(table.c.recorded_at).where(*mine).order_by(table.c.version.desc()).limit(1)
-        return next((row["recorded_at"] for row in self._rows(chosen)), None)
-
-    def counts(self, name: str, generation: int) -> dict[str, int]:
-        """How many of its partitions do not go on with the others, by status."""
-        chosen = (
-            sa.select(observer_partitions.c.status, sa.func.count().label("partitions"))
-            .where(*self._of_generation(name, generation), _HELD)
-            .group_by(observer_partitions.c.status)
+        newest = sa.and_(
+            table.c.namespace == observers.c.namespace,
+            table.c.observer == observers.c.name,
+            table.c.version == observers.c.version,
         )
-        return {row["status"]: row["partitions"] for row in self._rows(chosen)}
+        chosen = sa.select(observers.c.name, table.c.recorded_at).join(table, newest)
+        rows = self._rows(chosen.where(observers.c.namespace == self._namespace))
+        return {row["name"]: row["recorded_at"] for row in rows}
+
+    def counts(self) -> dict[str, dict[PartitionStatus, int]]:
+        """By observer: how many of its partitions do not go on with the others, by status."""
+        table = observer_partitions
+        read = sa.and_(
+            table.c.namespace == observers.c.namespace,
+            table.c.observer == observers.c.name,
+            table.c.generation == observers.c.generation,
+        )
+        chosen = (
+            sa.select(observers.c.name, table.c.status, sa.func.count().label("partitions"))
+            .join(table, read)
+            .where(observers.c.namespace == self._namespace, _HELD)
+            .group_by(observers.c.name, table.c.status)
+        )
+        found: dict[str, dict[PartitionStatus, int]] = {}
+        for row in self._rows(chosen):
+            found.setdefault(row["name"], {})[PartitionStatus(row["status"])] = row["partitions"]
+        return found
 
     def _observers(self, now: datetime) -> sa.Select[Any]:
         read, written = observers.c.generation, observers.c.target
@@ -136,7 +168,6 @@ class ObserverQueries:
             _of(sa.func.min(slices.c.position), slices, read).label("position"),
             _of(sa.func.sum(slices.c.handled), slices, read).label("handled"),
             _of(sa.func.min(slices.c.position), slices, written).label("job_position"),
-            _of(sa.func.count(), partitions, read).label("partitions"),
             _of(sa.func.count(), partitions, read, _HELD).label("failed"),
             _of(sa.func.count(), partitions, read, partitions.c.status == str(PartitionStatus.QUARANTINED)).label(
                 "given_up"
@@ -146,35 +177,74 @@ class ObserverQueries:
             worked.scalar_subquery().label("job_worker"),
         ).where(observers.c.namespace == self._namespace)
 
-    def _failed(self, observer: str, generation: int) -> sa.Select[Any]:
-        table, waiting = observer_partitions, observer_waiting
-        waits = sa.select(sa.func.count()).where(
-            waiting.c.namespace == table.c.namespace,
-            waiting.c.observer == table.c.observer,
-            waiting.c.generation == table.c.generation,
-            waiting.c.partition == table.c.partition,
-        )
-        job = sa.select(sa.func.min(jobs.c.id)).where(
-            jobs.c.live,
-            jobs.c.namespace == table.c.namespace,
-            jobs.c.type.in_(OF_PARTITION),
-            jobs.c.key == table.c.observer.concat("/").concat(table.c.partition),
-        )
-        chosen = sa.select(table, waits.scalar_subquery().label("waiting"), job.scalar_subquery().label("job"))
-        return chosen.where(*self._of_generation(observer, generation), _HELD).order_by(table.c.partition)
+    def _standing(self, connection: sa.Connection, now: datetime, name: str | None) -> list[Row]:
+        """By name: those that hold any partition, with the generation that is read, and whether they go on.
 
-    def _generations(self) -> list[tuple[str, int]]:
-        """Of each observer, by name, the one that is read: literals, so that an index is followed to the page."""
-        chosen = sa.select(observers.c.name, observers.c.generation).where(observers.c.namespace == self._namespace)
-        return [(row["name"], row["generation"]) for row in self._rows(chosen.order_by(observers.c.name))]
-
-    def _of_generation(self, observer: str, generation: int) -> tuple[sa.ColumnElement[bool], ...]:
+        Their partitions are asked for by literals, so that an index is followed to the page.
+        """
         table = observer_partitions
+        any_held = sa.exists().where(
+            table.c.namespace == observers.c.namespace,
+            table.c.observer == observers.c.name,
+            table.c.generation == observers.c.generation,
+            _HELD,
+        )
+        columns = (observers.c.name, observers.c.generation, observers.c.paused, observers.c.quarantined)
+        chosen = sa.select(*columns, observer_run(now.timestamp()).label("run")).where(
+            observers.c.namespace == self._namespace, any_held
+        )
+        if name is not None:
+            chosen = chosen.where(observers.c.name == name)
+        return _fetched(connection, chosen.order_by(observers.c.name))
+
+    def _held(self, observer: str, generation: int) -> sa.Select[Any]:
+        table = observer_partitions
+        mine = self._of_generation(table, observer, generation)
+        return sa.select(table).where(*mine, _HELD).order_by(table.c.partition)
+
+    def _told(self, connection: sa.Connection, observer: Row, chosen: sa.Select[Any]) -> list[Row]:
+        """The held partitions of one observer that were chosen, each with what waits, its job, and its observer."""
+        rows = _fetched(connection, chosen)
+        if not rows:
+            return []
+        name, generation = observer["name"], observer["generation"]
+        keys = [row["partition"] for row in rows]
+        table = observer_waiting
+        counted = sa.select(table.c.partition, sa.func.count().label("waiting")).where(
+            *self._of_generation(table, name, generation), table.c.partition.in_(keys)
+        )
+        waiting = {
+            row["partition"]: row["waiting"] for row in _fetched(connection, counted.group_by(table.c.partition))
+        }
+        working = sa.select(jobs.c.key, jobs.c.id).where(
+            jobs.c.live,
+            jobs.c.namespace == self._namespace,
+            jobs.c.type.in_(OF_PARTITION),
+            jobs.c.key.in_([f"{name}/{key}" for key in keys]),
+        )
+        # Unordered: for the order of ids SQLite would read all jobs of these types, by an index that has it.
+        at_work = dict(sorted(((row["key"], row["id"]) for row in _fetched(connection, working)), reverse=True))
+        standing = {"run": observer["run"], "paused": observer["paused"], "quarantined": observer["quarantined"]}
+        return [
+            {
+                **row,
+                **standing,
+                "waiting": waiting.get(row["partition"], 0),
+                "job": at_work.get(f"{name}/{row['partition']}"),
+            }
+            for row in rows
+        ]
+
+    def _of_generation(self, table: sa.Table, observer: str, generation: int) -> tuple[sa.ColumnElement[bool], ...]:
         return (table.c.namespace == self._namespace, table.c.observer == observer, table.c.generation == generation)
 
     def _rows(self, chosen: sa.Executable) -> list[Row]:
         with self._database.read() as connection:
-            return [dict(row) for row in connection.execute(chosen).mappings()]
+            return _fetched(connection, chosen)
+
+
+def _fetched(connection: sa.Connection, chosen: sa.Executable) -> list[Row]:
+    return [dict(row) for row in connection.execute(chosen).mappings()]
 
 
 def _of(
@@ -194,6 +264,7 @@ def _of(
     )
 
 
-def _begins(text: str) -> sa.ColumnElement[bool]:
-    """A range rather than LIKE, so that an index answers."""
-    return sa.and_(observer_partitions.c.partition >= text, observer_partitions.c.partition < text + _BEHIND_ALL)
+def _meant(text: str) -> tuple[sa.ColumnElement[bool], ...]:
+    """The partition of that key; if there is none, those that begin so: a range, so that an index answers."""
+    key = observer_partitions.c.partition
+    return (key == text, sa.and_(key >= text, key < text + _BEHIND_ALL))

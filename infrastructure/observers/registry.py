@@ -40,7 +40,7 @@ class Observers:
         """Raises ObserverNotDeclared."""
         found = self._declared.get(name)
         if found is None:
-            raise ObserverNotDeclared(name, self.names())
+            raise ObserverNotDeclared(name, (*self.wanted(), *sorted(self._shipped)))
         return found
 
     def knows(self, name: str) -> bool:

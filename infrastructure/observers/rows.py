@@ -17,6 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.dialects import postgresql, sqlite
 
 from milepost.domain.envelope import Origin
@@ -31,6 +32,7 @@ from milepost.domain.observers.events import (
     PartitionEvent,
     PartitionReplayBegan,
 )
+from milepost.domain.observers.slices import SLICES as SLICES
 from milepost.domain.observers.state import Observer, Partition, PartitionStatus, evolve, partition_after
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import Database
@@ -42,7 +44,6 @@ from milepost.infrastructure.event_store.schema import (
     observers,
 )
 
-SLICES: Final = 8  # into which the partitions of an observer fall; each is handled in order, and has its own position
 PARTITION_MOST: Final = 280  # characters of its key: with the observer's name it makes the key of a job
 ASKED_AT_ONCE: Final = 500  # partitions in one query
 WRITTEN_AT_ONCE: Final = 10_000  # rows in one statement
@@ -88,6 +89,15 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class LaterEvent:
+    """An event that only a newer Milepost understands: its name, and what it says as it is kept."""
+
+    topic: str
+    partition: str | None
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedObserverEvent:
     """An event of an observer as it stands in its history at `version`."""
 
@@ -97,7 +107,7 @@ class RecordedObserverEvent:
     event_id: UUID
     recorded_at: datetime
     origin: Origin
-    event: ObserverEvent
+    event: ObserverEvent | LaterEvent
 
 
 def slice_of(partition: str) -> int:
@@ -400,8 +410,7 @@ class ObserverRows:
 
 
 def recorded_event(row: sa.RowMapping) -> RecordedObserverEvent:
-    """A row of the history. Raises KeyError for an event of a newer Milepost."""
-    event: Any = OBSERVER_EVENTS[row["topic"]].model_validate_json(row["state"])
+    """A row of the history."""
     origin = Origin(row["actor"], row["source"], row["reason"], row["correlation_id"])
     return RecordedObserverEvent(
         row["namespace"],
@@ -410,8 +419,15 @@ def recorded_event(row: sa.RowMapping) -> RecordedObserverEvent:
         UUID(row["event_id"]),
         datetime.fromisoformat(row["recorded_at"]),
         origin,
-        event,
+        _event(row),
     )
+
+
+def _event(row: sa.RowMapping) -> Any:
+    try:
+        return OBSERVER_EVENTS[row["topic"]].model_validate_json(row["state"])
+    except (KeyError, ValidationError):
+        return LaterEvent(row["topic"], row["partition"], json.loads(row["state"]))
 
 
 def partition_of_row(row: sa.RowMapping) -> Partition:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OBSERVER_COLUMNS: Final[tuple[Column[ObserverDocument], ...]] = (
     Column("Name", lambda each: each.name, gives_way=True),
-    Column("Status", lambda each: each.status, style=lambda each: STATUS_STYLE[each.status]),
+    Column("Status", lambda each: each.status, lambda each: _status(each), lambda each: _status_style(each)),
     Column("Position", lambda each: each.position, lambda each: number(each.position), right=True),
     Column("Lag", lambda each: each.lag, lambda each: _amount(each.lag), right=True),
     Column("Rate", lambda each: each.rate, lambda each: _rate(each.rate), right=True),
@@ -36,7 +36,7 @@ OBSERVER_COLUMNS: Final[tuple[Column[ObserverDocument], ...]] = (
 OBSERVER_FACTS: Final[tuple[Column[ObserverDocument], ...]] = (
     Column("Name", lambda each: each.name),
     Column("Description", lambda each: each.description),
-    Column("Status", lambda each: each.status, style=lambda each: STATUS_STYLE[each.status]),
+    Column("Status", lambda each: each.status, lambda each: _status(each), lambda each: _status_style(each)),
     Column("Why", lambda each: each.why, style=lambda _: "red"),
     Column("Trouble", lambda each: each.trouble, style=lambda _: "red"),
     Column("Declared", lambda each: str(each.declared).lower(), lambda each: _declared(each)),
@@ -46,9 +46,9 @@ OBSERVER_FACTS: Final[tuple[Column[ObserverDocument], ...]] = (
     Column("Handled", lambda each: each.handled, lambda each: number(each.handled)),
     Column("Rate", lambda each: each.rate, lambda each: _rate(each.rate, "")),
     Column("Advanced", lambda each: each.advanced, lambda each: _long(each.advanced)),
-    Column("Partitions", lambda each: each.partitions, lambda each: number(each.partitions)),
+    Column("Partitions", lambda each: each.partitions, lambda each: _amount(each.partitions, "")),
     Column("Failed", lambda each: each.failed_partitions, lambda each: _failed(each)),
-    Column("Waiting", lambda each: each.waiting, lambda each: f"{number(each.waiting)} events"),
+    Column("Waiting", lambda each: each.waiting, lambda each: _count(each.waiting, "event")),
     Column("Worker", lambda each: each.worker),
     Column("Job", lambda each: each.job, lambda each: _job(each)),
     Column("Generation", lambda each: each.generation),
@@ -81,7 +81,7 @@ FAILED_COLUMNS: Final[tuple[Column[FailedPartitionDocument], ...]] = (
     Column("Position", lambda each: each.position, right=True),
     Column("Waiting", lambda each: each.waiting, right=True),
     Column("Attempts", lambda each: each.attempts, right=True),
-    Column("Retry", lambda each: each.retry_at, lambda each: local_short(each.retry_at) if each.retry_at else "-"),
+    Column("Retry", lambda each: each.retry_at, lambda each: _retried_shortly(each), gives_way=True),
     Column("Error", lambda each: each.error, gives_way=True),
 )
 FAILED_FACTS: Final[tuple[Column[FailedPartitionDocument], ...]] = (
@@ -89,10 +89,11 @@ FAILED_FACTS: Final[tuple[Column[FailedPartitionDocument], ...]] = (
     Column("Partition", lambda each: each.partition),
     Column("Status", lambda each: each.status, style=lambda each: STATUS_STYLE[each.status]),
     Column("Position", lambda each: each.position),
-    Column("Waiting", lambda each: each.waiting, lambda each: f"{number(each.waiting)} events"),
+    Column("Waiting", lambda each: each.waiting, lambda each: _count(each.waiting, "event")),
     Column("Attempts", lambda each: each.attempts),
     Column("Since", lambda each: each.since, lambda each: _long(each.since)),
     Column("Retry", lambda each: each.retry_at, lambda each: _retried(each)),
+    Column("Held up", lambda each: each.held_up),
     Column("Job", lambda each: each.job),
     Column("Error", lambda each: each.error),
 )
@@ -140,7 +141,7 @@ def details(event: ObserverEventDocument) -> str:
         words.append(f"at {data['position']}")
     if "attempt" in data:
         words.append(f"attempt {data['attempt']}")
-    if "held" in data:
+    if "held" in data and "to" in data:
         words.append(f"{data['held']} up to {data['to']}")
     if "events" in data:
         words.append(f"{data['events']} events")
@@ -150,13 +151,33 @@ def details(event: ObserverEventDocument) -> str:
         words.append(f"job {data['job']}")
     if "why" in data:
         words.append(str(data["why"]))
-    if error := data.get("error"):
-        words.append(f"{error['type'].rpartition('.')[2]}: {error['message']}")
+    match data.get("error"):
+        case {"type": str(kind), "message": str(message)}:
+            words.append(f"{kind.rpartition('.')[2]}: {message}")
+        case _:  # none, or of a newer Milepost
+            pass
     return "; ".join(words)
+
+
+def _cannot_go_on(observer: ObserverDocument) -> bool:
+    """Somebody runs it, and in vain: it would be called active."""
+    return observer.status == "Active" and observer.trouble is not None
+
+
+def _status(observer: ObserverDocument) -> str:
+    return f"{observer.status} (trouble)" if _cannot_go_on(observer) else observer.status
+
+
+def _status_style(observer: ObserverDocument) -> str:
+    return "red" if _cannot_go_on(observer) else STATUS_STYLE[observer.status]
 
 
 def _amount(value: int | None, absent: str = "-") -> str:
     return absent if value is None else number(value)
+
+
+def _count(amount: int, what: str) -> str:
+    return f"{number(amount)} {what}" + ("" if amount == 1 else "s")
 
 
 def _rate(rate: float | None, absent: str = "-") -> str:
@@ -175,7 +196,7 @@ def _failed(observer: ObserverDocument) -> str:
     if not observer.failed_partitions:
         return "0"
     given_up = f", {number(observer.quarantined_partitions)} quarantined" if observer.quarantined_partitions else ""
-    return f"{number(observer.failed_partitions)} partitions{given_up}"
+    return f"{_count(observer.failed_partitions, 'partition')}{given_up}"
 
 
 def _job(observer: ObserverDocument) -> str:
@@ -184,6 +205,10 @@ def _job(observer: ObserverDocument) -> str:
     does = {"catch-up": "catches it up", "replay": "replays it", "beside": "rebuilds it beside"}
     reached = f"{number(observer.job_position or 0)} of {number(observer.job_until or 0)}"
     return f"{observer.job} {does.get(observer.doing or '', 'works on it')}: it is at {reached}"
+
+
+def _retried_shortly(partition: FailedPartitionDocument) -> str:
+    return local_short(partition.retry_at) if partition.retry_at else partition.held_up or "-"
 
 
 def _retried(partition: FailedPartitionDocument) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from milepost.domain.observers.slices import SLICES
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, group, new_app
 from milepost.interfaces.cli.jobs.change import Reason
@@ -25,7 +26,6 @@ from milepost.interfaces.service import ObserverCommand, ObserverJobAsked, Obser
 app = new_app(help="Observers of an application's events: projections and reactors.")
 group(app)
 
-SLICES = 8  # as many steps as bring anything
 Name = Annotated[str, typer.Argument(help="An observer.", metavar="NAME", autocompletion=completion.observers)]
 Parallel = Annotated[
     int | None,

@@ -103,7 +103,7 @@ def work(
         signal.signal(number, leaving.asked)
     signal.signal(signal.SIGINT, leaving.interrupted)
     for problem in session.app.job_types.problems:
-        session.note(f"Warning: job types of {problem.source} could not be loaded: {problem.error}")
+        session.note(f"Warning: {problem.source} could not be loaded: {problem.error}")
     takes = ", ".join(sorted(wanted or session.app.job_types.names()))
     where = f"queues {', '.join(sorted(from_queues))}; " if from_queues else ""
     where += f"event store {session.settings.event_store.value}, all namespaces"

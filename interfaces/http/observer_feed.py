@@ -19,7 +19,7 @@ from milepost.interfaces.observer_documents import ObserverDocument, ObserverEve
 
 log = logging.getLogger("milepost.server")
 
-PAGE: Final = 500  # events of a history at once
+PAGE: Final = 500  # events of a history at once; what is more comes with the next look
 LOOK_SECONDS: Final = 0.5
 
 
@@ -118,11 +118,11 @@ class ObserverFeed:
             return self._audiences.get(namespace)
 
     def _up_to_date(self, namespace: str, documents: Collection[ObserverDocument]) -> _Audience:
-        """The namespace's, which has heard of all that these documents know of."""
+        """The namespace's, which has heard as much of what these documents know of as is told at once."""
         audience = self._audience(namespace)
         if audience is not None:
             try:
-                self._give(audience, self._histories(namespace, audience, documents))
+                self._tell_histories(namespace, audience, documents)
             except _HistoryGone:
                 self._end_all(namespace, audience)
             else:
@@ -135,26 +135,29 @@ class ObserverFeed:
         while not self._closed.is_set():
             self._somebody.wait()
             began = time.monotonic()
+            more = False
             try:
-                self._look_at_all()
+                more = self._look_at_all()
                 silent = True
             except (DatabaseUnavailable, CannotOpenDatabase) as error:
                 if silent:
                     log.warning("streams of observers wait: %s", error)
                 silent = False
             # Where a look takes long, all looks together take half of a core.
-            self._closed.wait(max(LOOK_SECONDS, time.monotonic() - began))
+            self._closed.wait(max(0.0 if more else LOOK_SECONDS, time.monotonic() - began))
 
-    def _look_at_all(self) -> None:
+    def _look_at_all(self) -> bool:
+        """Whether there is more than could be told at once."""
+        more = False
         for namespace in self.audiences:
             if self._closed.is_set():
-                return
+                break
             with self._looking:
                 audience = self._audience(namespace)
                 if audience is None:
                     continue
                 try:
-                    self._look(namespace, audience)
+                    more = self._look(namespace, audience) or more
                 except (DatabaseUnavailable, CannotOpenDatabase):
                     raise
                 except _HistoryGone:
@@ -163,30 +166,33 @@ class ObserverFeed:
                 except Exception:  # the outermost frame of this thread: streams must not just fall silent
                     log.exception("streams of the observers of %s end, and may be opened anew", namespace)
                     self._end_all(namespace, audience)
+        return more
 
-    def _look(self, namespace: str, audience: _Audience) -> None:
+    def _look(self, namespace: str, audience: _Audience) -> bool:
         documents = self._observing(namespace).observers()
-        blocks = self._histories(namespace, audience, documents)
-        blocks += [shown(each) for each in documents if audience.documents.get(each.name) != each]
+        more = self._tell_histories(namespace, audience, documents)
+        self._give(audience, [shown(each) for each in documents if audience.documents.get(each.name) != each])
         audience.documents = {each.name: each for each in documents}
-        self._give(audience, blocks)
+        return more
 
-    def _histories(self, namespace: str, audience: _Audience, documents: Iterable[ObserverDocument]) -> list[bytes]:
-        """What has happened since the audience was told last."""
-        blocks: list[bytes] = []
+    def _tell_histories(self, namespace: str, audience: _Audience, documents: Iterable[ObserverDocument]) -> bool:
+        """A page of what has happened to each since the audience was told last; whether there is more."""
+        more = False
         observing = self._observing(namespace)
         for each in documents:
             known = audience.place.get(each.name, 0)
-            if each.version < known:
+            if known == each.version:
+                continue
+            page = observing.observer_history(each.name, after=known, limit=PAGE) if known < each.version else []
+            if not page:
                 raise _HistoryGone
-            while known < each.version:
-                page = observing.observer_history(each.name, after=known, limit=min(PAGE, each.version - known))
-                if not page:
-                    raise _HistoryGone
-                for event in page:
-                    audience.place[each.name] = known = event.version
-                    blocks.append(happened(event, audience.place))
-        return blocks
+            blocks: list[bytes] = []
+            for event in page:
+                audience.place[each.name] = event.version
+                blocks.append(happened(event, audience.place))
+            self._give(audience, blocks)
+            more = more or page[-1].version < each.version
+        return more
 
     def _give(self, audience: _Audience, blocks: Iterable[bytes]) -> None:
         with self._turn:

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import Field, JsonValue, model_validator
 from starlette.convertors import Convertor, register_url_convertor
 
+from milepost.domain.observers.slices import SLICES
+from milepost.infrastructure.event_store.tokens import Role
 from milepost.infrastructure.observers.observer import NAME
-from milepost.infrastructure.observers.rows import PARTITION_MOST, SLICES
+from milepost.infrastructure.observers.rows import PARTITION_MOST
 from milepost.interfaces.http.access import NO_NUL, Access
 from milepost.interfaces.http.answers import (
     FailedPartitionsPage,
@@ -242,5 +244,8 @@ def _changed(
 
 @router.get("/diagnosis", responses=told(DiagnosisDocument))
 def diagnose(access: Viewer) -> Response:
-    """Whether event store, workers, observers, failed partitions and jobs are as they should be, and what is not."""
-    return answered(access.service.diagnose())
+    """Whether event store, workers, observers, failed partitions and jobs are as they should be, and what is not.
+
+    Whether the event store can be written is tried for who may write to it.
+    """
+    return answered(access.service.diagnose(writing=access.caller.may(Role.OPERATOR)))

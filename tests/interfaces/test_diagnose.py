@@ -9,11 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from jsonschema import validate
+from sqlalchemy import event
 
 from milepost.infrastructure.event_store.schema import jobs as job_rows
-from milepost.infrastructure.event_store.schema import leases, observers, steps, workers
+from milepost.infrastructure.event_store.schema import (
+    leases,
+    observer_events,
+    observer_partitions,
+    observer_slices,
+    observers,
+    steps,
+    workers,
+)
 from milepost.infrastructure.event_store.store import WorkerRecord
+from milepost.interfaces.local_service import LocalService
 from milepost.interfaces.schemas import schema_of
 from tests.interfaces.conftest import EXECUTABLE, TIME_OUT, Milepost
 from tests.interfaces.furniture import Furniture
@@ -62,6 +73,24 @@ def test_an_event_store_that_does_not_answer_is_a_finding(tmp_path: Path, stage:
     assert (finding["area"], finding["subject"], finding["healthy"]) == ("event-store", "nowhere", False)
 
 
+def test_an_event_store_that_is_not_there_yet_says_what_makes_one(
+    environment: Mapping[str, str], call: Milepost
+) -> None:
+    (finding,) = call("diagnose", "-o", "json").json["findings"]
+
+    assert "there is none yet" in finding["message"]
+    assert "'milepost event-stores create'" in finding["suggestion"]
+
+
+def test_a_module_that_could_not_be_loaded_is_found(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, call: Milepost
+) -> None:
+    monkeypatch.setenv("MILEPOST_OBSERVERS", "nowhere_at_all")
+    call("event-stores", "create")
+
+    assert wrong(call)["modules", "nowhere_at_all"].startswith("it could not be loaded: ")
+
+
 def test_observers_that_are_run_are_healthy(stage: Stage, call: Milepost) -> None:
     a_worker(stage)
     stage.deposit("ann", 1)
@@ -108,6 +137,75 @@ def test_a_quarantined_observer_says_why_until_it_is_unpaused(stage: Stage, call
 
     assert found == {("observers", "balances"): "it is quarantined at 0: 9 partitions have failed, and at most 3 may"}
     assert wrong(call) == {}
+
+
+def test_a_paused_observer_is_well_and_says_until_when(stage: Stage, call: Milepost) -> None:
+    a_worker(stage)
+    stage.go()
+    call("observers", "pause", "balances")
+    findings = call("diagnose", "-o", "json").json["findings"]
+
+    assert wrong(call) == {}
+    (message,) = [each["message"] for each in findings if each["subject"] == "balances"]
+    assert message.endswith(": it handles nothing until 'milepost observers unpause balances'")
+
+
+@pytest.mark.parametrize("status", ["Failed", "Replaying"])
+def test_partitions_of_an_observer_that_stands_still_wait_for_it(stage: Stage, call: Milepost, status: str) -> None:
+    a_worker(stage)
+    stage.deposit("ann", 13, 1)
+    stage.go()
+    change(stage, observer_partitions, observer_partitions.c.status.is_not(None), status=status)
+    before = wrong(call)
+    call("observers", "pause", "balances")
+
+    state = {"Failed": "failed", "Replaying": "being replayed"}[status]
+    assert before.keys() == ({("failed-partitions", "balances")} if status == "Failed" else set())
+    assert wrong(call) == {
+        ("failed-partitions", "balances"): f"1 partition {state}; 2 events wait, and none is tried again by itself: its"
+        " observer is paused"
+    }
+
+
+@pytest.mark.parametrize(("newest", "left"), [(2, "none was left"), (3, "1 event was left"), (4, "2 events were left")])
+def test_an_observer_that_nobody_runs_says_in_words_how_far_it_was(
+    stage: Stage, call: Milepost, newest: int, left: str
+) -> None:
+    a_worker(stage)
+    stage.deposit("ann", 1)
+    stage.go()
+    stage.leave()
+    change(stage, observers, observers.c.name == "balances", newest=newest)
+
+    said = f"no process runs it: it was last run up to the event at 2, and {left} then"
+    assert wrong(call)["observers", "balances"] == said
+
+
+def test_what_is_asked_of_the_event_store_is_no_more_where_there_are_more_observers(stage: Stage) -> None:
+    a_worker(stage)
+    stage.deposit("ann", 13, 1)
+    stage.go()
+    service = LocalService(stage.app, "Default")
+    asked: list[str] = []
+
+    def hear(_: object, __: object, statement: str, *more: object) -> None:
+        asked.append(statement)
+
+    event.listen(stage.app.database.engine, "before_cursor_execute", hear)
+    service.diagnose()
+    few = len(asked)
+    with stage.app.database.write() as connection:
+        for table in (observers, observer_slices, observer_partitions, observer_events):
+            name = table.c.name if table is observers else table.c.observer
+            rows = [dict(row) for row in connection.execute(sa.select(table).where(name == "balances")).mappings()]
+            for index in range(20):
+                copies = [{**row, name.name: f"more-{index}"} for row in rows]
+                connection.execute(table.insert(), copies)
+    asked.clear()
+    found = service.diagnose()
+
+    assert len([each for each in found.findings if each.area == "failed-partitions"]) == 21
+    assert len(asked) == few
 
 
 def test_trouble_that_keeps_an_observer_from_going_on_is_found_while_it_is_run(stage: Stage, call: Milepost) -> None:
@@ -175,6 +273,18 @@ def test_a_job_whose_lease_has_run_out_is_found(stage: Stage, jobs: Furniture, c
     messages = [message for (area, _), message in wrong(call).items() if area == "jobs"]
 
     assert any(job in message and "its worker does not answer" in message for message in messages)
+
+
+def test_a_job_that_was_let_go_of_meanwhile_is_no_reason_for_an_alarm(
+    stage: Stage, jobs: Furniture, call: Milepost
+) -> None:
+    """As one is that ends between the look at the jobs and the look at their leases."""
+    a_worker(stage)
+    jobs.running()
+    with stage.app.database.write() as connection:
+        connection.execute(leases.delete())
+
+    assert not [message for message in wrong(call).values() if "does not answer" in message]
 
 
 @pytest.mark.parametrize(("status", "minutes", "found"), [("Running", 4, False), ("Running", 6, True)])

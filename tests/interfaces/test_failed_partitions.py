@@ -4,6 +4,8 @@ import pytest
 from jsonschema import validate
 
 from milepost.infrastructure.event_store.schema import observer_partitions
+from milepost.infrastructure.observers.holding import Holding
+from milepost.interfaces.bootstrap import origin
 from milepost.interfaces.schemas import schema_of
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.savings_stage import Stage
@@ -52,6 +54,14 @@ def test_a_partition_that_has_not_failed_is_not_found(stage: Stage, ann: str, ca
         refused = call("failed-partitions", words[0], "balances", bob, *words[1:])
 
         assert (refused.code, refused.out, refused.error["error"]) == (1, "", "not_found")
+        assert refused.error["message"] == f"Partition {bob} of observer 'balances' has not failed."
+
+
+def test_no_partition_at_all_is_refused(stage: Stage, ann: str, call: Milepost) -> None:
+    for verb in ("show", "retry"):
+        refused = call("failed-partitions", verb, "balances", "")
+
+        assert (refused.code, refused.error["message"]) == (5, "It is not said which partition")
 
 
 def test_a_beginning_of_several_keys_is_refused_and_a_whole_key_is_not(stage: Stage, call: Milepost) -> None:
@@ -64,6 +74,25 @@ def test_a_beginning_of_several_keys_is_refused_and_a_whole_key_is_not(stage: St
     assert (refused.code, refused.error["error"]) == (5, "validation_error")
     assert "order-1, order-12" in refused.error["message"]
     assert call("failed-partitions", "show", "balances", "order-1").json["partition"] == "order-1"
+
+
+@pytest.mark.parametrize("stands_still", ["paused", "quarantined", "left"])
+def test_a_partition_that_nobody_tries_again_says_so_instead_of_when(
+    stage: Stage, ann: str, call: Milepost, stands_still: str
+) -> None:
+    if stands_still == "paused":
+        call("observers", "pause", "balances")
+    elif stands_still == "quarantined":
+        Holding(stage.app.database, "Default", stage.app.surroundings, origin()).quarantine("balances", "why")
+    else:
+        stage.leave()
+    (listed,) = call("failed-partitions", "list").json
+    why = {"left": "no process runs its observer"}.get(stands_still, f"its observer is {stands_still}")
+
+    assert (listed["status"], listed["retryAt"], listed["heldUp"]) == ("Failed", None, why)
+    assert why in call("failed-partitions", "list", "-o", "table").out
+    assert why in call("failed-partitions", "show", "balances", ann, "-o", "table").out
+    assert call("failed-partitions", "show", "balances", ann).json["heldUp"] == why
 
 
 def test_many_are_listed_page_by_page_and_none_twice(stage: Stage, call: Milepost) -> None:

@@ -4,10 +4,14 @@ import re
 
 import pytest
 
-from milepost.infrastructure.observers.rows import SLICES
-from milepost.interfaces.cli import observers as commands
+from milepost.domain.observers.policy import PartitionPolicy
+from milepost.domain.observers.slices import SLICES
+from milepost.infrastructure.event_store.schema import observers
+from milepost.infrastructure.observers.holding import Holding
+from milepost.interfaces.bootstrap import origin
 from milepost.interfaces.schemas import schema_of
 from tests.interfaces.conftest import Milepost
+from tests.interfaces.savings import Balances
 from tests.interfaces.savings_stage import Stage
 
 ON_ALL_STORES = True
@@ -53,6 +57,26 @@ def test_the_list_has_its_columns_in_every_format(stage: Stage, call: Milepost) 
     assert csv[0].split(",") == plain[0].split("\t") == table[0].split()
     assert plain[1].split("\t")[:4] == ["balances", "Active", "3", "0"]
     assert re.match(r"balances +Active +3 +0 +[\d.,]+/s +0 +2$", table[1])
+
+
+def test_an_observer_that_is_run_and_cannot_go_on_is_not_called_active(stage: Stage, call: Milepost) -> None:
+    stage.go()
+    with stage.app.database.write() as connection:
+        connection.execute(observers.update().where(observers.c.name == "balances").values(trouble="OSError: full"))
+
+    table = call("observers", "list", "-o", "table").out.splitlines()
+    listed = call("observers", "list").json[0]
+
+    assert table[1].startswith("balances  Active (trouble)")
+    assert (listed["status"], listed["trouble"], listed["partitions"]) == ("Active", "OSError: full", None)
+
+
+def test_a_shipped_observer_is_listed_where_somebody_asked_for_it(stage: Stage, call: Milepost) -> None:
+    call("observers", "pause", "aircraft-places")
+
+    assert call("observers", "list", "-q").out.split() == ["aircraft-places", "balances", "letters"]
+    unknown = call("observers", "replay", "nobody").error["message"]
+    assert "Known here: balances, letters, aircraft-places, flight-search, route-delays." in unknown
 
 
 def test_a_replay_in_place_builds_everything_anew(stage: Stage, call: Milepost) -> None:
@@ -158,7 +182,36 @@ def test_what_an_observer_lacks_for_it_is_said_and_no_job_is_started(
 
     assert (refused.code, refused.error["error"]) == (6, "refused")
     assert missing in refused.error["message"]
+    assert "docs/observers.md" in refused.error["suggestion"]
     assert call("jobs", "list", "-q").out.split() == []
+
+
+@pytest.mark.parametrize("asked", [("replay", "letters"), ("replay", "balances", "--partition", "x")])
+def test_what_is_refused_registers_nothing(stage: Stage, call: Milepost, asked: tuple[str, ...]) -> None:
+    call("event-stores", "create")
+
+    refused = call("observers", *asked)
+
+    assert refused.code != 0
+    assert call("observers", "show", asked[1]).json["version"] == 0
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_an_observer_that_would_soon_be_quarantined_again_says_so_when_it_is_unpaused(
+    stage: Stage, call: Milepost, monkeypatch: pytest.MonkeyPatch, *, failing: bool
+) -> None:
+    monkeypatch.setattr(Balances, "policy", PartitionPolicy(max_failed=1))
+    stage.go()
+    if failing:
+        stage.deposit("ann", 13)
+        stage.deposit("bob", 13)
+        stage.go()
+    Holding(stage.app.database, "Default", stage.app.surroundings, origin()).quarantine("balances", "9 have failed")
+
+    unpaused = call("observers", "unpause", "balances").json[0]
+
+    again = "; but 2 partitions have failed, and at most 1 may: with the next that fails it is quarantined again"
+    assert unpaused["message"].endswith(again) is failing
 
 
 def test_a_partition_that_was_never_met_is_not_found(stage: Stage, call: Milepost) -> None:
@@ -240,7 +293,6 @@ def test_documents_fit_their_published_schemas(stage: Stage, call: Milepost) -> 
 
 
 def test_as_many_steps_may_be_asked_for_as_there_are_slices(stage: Stage, call: Milepost) -> None:
-    assert commands.SLICES == SLICES
     assert call("observers", "replay", "balances", "--parallel", str(SLICES + 1)).code == 5
     assert call("observers", "replay", "balances", "--partition", "x", "--beside").code == 5
     assert call("observers", "replay", "balances", "--timeout", "1").code == 5

@@ -67,7 +67,7 @@ export function failedPart({ place, name, query, draw }) {
       h("p", { class: "field" }, h("label", { for: "begins" }, "Partition begins with"), h("input", { id: "begins", name: "begins", value: beginning, autocomplete: "off", spellcheck: "false", maxlength: 280 })),
       h("button", { type: "submit" }, "Search"),
       beginning ? h("a", { class: "button", href: to({ begins: "" }) }, "Clear") : null,
-      h("span", { class: "muted" }, `${number(observer.failedPartitions)} of ${count(observer.partitions, "partition")} failed, ${number(observer.quarantinedPartitions)} of them quarantined`),
+      h("span", { class: "muted" }, `${count(observer.failedPartitions, "partition")} failed, ${number(observer.quarantinedPartitions)} of them quarantined`),
     );
   }
 
@@ -89,7 +89,7 @@ export function failedPart({ place, name, query, draw }) {
       "tr",
       { key: each.partition },
       h("td", { class: "job" }, h("a", { href: toPartition(place, name, each.partition) }, each.partition), h("span", { class: "under" }, `at event ${number(each.position)}`)),
-      h("td", { "data-label": "Status" }, chip(each.status), each.retryAt ? h("span", { class: "under" }, "tried again ", time(each.retryAt)) : null),
+      h("td", { "data-label": "Status" }, chip(each.status), each.retryAt ? h("span", { class: "under" }, "tried again ", time(each.retryAt)) : each.heldUp ? h("span", { class: "under" }, `waits: ${each.heldUp}`) : null),
       h("td", { "data-label": "Error", class: "break" }, h("span", {}, each.error)),
       h("td", { "data-label": "Attempts", class: "number" }, h("span", {}, number(each.attempts))),
       h("td", { "data-label": "Waiting", class: "number" }, h("span", {}, number(each.waiting))),

@@ -6,9 +6,9 @@ import { h } from "./dom.js";
 import { historyOf } from "./history.js";
 import { observerButtons } from "./observer_commands.js";
 import { overviewPart } from "./observer_overview.js";
-import { progressOf, SHOWN } from "./observer_parts.js";
+import { progressOf, SHOWN, statusOf } from "./observer_parts.js";
 import { observerPaths } from "./observer_paths.js";
-import { chip, notice } from "./parts.js";
+import { notice } from "./parts.js";
 import { OBSERVER_PARTS, toObserver } from "./route.js";
 import { coalesced } from "./stream.js";
 
@@ -74,7 +74,7 @@ export function observerView(context, route) {
         "div",
         { class: "title" },
         h("h1", {}, name, observer.description ? h("span", { class: "details" }, observer.description) : null),
-        h("span", { class: "now" }, chip(observer.status)),
+        h("span", { class: "now" }, statusOf(observer)),
         context.may("operator") ? observerButtons(place, observer, look) : null,
       ),
       problem ? notice(problem) : null,

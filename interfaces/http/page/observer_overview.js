@@ -44,8 +44,8 @@ export function overviewPart({ place, name, path, draw }) {
 
   function facts(observer) {
     const failed = observer.failedPartitions
-      ? [h("a", { href: toObserver(place, name, "failed") }, `${number(observer.failedPartitions)} of ${count(observer.partitions, "partition")}`), `, ${number(observer.quarantinedPartitions)} quarantined; ${count(observer.waiting, "event")} ${observer.waiting === 1 ? "waits" : "wait"}`]
-      : [`none of ${count(observer.partitions, "partition")}`];
+      ? [h("a", { href: toObserver(place, name, "failed") }, count(observer.failedPartitions, "partition")), `, ${number(observer.quarantinedPartitions)} quarantined; ${count(observer.waiting, "event")} ${observer.waiting === 1 ? "waits" : "wait"}`]
+      : ["none"];
     return h(
       "section",
       { "aria-labelledby": "facts" },

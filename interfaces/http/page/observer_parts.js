@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { count, number } from "./format.js";
-import { bar } from "./parts.js";
+import { bar, chip } from "./parts.js";
 import { toJob, toObserver } from "./route.js";
 
 export const SHOWN = "observer"; // the name of what a stream tells of one as it stands; the others are of its history
@@ -10,6 +10,9 @@ export const SHOWN = "observer"; // the name of what a stream tells of one as it
 const DOING = { "catch-up": "catches up", replay: "replays", beside: "builds the next generation" };
 
 export const known = (value) => (value === null || value === undefined ? "–" : number(value));
+
+/** Its status; one that is run and cannot go on is not called active. */
+export const statusOf = (observer) => chip(observer.trouble && observer.status === "Active" ? "Active (trouble)" : observer.status);
 
 export const rate = (observer) => (observer.rate ? `${number(observer.rate)}/s` : "–");
 

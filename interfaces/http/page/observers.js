@@ -4,9 +4,9 @@ import { ask } from "./api.js";
 import { diagnosisOf, strip } from "./diagnosis.js";
 import { h } from "./dom.js";
 import { count, number } from "./format.js";
-import { known, progressOf, rate, SHOWN } from "./observer_parts.js";
+import { known, progressOf, rate, SHOWN, statusOf } from "./observer_parts.js";
 import { observerPaths } from "./observer_paths.js";
-import { chip, head, notice } from "./parts.js";
+import { head, notice } from "./parts.js";
 import { toObserver } from "./route.js";
 import { coalesced } from "./stream.js";
 
@@ -75,7 +75,7 @@ export function observersView(context) {
         observer.description ? h("span", { class: "under" }, observer.description) : null,
         observer.declared ? null : h("span", { class: "under" }, "not declared here"),
       ),
-      h("td", { "data-label": "Status" }, chip(observer.status), said(observer)),
+      h("td", { "data-label": "Status" }, statusOf(observer), said(observer)),
       h("td", { "data-label": "Position", class: "wide" }, progressOf(observer)),
       h("td", { "data-label": "Lag", class: "number" }, h("span", {}, known(observer.lag))),
       h("td", { "data-label": "Rate", class: "number" }, h("span", {}, rate(observer))),

@@ -65,9 +65,9 @@ export function partitionView(context, route) {
       case "Quarantined":
         return [h("strong", {}, `Event ${number(found.position)} has failed ${count(found.attempts, "time")}`), " and is not tried again until somebody acts. ", wait, held];
       case "Replaying":
-        return ["It handles its events again from the first. ", `${count(found.waiting, "event")} ${found.waiting === 1 ? "waits" : "wait"}.`, held];
+        return ["It handles its events again from the first. ", found.heldUp ? `It waits, for ${found.heldUp}. ` : null, `${count(found.waiting, "event")} ${found.waiting === 1 ? "waits" : "wait"}.`, held];
       default:
-        return [`Event ${number(found.position)} has failed ${count(found.attempts, "time")}`, found.retryAt ? [" and is tried again ", time(found.retryAt), ". "] : ". ", wait, held];
+        return [`Event ${number(found.position)} has failed ${count(found.attempts, "time")}`, found.retryAt ? [" and is tried again ", time(found.retryAt), ". "] : found.heldUp ? `. It waits, for ${found.heldUp}. ` : ". ", wait, held];
     }
   }
 
@@ -103,6 +103,7 @@ export function partitionView(context, route) {
         fact("Attempts", number(found.attempts)),
         found.since ? fact("Since", time(found.since)) : null,
         found.retryAt ? fact("Next try", time(found.retryAt)) : null,
+        found.heldUp ? fact("Held up", found.heldUp) : null,
         fact("Job", found.job ? h("a", { href: toJob(place, found.job) }, h("code", { class: "break" }, found.job)) : "none"),
       ),
     );

@@ -25,6 +25,7 @@ const MARKS = {
   Paused: ["‖", "warn"],
   Quarantined: ["⊗", "bad"],
   Disconnected: ["◌", "bad"],
+  "Active (trouble)": ["!", "bad"], // as it is shown of an observer that is run, and cannot go on
 };
 
 export function chip(status, title = null) {

@@ -24,7 +24,7 @@ from milepost.domain.observers.state import Observer, ObserverStatus, Partition,
 from milepost.domain.state_machine import AT_REST
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
 from milepost.infrastructure.event_store.schema import observer_partitions
-from milepost.infrastructure.observers.rows import ObserverRows, effects_transaction, partition_of_row
+from milepost.infrastructure.observers.rows import LaterEvent, ObserverRows, effects_transaction, partition_of_row
 from tests.infrastructure.observers.accounts import Account, Balances, deposit, expected_of, open_accounts
 from tests.infrastructure.observers.stage import NAMESPACE, OPERATOR, Theatre, bank_beside
 from tests.infrastructure.running.stage import turn_until
@@ -204,6 +204,7 @@ def fold(
     held: dict[tuple[int, str], Partition] = {}
     skipped: dict[int, set[tuple[str, int]]] = {}
     for recorded in rows.history():
+        assert not isinstance(recorded.event, LaterEvent)
         before, observer = observer, evolve(observer, recorded.event)
         match recorded.event:
             case e.ObserverTaken(held=how, generation=generation) if how != "catch-up":

@@ -48,7 +48,7 @@ def test_observers_are_listed_with_how_far_they_are_and_what_failed(house: Watch
     one = found["balances"]
     assert (one["status"], one["failedPartitions"], one["waiting"], one["handled"]) == ("Active", 1, 2, 2)
     assert one["position"] == one["newest"]
-    assert one == client.get("/observers/balances").json()
+    assert one | {"partitions": 2} == client.get("/observers/balances").json()
 
 
 def test_the_etag_of_an_observer_is_the_version_of_its_history(house: Watched, client: httpx.Client) -> None:
@@ -136,6 +136,22 @@ def test_a_diagnosis_is_answered_with_200_whether_all_is_well_or_not(house: Watc
     assert answer.status_code == 200
     assert not answer.json()["healthy"]
     assert "failed-partitions" in {each["area"] for each in answer.json()["findings"] if not each["healthy"]}
+
+
+def test_a_viewers_diagnosis_waits_for_nobody_who_writes(tmp_path: Path) -> None:
+    with watched("file", tmp_path, open_here=False) as house:
+        house.live.turn()
+        tokens = [house.server.token(role.name.lower(), role) for role in (Role.VIEWER, Role.OPERATOR)]
+        with house.server.asking(tokens[0]) as viewer, house.app.database.write():
+            seen = viewer.get(f"{MY_SPACE}/diagnosis")
+        with house.server.asking(tokens[1]) as operator:
+            tried = operator.get(f"{MY_SPACE}/diagnosis")
+
+    messages = [
+        next(each["message"] for each in answer.json()["findings"] if each["area"] == "event-store")
+        for answer in (seen, tried)
+    ]
+    assert [message.partition(" answers")[2] for message in messages] == ["", ", and can be written to"]
 
 
 # -- what is done

@@ -1,5 +1,6 @@
 """Live streams of observers: how they stand, and every event of their histories once and in order."""
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ from typing import Any, Final
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milepost.infrastructure.event_store.schema import observer_events, observers
+from milepost.infrastructure.observers.rows import effects_transaction
 from milepost.interfaces.http import observer_sse
 from milepost.interfaces.http.observer_sse import LONGEST_ID, id_of, place_line, place_of
 from milepost.interfaces.http.open_streams import OpenStreams
@@ -79,6 +83,29 @@ def test_an_event_of_a_history_is_told_as_it_is_listed_with_the_place_behind_it(
 
     assert (heard.event, heard.id) == ("ObserverPaused", "balances:2")
     assert heard.data == histories(house, space)["balances"][-1]
+
+
+@pytest.mark.parametrize(
+    ("topic", "data"),
+    [("ObserverRenamed", {"new_name": "sums", "held": "x", "error": "y"}), ("ObserverPaused", {"until": "tomorrow"})],
+)
+def test_an_event_of_a_newer_milepost_is_told_as_it_is_kept(
+    house: Watched, space: str, topic: str, data: dict[str, str]
+) -> None:
+    with listening_to(url(house, space)) as stream:
+        stream.begin()
+        with effects_transaction(house.app.database) as connection:
+            mine = (observer_events.c.namespace == space, observer_events.c.observer == "balances")
+            row = connection.execute(sa.select(observer_events).where(*mine)).mappings().one()
+            later = {**row, "version": 2, "topic": topic, "state": json.dumps(data)}
+            connection.execute(observer_events.insert(), [later])
+            which = (observers.c.namespace == space, observers.c.name == "balances")
+            connection.execute(observers.update().where(*which).values(version=2))
+        heard = next(happened(stream))
+
+    assert heard.event == topic
+    assert heard.data == histories(house, space)["balances"][-1]
+    assert (heard.data["event"], heard.data["data"]) == (topic, data)
 
 
 def test_an_observer_is_shown_again_when_it_has_gone_on(house: Watched) -> None:
