@@ -61,13 +61,26 @@ class Observer:
     An instance is made for each try of a batch and must keep nothing: whatever it kept would outlive the effects that
     were rolled back. Effects in the event store's own database, by `effects.connection`, are exactly once. Effects
     elsewhere are at least once: compare `position`, which never falls inside one partition.
+
+    On SQLite a batch holds the event store's write lock until its handler has returned, and everybody who writes waits
+    for that, for at most 10 seconds. Batches are kept to about half a second by their size, but a single event takes
+    as long as its handler does: what is slow belongs on PostgreSQL, or into a job.
+
+    Attributes:
+        name: given by `@observer`.
+        application: whose events they are, a class of the eventsourcing library; it is opened from the environment.
+        environment: variables that the application is given beside the process's own, such as where its events are.
+        handles: the classes of events that are its business, with their subclasses; None: all.
+        tables: its read model, which Milepost makes, empties for a replay, and swaps for one that was built beside.
+        policy: how often a failed partition is tried again, and when so many have failed that it stands still.
+        batch_events: the most events that are handed over in one transaction; slow handlers are given fewer.
     """
 
     name: ClassVar[str]
-    application: "ClassVar[type[Application[Any]] | None]" = None  # whose events; opened from the environment
-    environment: ClassVar[Mapping[str, str]] = {}  # given to it, beside the process's own
-    handles: ClassVar[tuple[type, ...] | None] = None  # classes of events; None: all
-    tables: ClassVar[sa.MetaData | None] = None  # its read model, made and swapped by Milepost
+    application: "ClassVar[type[Application[Any]] | None]" = None
+    environment: ClassVar[Mapping[str, str]] = {}
+    handles: ClassVar[tuple[type, ...] | None] = None
+    tables: ClassVar[sa.MetaData | None] = None
     policy: ClassVar[PartitionPolicy] = PartitionPolicy()
     batch_events: ClassVar[int] = BATCH_EVENTS
 

@@ -3,23 +3,20 @@
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import Step, job_type
-from milepost.infrastructure.job_types.observing.observer_job import ObserverJob
+from milepost.infrastructure.job_types.observing.observer_job import NamesObserver, ObserverJob
 from milepost.infrastructure.observers.rows import PARTITION_MOST, ObserverMoved, at_home
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 EVENTS_AT_ONCE: Final = 500
 
 
-class PartitionRequest(BaseModel):
+class PartitionRequest(NamesObserver):
     """Which partition of which observer."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    observer: str = Field(min_length=1, max_length=200, description="the observer's name")
     partition: str = Field(min_length=1, max_length=PARTITION_MOST, description="the partition, as the lists show it")
 
 

@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from milepost.domain.events import Policy
 from milepost.domain.observers.errors import ObserverError, ObserverStandsStill
 from milepost.domain.observers.events import Held
 from milepost.domain.observers.state import Observer as ObserverState
 from milepost.infrastructure.job_types.job_type import Step
-from milepost.infrastructure.job_types.observing.observer_job import ObserverJob
+from milepost.infrastructure.job_types.observing.observer_job import NamesObserver, ObserverJob
 from milepost.infrastructure.observers.handling import Handling, Page
 from milepost.infrastructure.observers.rows import SLICES, ObserverMoved, ObserverRows, at_home, effects_transaction
 from milepost.infrastructure.running.step_context import HookContext, StepContext
@@ -19,12 +19,9 @@ from milepost.infrastructure.running.step_context import HookContext, StepContex
 PARALLEL_ON_A_SERVER: Final = 4  # SQLite has one writer at a time, so that there more would only wait for each other
 
 
-class ObserverRequest(BaseModel):
+class ObserverRequest(NamesObserver):
     """Which observer."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    observer: str = Field(min_length=1, max_length=200, description="the observer's name")
     parallel: int | None = Field(
         default=None, ge=1, le=SLICES, description="into how many steps its partitions are divided"
     )
