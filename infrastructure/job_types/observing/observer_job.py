@@ -49,7 +49,9 @@ class ObserverJob(JobType[Request]):
         return self.environment.surroundings
 
     def holding(self, job: HookContext[Any] | StepContext[Any]) -> Holding:
-        return Holding(self.environment.database, job.namespace, self.surroundings, self._origin(job.job_id))
+        """It waits for those who handle events: a job has the time, and would be failed."""
+        origin = self._origin(job.job_id)
+        return Holding(self.environment.database, job.namespace, self.surroundings, origin, lock_seconds=None)
 
     @contextmanager
     def handling(self, job: HookContext[Any] | StepContext[Any], observer: str) -> Generator[Handling]:
