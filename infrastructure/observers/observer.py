@@ -1,7 +1,7 @@
 """How a program declares an observer: which events it handles, what it does with them, and how that is undone."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
@@ -92,6 +92,13 @@ class Observer:
         if cls.application is None:
             raise TypeError(f"{cls.__qualname__} names no `application`, and has no `source` of its own")
         return source_of_application(cls.application, cls.environment)
+
+    @classmethod
+    def source_key(cls) -> Hashable | None:
+        """The same for observers whose events come from the same place; None where nobody knows."""
+        if getattr(cls.source, "__func__", None) is not getattr(Observer.source, "__func__", None):
+            return None
+        return (cls.application, tuple(sorted(cls.environment.items())))
 
     def partition(self, event: Any) -> str:
         """To which partition an event belongs: its originator, where it is not overridden."""
