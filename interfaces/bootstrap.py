@@ -214,11 +214,11 @@ class Application:
         )
         return worker, executor
 
-    def live_observers(self, lease_seconds: float = 10.0) -> "LiveObservers":
-        """What runs observers live, beside a worker."""
+    def live_observers(self, worker: str, lease_seconds: float = 10.0) -> "LiveObservers":
+        """What runs observers live, beside the worker of that name."""
         from milepost.infrastructure.observers.live import LiveObservers
 
-        return LiveObservers(self.database, self.job_types, self.namespace, self.surroundings, lease_seconds)
+        return LiveObservers(self.database, self.job_types, self.namespace, self.surroundings, worker, lease_seconds)
 
     def _executor(self, kind: ExecutorKind, slots: int | None, scheduler: str | None) -> "StepExecutor":
         from milepost.infrastructure.running.executors import NotInstalled, ProcessExecutor, thread_executor

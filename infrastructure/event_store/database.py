@@ -33,6 +33,10 @@ class DatabaseUnavailable(Exception):
         super().__init__(f"{self.told} {advice}".rstrip())
 
 
+class LockKept(DatabaseUnavailable):
+    """Somebody else has kept a lock for longer than this transaction waits."""
+
+
 class Database(ABC):
     """One database. Safe to use from many threads; all methods raise DatabaseUnavailable or CannotOpenDatabase."""
 
@@ -54,8 +58,15 @@ class Database(ABC):
         """A consistent view."""
 
     @abstractmethod
-    def user_transaction(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction for tables that are not ours; it may take its time where the database allows that."""
+    def user_transaction(self, *, read_committed: bool = False) -> AbstractContextManager[sa.Connection]:
+        """A transaction for tables that are not ours; it may take its time where the database allows that.
+
+        `read_committed`: each statement sees what was committed before it, whatever a role's own default is; so it must
+        be where somebody waits for a lock and then looks at what its last holder wrote.
+        """
+
+    def wait_at_most(self, connection: sa.Connection, seconds: float | None) -> None:  # noqa: B027 - nor is there here
+        """From now until its commit the transaction waits so long for a lock, and then fails; None: as it would."""
 
     def guard(self, connection: sa.Connection) -> None:  # noqa: B027 - where a writer waits for nobody there is nothing to do
         """Told before a user's transaction locks what others write, just before its commit."""

@@ -24,6 +24,7 @@ from milepost.infrastructure.event_store.database import (
     CannotOpenDatabase,
     Database,
     DatabaseUnavailable,
+    LockKept,
     parsed,
 )
 
@@ -109,6 +110,7 @@ class PostgresDatabase(Database):
         # Under the lock each statement must see what its last holder wrote, whatever a role's own default is.
         self.engine = self._engine(address, CONNECTIONS_MOST, kept, isolation_level="READ COMMITTED")
         self._of_steps = self._engine(address, STEP_CONNECTIONS_MOST, CONNECTIONS_KEPT)
+        self._of_steps_committed = self._of_steps.execution_options(isolation_level="READ COMMITTED")
         self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._calling = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine, "connect", self._configure)
@@ -150,14 +152,15 @@ class PostgresDatabase(Database):
             yield connection
 
     @contextmanager
-    def user_transaction(self) -> Generator[sa.Connection]:
+    def user_transaction(self, *, read_committed: bool = False) -> Generator[sa.Connection]:
         """Without the lock: others write meanwhile. The session is as without Milepost, and anew for each.
 
         What fails between its begin and its commit fails as it is, unless the connection has broken.
         """
         with ExitStack() as stack:
             with self._telling(NOTHING_WRITTEN):
-                connection = stack.enter_context(self._begun(self._of_steps))
+                engine = self._of_steps_committed if read_committed else self._of_steps
+                connection = stack.enter_context(self._begun(engine))
             try:
                 yield connection
             except DBAPIError as error:
@@ -169,6 +172,10 @@ class PostgresDatabase(Database):
     def guard(self, connection: sa.Connection) -> None:
         """Until its commit others wait for this transaction: not for longer than for any writer."""
         connection.execute(self._guard)
+
+    def wait_at_most(self, connection: sa.Connection, seconds: float | None) -> None:
+        to = "DEFAULT" if seconds is None else f"'{_milliseconds(seconds)}'"
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout TO {to}")
 
     @contextmanager
     def append_transaction(self) -> Generator[sa.Connection]:
@@ -323,7 +330,8 @@ class PostgresDatabase(Database):
         if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or state in (_READ_ONLY, _SILENT):
             outcome = NOTHING_WRITTEN if outcome and state in (_LOCKED, _READ_ONLY, _SILENT) else outcome
             advice = _ADVICE.get(state, "Try again when its server answers.")
-            return DatabaseUnavailable(self.url, said, advice, outcome)
+            kind = LockKept if state == _LOCKED else DatabaseUnavailable
+            return kind(self.url, said, advice, outcome)
         return None
 
     def close(self) -> None:

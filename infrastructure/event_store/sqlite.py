@@ -106,7 +106,7 @@ class SqliteDatabase(Database):
     def append_transaction(self) -> AbstractContextManager[sa.Connection]:
         return self.write()
 
-    def user_transaction(self) -> AbstractContextManager[sa.Connection]:
+    def user_transaction(self, *, read_committed: bool = False) -> AbstractContextManager[sa.Connection]:
         """SQLite has one writer at a time, whatever it writes."""
         return self.write()
 

@@ -15,6 +15,7 @@ from milepost.domain.queues import DEFAULT_QUEUE, PriorityInvalid, QueueInvalid,
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 if TYPE_CHECKING:
+    from milepost.infrastructure.observers.registry import Observers
     from milepost.infrastructure.running.perform import Environment
 
 NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_JOB_TYPE - 1}}}")
@@ -81,6 +82,10 @@ class JobType(Generic[Request]):
 
     def limit_key(self, request: Request) -> str | None:
         """Jobs with the same one count together against `limits.running_per_key`."""
+        return None
+
+    def refuses(self, request: Request, declared: "Observers") -> str | None:
+        """Why a worker that declares just these observers leaves such a job to others: "does not …"; None: it may."""
         return None
 
     # Hooks; each may be an `async def`, too.

@@ -21,7 +21,7 @@ from milepost.domain.observers.events import Held, ObserverEvent
 from milepost.domain.observers.state import Observer as ObserverState
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import NOTHING_WRITTEN, Database, LockKept
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.schema import jobs
 from milepost.infrastructure.event_store.store import JobStore
@@ -48,6 +48,8 @@ _OVER: Final = frozenset(
         JobStatus.FAILED,
     }
 )  # of a job that will not go on by itself, nor was it stopped to go on later
+OPERATORS_WAIT_SECONDS: Final = 10.0  # for those who handle events
+SWAP_SECONDS: Final = 1.0  # for readers: then it lets go, so that new ones need not wait for the old, and tries again
 _GONE: Final = frozenset({JobStatus.REMOVED, JobStatus.CANCELLED, JobStatus.COMPLETED_SUCCESSFULLY})  # nor be resumed
 
 
@@ -69,10 +71,38 @@ class JobOver(ObserverError):
         super().__init__(f"Job {job} is over: it cannot begin to work on observer '{observer}'.")
 
 
-class Holding:
-    """Changes of observers in one namespace. All raise ObserverUnknown and what `domain.observers.state` refuses."""
+class StillHandled(LockKept):
+    """Somebody handles events of the observer, and does not come to the end of a batch."""
 
-    def __init__(self, database: Database, namespace: str, surroundings: Surroundings, origin: Origin) -> None:
+    def __init__(self, url: str, observer: str, seconds: float) -> None:
+        cause = f"a batch of observer '{observer}' is still being handled after {seconds:g} s"
+        advice = (
+            "Try again; where its handler does not return, end the worker that runs it, which"
+            f" 'milepost observers show {observer}' names."
+        )
+        super().__init__(url, cause, advice, NOTHING_WRITTEN)
+        self.observer = observer
+        self.told = f"{cause[0].upper()}{cause[1:]}. {NOTHING_WRITTEN}"
+
+    def __str__(self) -> str:
+        return f"{self.told} {self.advice}"
+
+
+class Holding:
+    """Changes of observers in one namespace. All raise ObserverUnknown and what `domain.observers.state` refuses.
+
+    `lock_seconds`: how long it waits for those who handle events, None: for as long as that takes. Raises StillHandled.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        namespace: str,
+        surroundings: Surroundings,
+        origin: Origin,
+        lock_seconds: float | None = OPERATORS_WAIT_SECONDS,
+    ) -> None:
+        self._lock_seconds = lock_seconds
         self._database = database
         self._namespace = namespace
         self._surroundings = surroundings
@@ -218,9 +248,12 @@ class Holding:
         return observer
 
     def complete(self, rows: ObserverRows, handling: Handling, observer: ObserverState, job: UUID) -> None:
-        """The job has reached its end: in the caller's transaction, which holds the observer."""
+        """The job has reached its end: in the caller's transaction, which holds the observer. Raises LockKept where
+        readers keep the tables that are to go.
+        """
         if observer.target is not None and observer.target != observer.generation:
-            self._database.guard(rows.connection)  # readers may keep the tables busy: not for ever
+            self._database.guard(rows.connection)
+            self._database.wait_at_most(rows.connection, SWAP_SECONDS)  # others wait behind it; readers may take long
             tables = handling.effects(rows.connection, observer, observer.target).generation
             tables.swap_in(rows.connection, handling.effects(rows.connection, observer, observer.generation).generation)
         self._record(rows, observer, state.release(observer, str(job), completed=True))
@@ -324,8 +357,13 @@ class Holding:
 
     @contextmanager
     def _rows(self, name: str) -> Generator[ObserverRows]:
-        with effects_transaction(self._database) as connection:
-            yield ObserverRows(connection, self._namespace, name)
+        try:
+            with effects_transaction(self._database, self._lock_seconds) as connection:
+                yield ObserverRows(connection, self._namespace, name)
+        except LockKept as error:
+            if self._lock_seconds is None:
+                raise
+            raise StillHandled(self._database.url, name, self._lock_seconds) from error
 
 
 def _status(connection: sa.Connection, job: str | None, *, lock: bool = False) -> JobStatus | None:

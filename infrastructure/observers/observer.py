@@ -1,7 +1,7 @@
 """How a program declares an observer: which events it handles, what it does with them, and how that is undone."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
@@ -62,15 +62,27 @@ class Observer:
     were rolled back. Effects in the event store's own database, by `effects.connection`, are exactly once. Effects
     elsewhere are at least once: compare `position`, which never falls inside one partition.
 
-    handles: classes of events, with their subclasses; None: all. An event whose class cannot be found (it was renamed
-    without its old topic, or is not installed here) fails its partition: it may have been one of them.
+    On SQLite a batch holds the event store's write lock until its handler has returned, and everybody who writes waits
+    for that, for at most 10 seconds. Batches are kept to about half a second by their size, but a single event takes
+    as long as its handler does: what is slow belongs on PostgreSQL, or into a job.
+
+    Attributes:
+        name: given by `@observer`.
+        application: whose events they are, a class of the eventsourcing library; it is opened from the environment.
+        environment: variables that the application is given beside the process's own, such as where its events are.
+        handles: the classes of events that are its business, with their subclasses; None: all. An event whose class
+            cannot be found (it was renamed without its old topic, or is not installed here) fails its partition: it
+            may have been one of them.
+        tables: its read model, which Milepost makes, empties for a replay, and swaps for one that was built beside.
+        policy: how often a failed partition is tried again, and when so many have failed that it stands still.
+        batch_events: the most events that are handed over in one transaction; slow handlers are given fewer.
     """
 
     name: ClassVar[str]
-    application: "ClassVar[type[Application[Any]] | None]" = None  # whose events; opened from the environment
-    environment: ClassVar[Mapping[str, str]] = {}  # given to it, beside the process's own
+    application: "ClassVar[type[Application[Any]] | None]" = None
+    environment: ClassVar[Mapping[str, str]] = {}
     handles: ClassVar[tuple[type, ...] | None] = None
-    tables: ClassVar[sa.MetaData | None] = None  # its read model, made and swapped by Milepost
+    tables: ClassVar[sa.MetaData | None] = None
     policy: ClassVar[PartitionPolicy] = PartitionPolicy()
     batch_events: ClassVar[int] = BATCH_EVENTS
 
@@ -82,6 +94,13 @@ class Observer:
         if cls.application is None:
             raise TypeError(f"{cls.__qualname__} names no `application`, and has no `source` of its own")
         return source_of_application(cls.application, cls.environment)
+
+    @classmethod
+    def source_key(cls) -> Hashable | None:
+        """The same for observers whose events come from the same place; None where nobody knows."""
+        if getattr(cls.source, "__func__", None) is not getattr(Observer.source, "__func__", None):
+            return None
+        return (cls.application, tuple(sorted(cls.environment.items())))
 
     def partition(self, event: Any) -> str:
         """To which partition an event belongs: its originator, where it is not overridden."""

@@ -5,15 +5,18 @@ hold it for as long as readers keep its tables, and all jobs would wait for that
 """
 
 from collections.abc import Collection
+from typing import Final
 
 import sqlalchemy as sa
 
+from milepost.domain.observers.state import Observer
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.lease_time import observer_run
 from milepost.infrastructure.event_store.schema import observers
-from milepost.infrastructure.observers.rows import effects_transaction
+from milepost.infrastructure.observers.rows import effects_transaction, observer_of_row
 
+LIVE_WAITS_SECONDS: Final = 1.0  # for who handles events of an observer: then the others have their turn
 Key = tuple[str, str]  # an observer's namespace and name
 
 
@@ -30,6 +33,12 @@ class Leases:
         """Those of these names that nobody else runs."""
         with self._database.read() as connection:
             return _keys(connection, sa.and_(observers.c.name.in_(names), self._not_others()))
+
+    def held(self) -> dict[Key, Observer]:
+        """Those that are ours, as they are now."""
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(observers).where(observers.c.holder == self._holder)).mappings()
+            return {(row["namespace"], row["name"]): observer_of_row(row) for row in rows}
 
     def claim(self, key: Key) -> bool:
         """Whether it is ours from now on."""

@@ -16,5 +16,5 @@ def reading(database: Database) -> Generator[sa.Connection]:
     On PostgreSQL each statement sees what is newest when it begins. A snapshot that is older than a swap must not be
     used there: the server finds the new table by its name, and then none of the rows that came after the snapshot.
     """
-    with database.read() if database.schema is None else database.user_transaction() as connection:
+    with database.read() if database.schema is None else database.user_transaction(read_committed=True) as connection:
         yield at_home(connection, database)

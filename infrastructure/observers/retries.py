@@ -4,22 +4,22 @@ So is a partition whose replay was given up in the middle: it would wait for eve
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from milepost.domain.envelope import Origin
-from milepost.domain.observers.state import Observer as ObserverState
 from milepost.domain.observers.state import PartitionStatus
-from milepost.domain.state_machine import AT_REST, JobStatus
+from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.database import Database
-from milepost.infrastructure.event_store.schema import jobs, observer_partitions
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable, LockKept
+from milepost.infrastructure.event_store.schema import jobs, observer_partitions, observers
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.job_types.registry import JobTypes
 from milepost.infrastructure.observers.holding import Holding
+from milepost.infrastructure.observers.owning import LIVE_WAITS_SECONDS, Key
 
 log = logging.getLogger("milepost.observers")
 
@@ -27,8 +27,15 @@ RECOVER: Final = "recover-partition"
 REPLAY: Final = "replay-observer-partition"
 LOOK_SECONDS: Final = 0.25
 STARTED_AT_ONCE: Final = 100  # in one look; the others' time comes with the next
-_OVER: Final = (*AT_REST - {JobStatus.STOPPED},)
 AGAIN_SECONDS: Final = 30.0  # a job that ended without a word, as a cancelled one does, is not started anew at once
+
+
+class _Due(NamedTuple):
+    """A partition that something is to be done for."""
+
+    namespace: str
+    observer: str
+    partition: str
 
 
 class Retries:
@@ -41,65 +48,86 @@ class Retries:
         self._surroundings = surroundings
         self._origin = origin
         self._looked_at = float("-inf")
+        self._left: dict[_Due, float] = {}  # those that nothing could be done for, and until when they are left alone
 
-    def turn(self, observers: Collection[ObserverState]) -> bool:
-        """Whether it looked, and nothing was due."""
+    def turn(self, ready: Collection[Key]) -> bool:
+        """Whether it looked, and nothing was due. `ready`: the observers that may go on."""
         tick = self._surroundings.monotonic()
         if tick < self._looked_at + LOOK_SECONDS:
             return False
         self._looked_at = tick
-        ready = [observer for observer in observers if not observer.paused and observer.quarantined is None]
-        return not sum([self._give_back(observer) + self._start_due(observer) for observer in ready])
+        self._left = {due: until for due, until in self._left.items() if until > tick}
+        if not ready:
+            return True
+        given_up, due = self._look(ready)
+        return not sum([self._each(given_up, self._give_back), self._each(due, self._start)])
 
-    def _give_back(self, observer: ObserverState) -> int:
-        """Those that no job replays any more: how many."""
-        table = observer_partitions
-        given_up = sa.select(table.c.partition).where(
-            *_of(observer),
-            table.c.status == PartitionStatus.REPLAYING,
-            ~sa.exists().where(*_jobs_of(observer, REPLAY), jobs.c.status.not_in(_OVER)),
-        )
-        with self._database.read() as connection:
-            partitions = list(connection.scalars(given_up.limit(STARTED_AT_ONCE)))
-        holding = Holding(self._database, observer.namespace, self._surroundings, self._origin)
-        for partition in partitions:
-            holding.give_back(observer.name, partition)
-        return len(partitions)
-
-    def _start_due(self, observer: ObserverState) -> int:
-        """How many were due."""
+    def _look(self, ready: Collection[Key]) -> tuple[list[_Due], list[_Due]]:
+        """Those that no job replays any more, and those whose time has come."""
         now = self._surroundings.now()
         table = observer_partitions
+        chosen = (
+            sa.select(table.c.namespace, table.c.observer, table.c.partition)
+            .select_from(observers.join(table, _of_its_generation()))
+            .where(sa.tuple_(observers.c.namespace, observers.c.name).in_(sorted(ready)))
+            .order_by(table.c.retry_at)
+            .limit(STARTED_AT_ONCE + len(self._left))
+        )
+        given_up = chosen.where(
+            table.c.status == PartitionStatus.REPLAYING,
+            ~_job_of(REPLAY, jobs.c.live),
+            ~_job_of(REPLAY, ~jobs.c.live, jobs.c.status == JobStatus.STOPPED),
+        )
         lately = (now - timedelta(seconds=AGAIN_SECONDS)).isoformat()
         # A job that was begun for this retry and ended without saying how that went, as a cancelled one does.
         without_a_word = sa.and_(jobs.c.created_at > table.c.retry_at, jobs.c.ended_at > lately)
-        due = (
-            sa.select(table.c.partition)
-            .where(*_of(observer), table.c.status == PartitionStatus.FAILED, table.c.retry_at <= now.isoformat())
-            .where(~sa.exists().where(*_jobs_of(observer, RECOVER), jobs.c.live))
-            .where(~sa.exists().where(*_jobs_of(observer, RECOVER), ~jobs.c.live, without_a_word))
-            .order_by(table.c.retry_at)
-            .limit(STARTED_AT_ONCE)
+        due = chosen.where(
+            table.c.status == PartitionStatus.FAILED,
+            table.c.retry_at <= now.isoformat(),
+            ~_job_of(RECOVER, jobs.c.live),
+            ~_job_of(RECOVER, ~jobs.c.live, without_a_word),
         )
         with self._database.read() as connection:
-            partitions = list(connection.scalars(due))
-        for partition in partitions:
-            request = {"observer": observer.name, "partition": partition}
-            command = self._job_types.start_command(RECOVER, request, namespace=observer.namespace)
-            self._store.start(command, self._origin)  # another process may have been faster, or an operator
-        return len(partitions)
+            return [_Due(*row) for row in connection.execute(given_up)], [_Due(*row) for row in connection.execute(due)]
+
+    def _each(self, found: Collection[_Due], act: Callable[[_Due], None]) -> int:
+        """For how many it was done. One that it cannot be done for is told, and does not stop the others."""
+        done = 0
+        for each in found:
+            if each in self._left:
+                continue
+            try:
+                act(each)
+                done += 1
+            except Exception as error:
+                if isinstance(error, (DatabaseUnavailable, CannotOpenDatabase)) and not isinstance(error, LockKept):
+                    raise  # any other is the partition's own
+                self._left[each] = self._surroundings.monotonic() + AGAIN_SECONDS
+                said = f"{type(error).__name__}: {error}"
+                log.warning("observer %s: partition %r cannot be tried again: %s", each.observer, each.partition, said)
+        return done
+
+    def _give_back(self, due: _Due) -> None:
+        holding = Holding(self._database, due.namespace, self._surroundings, self._origin, LIVE_WAITS_SECONDS)
+        holding.give_back(due.observer, due.partition)
+
+    def _start(self, due: _Due) -> None:
+        request = {"observer": due.observer, "partition": due.partition}
+        command = self._job_types.start_command(RECOVER, request, namespace=due.namespace)
+        self._store.start(command, self._origin)  # another process may have been faster, or an operator
 
 
-def _of(observer: ObserverState) -> tuple[sa.ColumnElement[bool], ...]:
+def _of_its_generation() -> sa.ColumnElement[bool]:
     table = observer_partitions
-    return (
-        table.c.namespace == observer.namespace,
-        table.c.observer == observer.name,
-        table.c.generation == observer.generation,
+    return sa.and_(
+        table.c.namespace == observers.c.namespace,
+        table.c.observer == observers.c.name,
+        table.c.generation == observers.c.generation,
     )
 
 
-def _jobs_of(observer: ObserverState, job_type: str) -> tuple[sa.ColumnElement[bool], ...]:
-    """Of a partition: the key is that of `PartitionJob`."""
-    key = sa.literal(f"{observer.name}/").concat(observer_partitions.c.partition)
-    return (jobs.c.namespace == observer.namespace, jobs.c.type == job_type, jobs.c.key == key)
+def _job_of(job_type: str, *which: sa.ColumnElement[bool]) -> sa.Exists:
+    """A job for the partition: the key is that of `PartitionJob`."""
+    key = observers.c.name.concat("/").concat(observer_partitions.c.partition)
+    mine = (jobs.c.namespace == observers.c.namespace, jobs.c.type == job_type, jobs.c.key == key)
+    return sa.exists().where(*mine, *which)

@@ -19,6 +19,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from milepost.domain.envelope import Origin
 from milepost.domain.events import ErrorDetail
@@ -35,7 +36,7 @@ from milepost.domain.observers.events import (
 from milepost.domain.observers.slices import SLICES as SLICES
 from milepost.domain.observers.state import Observer, Partition, PartitionStatus, evolve, partition_after
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.database import Database, LockKept
 from milepost.infrastructure.event_store.schema import (
     observer_events,
     observer_partitions,
@@ -116,10 +117,21 @@ def slice_of(partition: str) -> int:
 
 
 @contextmanager
-def effects_transaction(database: Database) -> Generator[sa.Connection]:
-    """A transaction for an observer's effects and its rows: tables without a schema are the event store's."""
-    with database.user_transaction() as connection:
-        yield at_home(connection, database)
+def effects_transaction(database: Database, lock_seconds: float | None = None) -> Generator[sa.Connection]:
+    """A transaction for an observer's effects and its rows: tables without a schema are the event store's.
+
+    `lock_seconds`: how long it waits for a lock; None: for as long as it takes. Raises LockKept.
+    """
+    with database.user_transaction(read_committed=True) as connection:
+        if lock_seconds is not None:
+            database.wait_at_most(connection, lock_seconds)
+        try:
+            yield at_home(connection, database)
+        except DBAPIError as error:
+            told = database.trouble(error)
+            if isinstance(told, LockKept):
+                raise told from error
+            raise
 
 
 def at_home(connection: sa.Connection, database: Database) -> sa.Connection:

@@ -100,9 +100,15 @@ class Claims:
             return None
 
     def _why_not(self, job_type: str, request: dict[str, Json]) -> str | None:
-        """Why a job is left alone although its type is known here: its request does not fit the type any more."""
+        """Why a job is left alone although its type is known here.
+
+        Its request does not fit the type any more, or the type does not find here what it needs.
+        """
         try:
-            self._job_types.parse(job_type, request)
+            parsed = self._job_types.parse(job_type, request)
+            why = self._job_types.get(job_type).refuses(parsed, self._job_types.observers)
         except (RequestInvalid, UnknownJobType) as error:
             return str(error)
-        return None
+        except Exception as error:  # noqa: BLE001 - somebody else's method must not end the worker
+            return f"refuses() of job type {job_type!r} failed: {type(error).__name__}: {error}"
+        return None if why is None else f"worker {self._worker} {why}"

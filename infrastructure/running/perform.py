@@ -84,7 +84,7 @@ class _Running:
             self.context = self._context(call.step, request)
             self._finish(job_type.perform(self.context), f"perform() of {call.job_type!r}")
             return
-        job = HookContext(call.job_id, call.namespace, request)
+        job = HookContext(call.job_id, call.namespace, request, self._link)
         hook = "before_start" if call.kind is CallKind.PLAN else str(call.kind)
         self._finish(getattr(job_type, hook)(job), f"{hook}() of {call.job_type!r}")
         if call.kind is CallKind.PLAN:

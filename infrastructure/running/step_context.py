@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -67,6 +67,11 @@ class HookContext(Generic[Request]):
     job_id: UUID
     namespace: str
     request: Request
+    link: "Link" = field(repr=False, compare=False)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not on when another worker has the job: then it raises StopRequested."""
+        _sleep(self.link, seconds)
 
 
 class StepTransaction:
@@ -166,14 +171,15 @@ class StepContext(Generic[Request]):
         self._link.raise_if_asked_to_stop()
 
     @contextmanager
-    def transaction(self) -> Generator[StepTransaction]:
+    def transaction(self, *, read_committed: bool = False) -> Generator[StepTransaction]:
         """A transaction on the event store's database: write rows by its `connection`, call its `checkpoint`.
 
-        Keep it short: others wait for it. Raises StopRequested before it begins, when asked to stop or where this
+        `read_committed`: on PostgreSQL, whatever isolation level is the default of the role. Keep it short: others wait
+        for it. Raises StopRequested before it begins, when asked to stop or where this
         attempt no longer holds the step.
         """
         self._link.raise_if_asked_to_stop()
-        with self._transactions.begin(self) as transaction:
+        with self._transactions.begin(self, read_committed=read_committed) as transaction:
             self._in_transaction = True
             try:
                 yield transaction
@@ -186,11 +192,7 @@ class StepContext(Generic[Request]):
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not past a stop: then it raises StopRequested."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self._link.raise_if_asked_to_stop()
-            self._link.wait(left)
-        self._link.raise_if_asked_to_stop()
+        _sleep(self._link, seconds)
 
     async def sleep_async(self, seconds: float) -> None:
         """`sleep` for an `async def perform`."""
@@ -218,3 +220,11 @@ class StepContext(Generic[Request]):
             message=was.message if message is None else message,
             checkpoint=was.checkpoint if checkpoint is None else as_json(checkpoint, "The checkpoint"),
         )
+
+
+def _sleep(link: "Link", seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        link.raise_if_asked_to_stop()
+        link.wait(left)
+    link.raise_if_asked_to_stop()

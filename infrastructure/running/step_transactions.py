@@ -29,9 +29,9 @@ class StepTransactions:
             return committed_checkpoint(connection, self._job_id, step)
 
     @contextmanager
-    def begin(self, context: StepContext[Any]) -> Generator[StepTransaction]:
+    def begin(self, context: StepContext[Any], *, read_committed: bool = False) -> Generator[StepTransaction]:
         """Raises StopRequested where another worker, or another attempt, has the step now."""
-        with self.database.user_transaction() as connection:
+        with self.database.user_transaction(read_committed=read_committed) as connection:
             self._make_sure(connection, context)
             transaction = StepTransaction(connection, context)
             yield transaction

@@ -109,7 +109,7 @@ def work(
     where += f"event store {session.settings.event_store.value}, all namespaces"
     session.note(f"Worker {worker.name} takes {takes} ({where})")
     types_taken = wanted or frozenset(session.app.job_types.names())
-    with deliveries(session.app) as telling, session.app.live_observers(lease_seconds) as live:
+    with deliveries(session.app) as telling, session.app.live_observers(worker.name, lease_seconds) as live:
         idle = Idle(session.app, worker, types_taken, from_queues, live) if exit_when_idle else None
         worker.run(idle or (lambda: False))
         for activity in worker.left_running:

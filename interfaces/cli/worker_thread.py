@@ -63,7 +63,7 @@ class WorkerThread:
 
     def _run(self) -> None:
         try:
-            with nullcontext() if self._only else self._app.live_observers():
+            with nullcontext() if self._only else self._app.live_observers(self._worker.name):
                 self._worker.run(self._over.is_set)
         except BaseException as error:  # noqa: BLE001 - raised again by the main thread
             self._error = error

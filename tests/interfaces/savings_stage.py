@@ -32,7 +32,7 @@ class Stage:
     def live(self) -> LiveObservers:
         """A worker's part that runs observers; it holds them until `leave`."""
         if self._live is None:
-            self._live = self.app.live_observers()
+            self._live = self.app.live_observers("worker")
         return self._live
 
     def deposit(self, owner: str, *amounts: int) -> str:

@@ -68,7 +68,7 @@ def test_an_idle_worker_asks_for_work_only_when_something_was_written(
     def hear(_connection: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
         asked.append(statement)
 
-    idle = Idle(app, worker, frozenset({"unknown-type"}), None, app.live_observers())
+    idle = Idle(app, worker, frozenset({"unknown-type"}), None, app.live_observers(worker.name))
     event.listen(app.database.engine, "before_cursor_execute", hear)
 
     assert [idle() for _ in range(100)] == [False] * 100  # a job of the type is pending

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from milepost.domain.envelope import Origin
 from milepost.infrastructure.clock import Surroundings
@@ -17,9 +17,19 @@ from milepost.infrastructure.observers.trying import TransactionEnded
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 if TYPE_CHECKING:
+    from milepost.infrastructure.observers.registry import Observers
     from milepost.infrastructure.running.perform import Environment
 
-Request = TypeVar("Request", bound=BaseModel)
+
+class NamesObserver(BaseModel):
+    """Which observer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    observer: str = Field(min_length=1, max_length=200, description="the observer's name")
+
+
+Request = TypeVar("Request", bound=NamesObserver)
 
 
 class ObserverJob(JobType[Request]):
@@ -30,12 +40,18 @@ class ObserverJob(JobType[Request]):
     def runs_in(self, environment: "Environment") -> None:
         self.environment = environment
 
+    def refuses(self, request: Request, declared: "Observers") -> str | None:
+        """A worker without the observer's code would only fail the job, and another may have it."""
+        return None if declared.knows(request.observer) else f"does not declare observer '{request.observer}'"
+
     @property
     def surroundings(self) -> Surroundings:
         return self.environment.surroundings
 
     def holding(self, job: HookContext[Any] | StepContext[Any]) -> Holding:
-        return Holding(self.environment.database, job.namespace, self.surroundings, self._origin(job.job_id))
+        """It waits for those who handle events: a job has the time, and would be failed."""
+        origin = self._origin(job.job_id)
+        return Holding(self.environment.database, job.namespace, self.surroundings, origin, lock_seconds=None)
 
     @contextmanager
     def handling(self, job: HookContext[Any] | StepContext[Any], observer: str) -> Generator[Handling]:

@@ -3,23 +3,23 @@
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import Step, job_type
-from milepost.infrastructure.job_types.observing.observer_job import ObserverJob
+from milepost.infrastructure.job_types.observing.observer_job import NamesObserver, ObserverJob
+from milepost.infrastructure.observers.pace import Pace
 from milepost.infrastructure.observers.rows import PARTITION_MOST, ObserverMoved, at_home
+from milepost.infrastructure.observers.telling import tell_failure
+from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 EVENTS_AT_ONCE: Final = 500
 
 
-class PartitionRequest(BaseModel):
+class PartitionRequest(NamesObserver):
     """Which partition of which observer."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    observer: str = Field(min_length=1, max_length=200, description="the observer's name")
     partition: str = Field(min_length=1, max_length=PARTITION_MOST, description="the partition, as the lists show it")
 
 
@@ -42,22 +42,25 @@ class PartitionJob(ObserverJob[Request]):
 
     def perform(self, step: StepContext[Request]) -> None:
         request, database = step.request, self.environment.database
-        handled = 0
+        handled, pace = 0, Pace(EVENTS_AT_ONCE)
         with self.handling(step, request.observer) as handling:
             while True:
                 try:
-                    with step.transaction() as transaction:
+                    with step.transaction(read_committed=True) as transaction:
+                        began_at = self.surroundings.monotonic()
                         connection = at_home(transaction.connection, database)
                         generation = handling.rows(connection).observer().generation
                         done = handling.recover(
-                            connection, request.partition, generation, str(step.job_id), EVENTS_AT_ONCE
+                            connection, request.partition, generation, str(step.job_id), pace.events
                         )
                         told = handled + done.handled
                         transaction.checkpoint({"handled": told}, done=told, unit="events")
                 except ObserverMoved:
                     continue  # a replay has begun or a generation was swapped in: on what is so now
+                pace.took(max(1, done.handled), self.surroundings.monotonic() - began_at)
                 handled = told
                 if done.failure is not None:
+                    tell_failure(request.observer, request.partition, error_detail(done.failure))
                     raise done.failure
                 if done.over:
                     return

@@ -3,28 +3,32 @@
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+import sqlalchemy as sa
+from pydantic import Field
 
 from milepost.domain.events import Policy
 from milepost.domain.observers.errors import ObserverError, ObserverStandsStill
 from milepost.domain.observers.events import Held
 from milepost.domain.observers.state import Observer as ObserverState
+from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.database import LockKept
+from milepost.infrastructure.event_store.schema import jobs
 from milepost.infrastructure.job_types.job_type import Step
-from milepost.infrastructure.job_types.observing.observer_job import ObserverJob
+from milepost.infrastructure.job_types.observing.observer_job import NamesObserver, ObserverJob
 from milepost.infrastructure.observers.handling import Handling, Page
+from milepost.infrastructure.observers.pace import Pace
 from milepost.infrastructure.observers.rows import SLICES, ObserverMoved, ObserverRows, at_home, effects_transaction
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
+LET_GO_SECONDS: Final = 0.5  # between two tries to swap a generation in: readers who came meanwhile have their turn
 PARALLEL_ON_A_SERVER: Final = 4  # SQLite has one writer at a time, so that there more would only wait for each other
 
 
-class ObserverRequest(BaseModel):
+class ObserverRequest(NamesObserver):
     """Which observer."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    observer: str = Field(min_length=1, max_length=200, description="the observer's name")
     parallel: int | None = Field(
         default=None, ge=1, le=SLICES, description="into how many steps its partitions are divided"
     )
@@ -86,7 +90,8 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
         the one that serves, so that no reader goes back in time, and is swapped in by the transaction that finds it so.
         """
         with self.handling(job, job.request.observer) as handling:
-            while not self._end(job, handling):
+            pace = Pace(handling.declared.batch_events)
+            while not self._ended(job, handling, pace):
                 pass
 
     def cancelled(self, job: HookContext[WholeRequest]) -> None:
@@ -105,14 +110,15 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
         observer, generation = self.held(step, step.request.observer)
         until = observer.to or 0
         position = self._reached(step, handling, generation, which)
-        failed, share = 0, share_of(which, until)
+        failed, share, pace = 0, share_of(which, until), Pace(handling.declared.batch_events)
         while position < until:
-            stored = handling.source.after(position, handling.declared.batch_events)
+            stored = handling.source.after(position, pace.events)
             page = handling.page([each for each in stored if each.position <= until], which)
             if not page.end or page.end <= position:
                 page = Page((), until)  # what stood there is gone
             try:
-                with step.transaction() as transaction:
+                with step.transaction(read_committed=True) as transaction:
+                    began_at = self.surroundings.monotonic()
                     connection = at_home(transaction.connection, self.environment.database)
                     done = handling.handle(connection, page, observer, generation, which, after=position)
                     failed += done.failed
@@ -123,14 +129,33 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
             except ObserverMoved:
                 return False
             handling.remember(done)
+            handed_over = sum(1 for each in stored if each.position <= done.end)
+            pace.took(max(1, handed_over), self.surroundings.monotonic() - began_at)
             observer, position = done.observer, done.end
             _refuse_if_still(observer)
             _refuse_if_too_many(observer, done.too_many)
         return True
 
-    def _end(self, job: HookContext[Any], handling: Handling) -> bool:
+    def _ended(self, job: HookContext[Any], handling: Handling, pace: Pace) -> bool:
+        """Whether it has come to its end, or is given up. Readers may keep tables for as long as they need them."""
+        try:
+            return self._end(job, handling, pace)
+        except LockKept:
+            if self._is_given_up(job.job_id):
+                return True  # and `cancelled` comes next
+            job.sleep(LET_GO_SECONDS)
+            return False
+
+    def _is_given_up(self, job_id: UUID) -> bool:
+        with self.environment.database.read() as connection:
+            status = connection.scalar(sa.select(jobs.c.status).where(jobs.c.id == str(job_id)))
+        return status == JobStatus.CANCELLING
+
+    def _end(self, job: HookContext[Any], handling: Handling, pace: Pace) -> bool:
+        """Raises LockKept."""
         database = self.environment.database
         with suppress(ObserverMoved), effects_transaction(database) as connection:
+            began_at = self.surroundings.monotonic()
             rows = handling.rows(connection)
             observer = rows.locked()
             if observer.job != str(job.job_id):
@@ -142,9 +167,10 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
             served = {each.index: each.position for each in rows.slices(observer.generation)}
             if any(reached[index] < position for index, position in served.items()):
                 behind, until = min(reached.values()), max(served.values())
-                stored = handling.source.after(behind, handling.declared.batch_events)
+                stored = handling.source.after(behind, pace.events)
                 page = handling.page([each for each in stored if each.position <= until])
                 handling.handle(connection, page if page.end else Page((), until), observer, generation, after=behind)
+                pace.took(max(1, len(stored)), self.surroundings.monotonic() - began_at)
                 return False
             if observer.held == "beside":
                 self.refuse_to_swap(rows, handling, observer, generation)

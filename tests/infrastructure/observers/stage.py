@@ -40,11 +40,11 @@ class Theatre:
         self.stage = Stage(url)
         self.stage.types = self.stage.types.load([f"{Balances.__module__}:Balances"])
         self.worker: Worker = self.stage.worker(slots=4)
-        self.live = self.another_live()
+        self.live = self.another_live("worker")
         self.operator = Holding(self.stage.database, NAMESPACE, self.stage.clock, OPERATOR)
 
-    def another_live(self) -> LiveObservers:
-        return LiveObservers(self.stage.database, self.stage.types, NAMESPACE, self.stage.clock)
+    def another_live(self, name: str = "another worker") -> LiveObservers:
+        return LiveObservers(self.stage.database, self.stage.types, NAMESPACE, self.stage.clock, name)
 
     def close(self) -> None:
         self.live.leave()

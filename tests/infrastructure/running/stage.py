@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -90,8 +91,11 @@ class FaultyDatabase(Database):
     def append_transaction(self) -> AbstractContextManager[sa.Connection]:
         return self._faulty(self._real.append_transaction, self.faults)
 
-    def user_transaction(self) -> AbstractContextManager[sa.Connection]:
-        return self._faulty(self._real.user_transaction, self.step_faults)
+    def user_transaction(self, *, read_committed: bool = False) -> AbstractContextManager[sa.Connection]:
+        return self._faulty(partial(self._real.user_transaction, read_committed=read_committed), self.step_faults)
+
+    def wait_at_most(self, connection: sa.Connection, seconds: float | None) -> None:
+        self._real.wait_at_most(connection, seconds)
 
     def guard(self, connection: sa.Connection) -> None:
         self._real.guard(connection)

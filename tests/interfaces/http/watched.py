@@ -54,7 +54,7 @@ class Watched:
 
     def __init__(self, server: Running, bank: Bank) -> None:
         self.server, self.bank = server, bank
-        self.live = self.app.live_observers()
+        self.live = self.app.live_observers("worker")
 
     @property
     def app(self) -> Application:
@@ -107,7 +107,7 @@ def watch(url: str, *namespaces: str) -> None:
     """Have all events of the bank handled in these namespaces."""
     app = Application(resolve(environ={"MILEPOST_URL": url, "MILEPOST_OBSERVERS": OBSERVERS}))
     for namespace in namespaces:
-        live = LiveObservers(app.database, app.job_types, namespace, app.surroundings)
+        live = LiveObservers(app.database, app.job_types, namespace, app.surroundings, "worker")
         live.turn()
         live.leave()
     app.close()
