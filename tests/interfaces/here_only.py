@@ -6,6 +6,7 @@ RUNS_HERE: Final = "it is about what this process runs itself, which no server i
 
 HERE_ONLY: Final = {
     "test_words_that_are_not_text_are_refused_before_anything_is_done": "a server makes the event store that it serves",
+    "test_an_event_store_that_does_not_answer_is_a_finding": "a server has names of its own for event stores",
     "test_an_event_store_that_is_not_there_yet_says_what_makes_one": "a server makes the event store that it serves",
     "test_the_actor_is_the_account_and_not_what_the_environment_says": "over HTTP the actor is the token's name",
     "test_an_error_that_nobody_foresaw_is_told_whole_and_is_no_not_found": "a server's defects are in its log alone",

@@ -72,6 +72,7 @@ def test_an_observer_that_is_run_and_cannot_go_on_is_not_called_active(stage: St
 
 
 def test_a_shipped_observer_is_listed_where_somebody_asked_for_it(stage: Stage, call: Milepost) -> None:
+    call("event-stores", "create")
     call("observers", "pause", "aircraft-places")
 
     assert call("observers", "list", "-q").out.split() == ["aircraft-places", "balances", "letters"]
