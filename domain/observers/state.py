@@ -200,7 +200,7 @@ def skip(
     """`then`: where the event waits that comes next. One that was not tried yet is nobody's to skip."""
     held = _failed(observer, name, partition, "skip an event of")
     if held.error is None:
-        raise PartitionNotFailed(observer.name, name, "skip the next event of")
+        raise PartitionNotFailed(observer.name, name)
     return [
         PartitionSkipped(partition=name, generation=held.generation, position=held.position, retry_at=now, then=then)
     ]

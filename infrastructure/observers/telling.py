@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from milepost.domain.events import ErrorDetail
-from milepost.domain.observers.events import ObserverEvent, PartitionFailed
+from milepost.domain.observers.events import PartitionFailed
 
 log = logging.getLogger("milepost.observers")
 
@@ -13,7 +13,7 @@ LINES_MOST: Final = 10  # of one batch
 ERROR_MOST: Final = 200  # characters
 
 
-def tell_failures(observer: str, events: Sequence[ObserverEvent], more: int = 0) -> None:
+def tell_failures(observer: str, events: Sequence[object], more: int = 0) -> None:
     """One line for each partition that failed; `more` of them are only counted."""
     for event in events:
         if isinstance(event, PartitionFailed):
