@@ -12,7 +12,7 @@ from milepost.domain.observers.state import ObserverStatus, PartitionStatus
 from milepost.infrastructure.observers.abilities import able
 from milepost.infrastructure.observers.generations import Generation
 from milepost.infrastructure.observers.observer import Observer
-from milepost.infrastructure.observers.rows import LaterEvent, RecordedObserverEvent, observer_of_row
+from milepost.infrastructure.observers.row_values import LaterEvent, RecordedObserverEvent, observer_of_row
 from milepost.interfaces.documents import Json, camel
 from milepost.interfaces.observer_documents import (
     AttemptDocument,

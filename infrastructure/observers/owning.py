@@ -14,7 +14,8 @@ from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.lease_time import observer_run
 from milepost.infrastructure.event_store.schema import observers
-from milepost.infrastructure.observers.rows import effects_transaction, observer_of_row
+from milepost.infrastructure.observers.row_values import observer_of_row
+from milepost.infrastructure.observers.rows import effects_transaction
 
 LIVE_WAITS_SECONDS: Final = 1.0  # for who handles events of an observer: then the others have their turn
 Key = tuple[str, str]  # an observer's namespace and name

@@ -5,7 +5,6 @@ Whoever handles events holds the rows of its slices; whoever changes the state o
 then the observer's own. So nobody handles events in a state that is over, and nobody waits in a circle. See ADR/0019.
 """
 
-import json
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,15 +16,12 @@ from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from milepost.domain.envelope import Origin
-from milepost.domain.events import ErrorDetail
 from milepost.domain.observers.errors import ObserverError
 from milepost.domain.observers.events import (
-    OBSERVER_EVENTS,
     ObserverEvent,
     ObserverRegistered,
     ObserverReleased,
@@ -43,6 +39,14 @@ from milepost.infrastructure.event_store.schema import (
     observer_slices,
     observer_waiting,
     observers,
+)
+from milepost.infrastructure.observers.row_values import (
+    RecordedObserverEvent,
+    observer_of_row,
+    partition_of_row,
+    recorded_event,
+    row_of_observer,
+    row_of_partition,
 )
 
 PARTITION_MOST: Final = 280  # characters of its key: with the observer's name it makes the key of a job
@@ -87,28 +91,6 @@ class Slice:
     index: int
     position: int
     handled: int
-
-
-@dataclass(frozen=True, slots=True)
-class LaterEvent:
-    """An event that only a newer Milepost understands: its name, and what it says as it is kept."""
-
-    topic: str
-    partition: str | None
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedObserverEvent:
-    """An event of an observer as it stands in its history at `version`."""
-
-    namespace: str
-    observer: str
-    version: int
-    event_id: UUID
-    recorded_at: datetime
-    origin: Origin
-    event: ObserverEvent | LaterEvent
 
 
 def slice_of(partition: str) -> int:
@@ -263,7 +245,7 @@ class ObserverRows:
         if found is not None:
             return found
         new = Observer(self.namespace, self.name)
-        row = {**dict.fromkeys(observers.c.keys()), **_row(new)}
+        row = {**dict.fromkeys(observers.c.keys()), **row_of_observer(new)}
         if self._insert(observers, [row]):
             self._make_slices(new.generation)
             return self.record(new, [ObserverRegistered()], origin, surroundings)
@@ -287,7 +269,7 @@ class ObserverRows:
             moved = observers.update().where(
                 *self._mine(observers, observers.c.name), observers.c.version == observer.version
             )
-            if self.connection.execute(moved.values(_row(after))).rowcount != 1:
+            if self.connection.execute(moved.values(row_of_observer(after))).rowcount != 1:
                 raise ObserverMoved
         return after
 
@@ -355,9 +337,9 @@ class ObserverRows:
 
     def _upsert_partitions(self, generation: int, partitions: Mapping[str, Partition | None]) -> None:
         key = self._key(generation)
-        rows = [{**key, "partition": name, **_partition_row(partition)} for name, partition in partitions.items()]
+        rows = [{**key, "partition": name, **row_of_partition(partition)} for name, partition in partitions.items()]
         insert = self._insert_into(observer_partitions)
-        changed = {column: insert.excluded[column] for column in _partition_row(None)}
+        changed = {column: insert.excluded[column] for column in row_of_partition(None)}
         self.connection.execute(
             insert.on_conflict_do_update(index_elements=list(observer_partitions.primary_key), set_=changed), rows
         )
@@ -419,86 +401,3 @@ class ObserverRows:
 
     def _waiting(self, generation: int, partition: str) -> tuple[sa.ColumnElement[bool], ...]:
         return (*self._of(observer_waiting, generation), observer_waiting.c.partition == partition)
-
-
-def recorded_event(row: sa.RowMapping) -> RecordedObserverEvent:
-    """A row of the history."""
-    origin = Origin(row["actor"], row["source"], row["reason"], row["correlation_id"])
-    return RecordedObserverEvent(
-        row["namespace"],
-        row["observer"],
-        row["version"],
-        UUID(row["event_id"]),
-        datetime.fromisoformat(row["recorded_at"]),
-        origin,
-        _event(row),
-    )
-
-
-def _event(row: sa.RowMapping) -> Any:
-    try:
-        return OBSERVER_EVENTS[row["topic"]].model_validate_json(row["state"])
-    except (KeyError, ValidationError):
-        return LaterEvent(row["topic"], row["partition"], json.loads(row["state"]))
-
-
-def partition_of_row(row: sa.RowMapping) -> Partition:
-    """A held partition."""
-    return Partition(
-        row["partition"],
-        row["generation"],
-        PartitionStatus(row["status"]),
-        row["position"],
-        row["attempts"],
-        None if row["error"] is None else ErrorDetail.model_validate(json.loads(row["error"])),
-        _moment(row["retry_at"]),
-        _moment(row["since"]),
-    )
-
-
-def observer_of_row(row: Mapping[Any, Any]) -> Observer:
-    """The state that follows from its events, as it stands in its row."""
-    return Observer(
-        row["namespace"],
-        row["name"],
-        row["version"],
-        row["generation"],
-        row["paused"],
-        row["quarantined"],
-        row["job"],
-        row["held"],
-        row["target"],
-        row["until"],
-    )
-
-
-def _row(observer: Observer) -> dict[str, Any]:
-    return {
-        "namespace": observer.namespace,
-        "name": observer.name,
-        "version": observer.version,
-        "generation": observer.generation,
-        "paused": observer.paused,
-        "quarantined": observer.quarantined,
-        "job": observer.job,
-        "held": observer.held,
-        "target": observer.target,
-        "until": observer.to,
-    }
-
-
-def _partition_row(partition: Partition | None) -> dict[str, Any]:
-    if partition is None:
-        return dict.fromkeys(("status", "position", "attempts", "error", "retry_at", "since"))
-    return {
-        "status": str(partition.status),
-        "position": partition.position,
-        "attempts": partition.attempts,
-        "error": partition.error.model_dump_json() if partition.error else None,
-        "retry_at": partition.retry_at.isoformat() if partition.retry_at else None,
-        "since": partition.since.isoformat() if partition.since else None,
-    }
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

@@ -13,7 +13,8 @@ from milepost.infrastructure.event_store.store import Situation
 from milepost.infrastructure.flights.tables import flights_recorder
 from milepost.infrastructure.observers.holding import Holding
 from milepost.infrastructure.observers.reading import reading
-from milepost.infrastructure.observers.rows import ObserverRows, effects_transaction, partition_of_row
+from milepost.infrastructure.observers.row_values import partition_of_row
+from milepost.infrastructure.observers.rows import ObserverRows, effects_transaction
 from tests.scenarios.workshop import Workshop, eventually
 
 OPERATOR = Origin("ann@desk", "cli")

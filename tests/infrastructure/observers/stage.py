@@ -16,9 +16,9 @@ from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.observers.generations import Generation
 from milepost.infrastructure.observers.holding import Holding
 from milepost.infrastructure.observers.live import LiveObservers
+from milepost.infrastructure.observers.row_values import RecordedObserverEvent
 from milepost.infrastructure.observers.rows import (
     ObserverRows,
-    RecordedObserverEvent,
     Slice,
     at_home,
     effects_transaction,

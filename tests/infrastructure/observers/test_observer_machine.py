@@ -24,7 +24,8 @@ from milepost.domain.observers.state import Observer, ObserverStatus, Partition,
 from milepost.domain.state_machine import AT_REST
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
 from milepost.infrastructure.event_store.schema import observer_partitions
-from milepost.infrastructure.observers.rows import LaterEvent, ObserverRows, effects_transaction, partition_of_row
+from milepost.infrastructure.observers.row_values import LaterEvent, partition_of_row
+from milepost.infrastructure.observers.rows import ObserverRows, effects_transaction
 from tests.infrastructure.observers.accounts import Account, Balances, deposit, expected_of, open_accounts
 from tests.infrastructure.observers.stage import NAMESPACE, OPERATOR, Theatre, bank_beside
 from tests.infrastructure.running.stage import turn_until
