@@ -132,7 +132,9 @@ class Diagnosis:
         trouble = [*self._stands_still(observer), *self._held_in_vain(observer), *self._not_fed(observer)]
         yield from trouble
         if not trouble:
-            lag = "" if observer.lag is None else f", {_count(observer.lag, 'event')} behind"
+            lag = "" if observer.lag is None else ", up to date"
+            if observer.lag:
+                lag = f", {_count(observer.lag, 'event')} behind"
             until = f"'milepost observers unpause {observer.name}'"
             paused = f": it handles nothing until {until}" if observer.status == ObserverStatus.PAUSED else ""
             yield _of(observer, f"it is {observer.status} at {observer.position}{lag}{paused}")
@@ -175,10 +177,11 @@ class Diagnosis:
         """Nobody hands it live events, or somebody does and it does not go on."""
         if observer.status == ObserverStatus.DISCONNECTED:
             known = "" if observer.declared else ", and its code is not declared here"
+            trouble = "" if observer.trouble is None else f". Who tried could not go on: {observer.trouble}"
             yield _of(
                 observer,
-                f"no process runs it{known}: {_left_at(observer)}",
-                "Start 'milepost worker' where its code is",
+                f"no process runs it{known}: {_left_at(observer)}{trouble}",
+                "The worker's log has the whole error" if trouble else "Start 'milepost worker' where its code is",
             )
         elif observer.status == ObserverStatus.ACTIVE and observer.lag and observer.trouble is None:
             since = max(filter(None, [observer.advanced, self._changed.get(observer.name)]), default=None)
@@ -291,7 +294,9 @@ def _event_store(store: EventStoreState, *, written: bool) -> FindingDocument:
 def _left_at(observer: ObserverDocument) -> str:
     """How far it was when somebody last ran it."""
     if observer.lag is None:
-        return "none has yet"
+        return "none has yet" + (
+            f"; jobs brought it up to the event at {observer.position}" if observer.position else ""
+        )
     left = f"{_count(observer.lag, 'event')} {'was' if observer.lag == 1 else 'were'} left"
     return (
         f"it was last run up to the event at {observer.position}, and {left if observer.lag else 'none was left'} then"

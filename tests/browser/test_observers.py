@@ -206,9 +206,7 @@ def test_failed_partitions_come_in_pages_and_are_found_by_how_they_begin(
         watched.account(owner=f"careless {number:02}")
     watched.account(owner="careful")
     page = open_page(there.page(NAMESPACE, "/observers/wary/failed"))
-    expect(page.locator(".search")).to_contain_text(
-        f"{MANY} of {MANY + 1} partitions failed, {MANY} of them quarantined"
-    )
+    expect(page.locator(".search")).to_contain_text(f"{MANY} partitions failed, {MANY} of them quarantined")
     expect(page.locator("tbody tr")).to_have_count(50)
     page.get_by_role("link", name="Next").click()
     expect(page.locator("tbody tr")).to_have_count(2)

@@ -214,6 +214,8 @@ def test_trouble_that_keeps_an_observer_from_going_on_is_found_while_it_is_run(s
     change(stage, observers, observers.c.name == "balances", trouble="OSError: the disk is full")
 
     assert "OSError: the disk is full" in wrong(call)["observers", "balances"]
+    stage.leave()
+    assert "OSError: the disk is full" in wrong(call)["observers", "balances"]
 
 
 def test_an_observer_that_is_behind_and_handles_nothing_is_found_after_a_while(stage: Stage, call: Milepost) -> None:
