@@ -318,10 +318,10 @@ class LiveObservers:
         page = handling.page(stored)
         try:
             with effects_transaction(self._database, LIVE_WAITS_SECONDS) as connection:
-                began_at = self._surroundings.monotonic()
                 still, generation = self._still_held(connection, owned), owned.state.generation
                 _ = handling.rows(connection).slices(generation, lock=True)
                 self._database.wait_at_most(connection, None)  # what the handler waits for is its own affair
+                began_at = self._surroundings.monotonic()
                 done = handling.handle(connection, page, owned.state, generation, after=after, still_held=still)
         except ObserverMoved:
             owned.position = None
