@@ -40,7 +40,7 @@ LEAVING_SECONDS: Final = 10.0  # for a handler that does not return: then it end
 LOCKED_SECONDS: Final = 5.0  # until it looks again at an observer that somebody else still handles events of
 RATE_SECONDS: Final = 5.0  # without events, and a rate is not shown any more
 LONGEST_PAUSE_SECONDS: Final = 300.0  # between two tries to open an observer
-MOST_PAGES: Final = 20  # of one observer, then others have their turn
+TURN_SECONDS: Final = 1.0  # of one observer that is behind: then the others have their turn
 
 
 @dataclass(slots=True)
@@ -292,10 +292,8 @@ class LiveObservers:
             return False
         if owned.began_at is None:
             owned.began_at, owned.handled = self._surroundings.monotonic(), 0
-        before = owned.handled
-        for _ in range(MOST_PAGES):
-            if owned.position >= newest or not self._page(owned, newest):
-                break
+        before, ends_at = owned.handled, self._surroundings.monotonic() + TURN_SECONDS
+        while owned.position < newest and self._page(owned, newest) and self._surroundings.monotonic() < ends_at:
             self._beat()
             if self._owned.get(owned.key) is not owned:  # another process runs it now
                 return True
@@ -318,10 +316,10 @@ class LiveObservers:
         page = handling.page(stored)
         try:
             with effects_transaction(self._database, LIVE_WAITS_SECONDS) as connection:
-                began_at = self._surroundings.monotonic()
                 still, generation = self._still_held(connection, owned), owned.state.generation
                 _ = handling.rows(connection).slices(generation, lock=True)
                 self._database.wait_at_most(connection, None)  # what the handler waits for is its own affair
+                began_at = self._surroundings.monotonic()
                 done = handling.handle(connection, page, owned.state, generation, after=after, still_held=still)
         except ObserverMoved:
             owned.position = None

@@ -14,11 +14,11 @@ from milepost.domain.envelope import Origin
 from milepost.domain.observers.state import PartitionStatus
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable, LockKept
+from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
 from milepost.infrastructure.event_store.schema import jobs, observer_partitions, observers
 from milepost.infrastructure.event_store.store import JobStore
 from milepost.infrastructure.job_types.registry import JobTypes
-from milepost.infrastructure.observers.holding import Holding
+from milepost.infrastructure.observers.holding import Holding, StillHandled
 from milepost.infrastructure.observers.owning import LIVE_WAITS_SECONDS, Key
 
 log = logging.getLogger("milepost.observers")
@@ -100,7 +100,7 @@ class Retries:
                 act(each)
                 done += 1
             except Exception as error:
-                if isinstance(error, (DatabaseUnavailable, CannotOpenDatabase)) and not isinstance(error, LockKept):
+                if isinstance(error, (DatabaseUnavailable, CannotOpenDatabase)) and not isinstance(error, StillHandled):
                     raise  # any other is the partition's own
                 self._left[each] = self._surroundings.monotonic() + AGAIN_SECONDS
                 said = f"{type(error).__name__}: {error}"

@@ -125,11 +125,33 @@ def test_batches_of_a_slow_handler_are_small(
     if by_a_job:
         assert theatre.run("catch-up-observer") is JobStatus.COMPLETED_SUCCESSFULLY
     else:
-        theatre.go(3)
+        theatre.go(20)
 
     assert sum(sizes) == 400
     assert all(size * EVENT_SECONDS <= 0.5 for size in sizes[1:])
     assert sizes[0] * EVENT_SECONDS <= 1.0
+
+
+@pytest.mark.parametrize("theatre", ["memory"], indirect=True)
+def test_an_observer_that_is_far_behind_lets_the_others_have_their_turn(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled: list[str] = []
+
+    def slow(self: Balances, events: Sequence[Observed], effects: Effects) -> None:
+        handled.extend([self.name] * len(events))
+        theatre.stage.clock.pass_time(EVENT_SECONDS * len(events))
+
+    monkeypatch.setattr(Balances, "handle_batch", slow)
+    theatre.stage.types.observers.add(observer("notes")(type("Notes", (Balances,), {"tables": sa.MetaData()})))
+    theatre.live = theatre.another_live()
+    (ann,) = open_accounts(theatre.bank, 1)
+    theatre.go(2)
+    deposit(theatre.bank, ann, *range(400))
+    theatre.go()
+
+    assert 0 < handled.count("balances") < 400
+    assert 0 < handled.count("notes") < 400
 
 
 def _row(theatre: Theatre) -> Any:
