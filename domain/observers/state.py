@@ -200,7 +200,7 @@ def skip(
     """`then`: where the event waits that comes next. One that was not tried yet is nobody's to skip."""
     held = _failed(observer, name, partition, "skip an event of")
     if held.error is None:
-        raise PartitionNotFailed(observer.name, name)
+        raise PartitionBusy(observer.name, name, "skip an event of", "its next event was not tried yet")
     return [
         PartitionSkipped(partition=name, generation=held.generation, position=held.position, retry_at=now, then=then)
     ]

@@ -134,7 +134,7 @@ def test_an_event_that_was_not_tried_yet_is_not_skipped() -> None:
     after_it = state.partition_after(held, skipped, NOW)
     assert after_it is not None
     assert after_it.position == 8
-    with pytest.raises(PartitionNotFailed, match="ann"):
+    with pytest.raises(PartitionBusy, match="not tried yet"):
         state.skip(NEW, "ann", after_it, NOW, then=9)
 
 

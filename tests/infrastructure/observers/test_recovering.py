@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from milepost.domain.observers.errors import PartitionNotFailed, PartitionWentOn
+from milepost.domain.observers.errors import PartitionBusy, PartitionWentOn
 from milepost.domain.observers.policy import PartitionPolicy
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.observers.handling import Handling
@@ -55,7 +55,7 @@ def test_a_recovery_that_comes_half_way_leaves_the_partition_at_its_next_event(t
     assert half is not None
     with pytest.raises(PartitionWentOn):
         theatre.operator.skip("balances", str(ann.id), if_position=2)
-    with pytest.raises(PartitionNotFailed):
+    with pytest.raises(PartitionBusy):
         theatre.operator.skip("balances", str(ann.id))
     recover(theatre, str(ann.id), most=2)
     failed = theatre.held(ann)
