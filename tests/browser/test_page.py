@@ -697,7 +697,7 @@ def test_every_field_that_the_server_refuses_is_marked_and_the_first_has_the_foc
     page.get_by_label("Queue").fill("no name")
     page.get_by_label("Priority").fill("1000000000000")
     button(page, "Start").click()
-    for field, said in (("Tags", "at most"), ("Queue", "match"), ("Priority", "less than")):
+    for field, said in (("Tags", "at most"), ("Queue", "letters, digits"), ("Priority", "no number above")):
         expect(page.get_by_label(field)).to_have_attribute("aria-invalid", "true")
         expect(page.get_by_label(field)).to_have_accessible_description(re.compile(said))
     expect(page.get_by_label("Tags")).to_be_focused()
