@@ -37,19 +37,26 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chromium() -> str:
+    """Where it is."""
     path = next((found for found in map(shutil.which, NAMES) if found), None)
     if path is None:
         assert not REQUIRED, f"the browser tests must run here, and there is no browser: this {ADVICE}"
         pytest.skip(ADVICE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Not for the whole session: as long as it is there, no other test of this process can run an event loop."""
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        found = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield found
         found.close()
 
 
 @pytest.fixture(scope="session")
-def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Not without a browser: nobody would use it."""
     found = Site(tmp_path_factory.mktemp("site"))
     try:
