@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 import pytest
 
+from milepost.interfaces.asked_texts import DEEPEST_REQUEST
 from milepost.interfaces.http import bodies, guard, problems
 from milepost.interfaces.http.app import routes
 from milepost.interfaces.http.job_routes import MOST_EVENTS, MOST_IDS, MOST_JOBS, MOST_STEPS
@@ -29,17 +30,20 @@ NEEDS: Final = {
 
 
 def test_the_page_lists_every_route_and_what_it_needs() -> None:
-    rows = re.findall(r"^\| `(GET|POST) (\S+)` \| ([a-z ]+) \|", PAGE, re.MULTILINE)
-    told = {(method, whole(path)): NEEDS[needed] for method, path, needed in rows}
+    rows = re.findall(r"^\| `(GET|POST) (\S+)`((?:, `\S+`)*) \| ([a-z ]+) \|", PAGE, re.MULTILINE)
+    told = {
+        (method, whole(each)): NEEDS[needed]
+        for method, path, more, needed in rows
+        for each in (path, *(f"{path.rpartition('/')[0]}/{other}" for other in re.findall(r"…/([a-z-]+)`", more)))
+    }
 
     assert told == TABLE
 
 
 def whole(path: str) -> str:
     store = "/api/event-stores/{event_store}"
-    return path.replace("…/namespaces", f"{store}/namespaces").replace(
-        "…/jobs", f"{store}/namespaces/{{namespace}}/jobs"
-    )
+    path = path.replace("…/namespaces", f"{store}/namespaces")
+    return re.sub("^…/", f"{store}/namespaces/{{namespace}}/", path)
 
 
 def test_the_page_lists_every_word_of_an_error() -> None:
@@ -51,7 +55,7 @@ def test_the_page_lists_every_word_of_an_error() -> None:
 def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
     limits, bounds = Limits(), PAGE.partition("## Bounds")[2].partition("## ")[0]
     figures = [
-        (bodies.MOST_BODY, bodies.DEEPEST, int(bodies.SECONDS)),
+        (bodies.MOST_BODY, bodies.DEEPEST, DEEPEST_REQUEST, int(bodies.SECONDS)),
         (guard.MOST_HEADERS, guard.MOST_URL),
         (MOST_JOBS, MOST_STEPS),
         (int(limits.requests_per_second),),

@@ -30,7 +30,7 @@ NOBODYS: Final = "01a20fc5-30da-77a1-8a2e-000000000000"
 SAME_KEY: Final = "the-same-key"
 # What depends on the moment, or names the request.
 PASSING: Final = ("date", "x-request-id", "content-length")
-RATES: Final = re.compile(r'"(itemsPerSecond|stepsPerSecond|etaSeconds|answeredInSeconds|checked)":[^,}]+')
+RATES: Final = re.compile(r'"(itemsPerSecond|stepsPerSecond|etaSeconds|answeredInSeconds|checked|rate)":[^,}]+')
 HOUR: Final = 3600.0
 
 
