@@ -1,10 +1,7 @@
 """Where a namespace's imported flights lie in the event store's own database, and how a transaction reaches them."""
 
-import hashlib
-import re
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,13 +11,12 @@ from sqlalchemy.schema import CreateTable
 
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.recorder import DatabaseDatastore
-
-DEFAULT_NAMESPACE: Final = "Default"
+from milepost.infrastructure.observers.generations import namespace_suffix
 
 
 def events_table(namespace: str) -> str:
     """The table of a namespace's flight events: `flights_events` in `Default`, one of its own in any other."""
-    return f"flights{_suffix(namespace)}_events"
+    return f"flights{namespace_suffix(namespace)}_events"
 
 
 def flights_recorder(database: Database, namespace: str) -> ApplicationRecorder:
@@ -49,7 +45,7 @@ class ImportedFlights:
             *map(sa.column, ("originator_id", "originator_version", "topic", "state")),
             schema=database.schema,
         )
-        self._days = sa.table(f"flights{_suffix(namespace)}_days", sa.column("day"), schema=database.schema)
+        self._days = sa.table(f"flights{namespace_suffix(namespace)}_days", sa.column("day"), schema=database.schema)
 
     def create_tables(self) -> None:
         """Where they do not exist yet."""
@@ -98,11 +94,3 @@ class ImportedFlights:
     def _stored(self, aggregate: UUID) -> str | UUID:
         """As the library's recorder has it on that database."""
         return aggregate.hex if self._schema is None else aggregate
-
-
-def _suffix(namespace: str) -> str:
-    """Nothing for the default; else readable, and never the same for two (SQLite's names ignore case)."""
-    if namespace == DEFAULT_NAMESPACE:
-        return ""
-    digest = hashlib.sha256(namespace.encode()).hexdigest()[:12]
-    return "_" + re.sub(r"[^a-z0-9]+", "_", namespace.lower())[:20] + "_" + digest

@@ -9,12 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import NoReferenceError
 
-DEFAULT_NAMESPACE: Final = "Default"
+from milepost.infrastructure.settings import DEFAULT_NAMESPACE
 
 
 def namespace_suffix(namespace: str) -> str:
