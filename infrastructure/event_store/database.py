@@ -37,6 +37,10 @@ class LockKept(DatabaseUnavailable):
     """Somebody else has kept a lock for longer than this transaction waits."""
 
 
+class HeldUp(DatabaseUnavailable):
+    """This process has said nothing for so long in the middle of a transaction that the server has ended it."""
+
+
 class Database(ABC):
     """One database. Safe to use from many threads; all methods raise DatabaseUnavailable or CannotOpenDatabase."""
 

@@ -24,6 +24,7 @@ from milepost.infrastructure.event_store.database import (
     CannotOpenDatabase,
     Database,
     DatabaseUnavailable,
+    HeldUp,
     LockKept,
     parsed,
 )
@@ -330,7 +331,7 @@ class PostgresDatabase(Database):
         if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or state in (_READ_ONLY, _SILENT):
             outcome = NOTHING_WRITTEN if outcome and state in (_LOCKED, _READ_ONLY, _SILENT) else outcome
             advice = _ADVICE.get(state, "Try again when its server answers.")
-            kind = LockKept if state == _LOCKED else DatabaseUnavailable
+            kind = {_LOCKED: LockKept, _SILENT: HeldUp}.get(state, DatabaseUnavailable)
             return kind(self.url, said, advice, outcome)
         return None
 

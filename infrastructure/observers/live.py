@@ -18,7 +18,13 @@ from milepost.domain.observers.errors import ObserverError
 from milepost.domain.observers.state import Observer as ObserverState
 from milepost.domain.observers.state import ObserverStatus
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable, LockKept
+from milepost.infrastructure.event_store.database import (
+    CannotOpenDatabase,
+    Database,
+    DatabaseUnavailable,
+    HeldUp,
+    LockKept,
+)
 from milepost.infrastructure.job_types.registry import JobTypes
 from milepost.infrastructure.observers.handling import Handling, PageDone, PartitionUntold
 from milepost.infrastructure.observers.holding import Holding
@@ -442,5 +448,5 @@ def _may_go_on(observer: ObserverState) -> bool:
 
 
 def _is_the_databases(error: Exception) -> bool:
-    """Whether it concerns all observers. A lock that somebody keeps concerns one."""
-    return isinstance(error, (DatabaseUnavailable, CannotOpenDatabase)) and not isinstance(error, LockKept)
+    """Whether it concerns all observers. A lock that somebody keeps, or a handler that is silent, concerns one."""
+    return isinstance(error, (DatabaseUnavailable, CannotOpenDatabase)) and not isinstance(error, (LockKept, HeldUp))

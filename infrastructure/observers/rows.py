@@ -53,6 +53,11 @@ PARTITION_MOST: Final = 280  # characters of its key: with the observer's name i
 ASKED_AT_ONCE: Final = 500  # partitions in one query
 WRITTEN_AT_ONCE: Final = 10_000  # rows in one statement
 TRIES: Final = 50  # of a change that others keep coming before
+SILENT_SECONDS: Final = 30.0  # in the middle of a transaction, on a server: longer than any good handler is
+_AT_HOME: Final = (
+    "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), true),"
+    " set_config('idle_in_transaction_session_timeout', %s, true)"
+)
 
 
 class ObserverUnknown(ObserverError):
@@ -117,10 +122,13 @@ def effects_transaction(database: Database, lock_seconds: float | None = None) -
 
 
 def at_home(connection: sa.Connection, database: Database) -> sa.Connection:
-    """A connection whose tables without a schema are found in the event store's, until its transaction ends."""
+    """A connection whose tables without a schema are found in the event store's, until its transaction ends.
+
+    On a server, one that has said nothing for SILENT_SECONDS ends there: a machine that stands still would keep its
+    observer's slices from whoever goes on with them.
+    """
     if database.schema is not None:
-        path = "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), true)"
-        connection.exec_driver_sql(path, (database.schema,))
+        connection.exec_driver_sql(_AT_HOME, (database.schema, f"{int(SILENT_SECONDS * 1000)}ms"))
     return connection.execution_options(schema_translate_map={None: database.schema})
 
 

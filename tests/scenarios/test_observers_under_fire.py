@@ -178,7 +178,7 @@ def test_a_worker_that_slept_for_longer_than_its_lease_handles_nothing_twice(fir
     for _ in range(ROUNDS // 2):
         fire.write(50)
         sleeper = fire.chance.choice(fire.workers)
-        sleeper.freeze()
+        fire.workshop.freeze(sleeper)
         fire.write(50)
         eventually(fire.all_handled, "others went on")
         sleeper.wake()

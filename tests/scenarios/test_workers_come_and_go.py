@@ -100,7 +100,7 @@ def test_a_worker_frozen_past_its_lease_writes_nothing_when_it_wakes_and_then_ta
     job_id = workshop.note_down("ledger", steps=4, items=25, seconds=0.02)
     frozen = workshop.worker("--slots", "2")
     workshop.until(job_id, lambda row: row.items > 0, "a step has reported")
-    freeze_outside_of_a_transaction(workshop, frozen)
+    workshop.freeze(frozen)
 
     successor = workshop.worker("--slots", "2")
     workshop.until(job_id, lambda row: str(row.worker).split(":")[-2] == str(successor.pid), "taken over")
@@ -149,11 +149,3 @@ def runs(pid: int) -> bool:
     """Whether there is such a process, other than one that has ended and was not asked for its exit code yet."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(state.strip()) and not state.strip().startswith("Z")
-
-
-def freeze_outside_of_a_transaction(workshop: Workshop, worker: WorkerProcess) -> None:
-    """Frozen while it holds the write lock, it would keep everybody waiting, as any program on SQLite does."""
-    worker.freeze()
-    while workshop.is_locked():
-        worker.wake()
-        worker.freeze()

@@ -235,6 +235,13 @@ class Workshop:
         self._processes.append(process)
         return WorkerProcess(process, log)
 
+    def freeze(self, worker: WorkerProcess) -> None:
+        """With the write lock of a file it would keep everybody waiting, as any program on SQLite does."""
+        worker.freeze()
+        while self.url.startswith("sqlite") and self.is_locked():
+            worker.wake()
+            worker.freeze()
+
     def close(self) -> None:
         for process in self._processes:
             if process.poll() is None:

@@ -1,13 +1,16 @@
 """A handler that is slow, or never returns, stops nobody else."""
 
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.database import HeldUp
 from milepost.infrastructure.event_store.schema import observers
 from milepost.infrastructure.observers.holding import Holding, StillHandled
 from milepost.infrastructure.observers.live import LiveObservers
@@ -15,6 +18,7 @@ from milepost.infrastructure.observers.observer import Effects, Observed, observ
 from milepost.infrastructure.observers.rows import ObserverRows, at_home, effects_transaction
 from tests.infrastructure.observers.accounts import Balances, deposit, expected, open_accounts
 from tests.infrastructure.observers.stage import NAMESPACE, OPERATOR, Theatre
+from tests.infrastructure.running.stage import turn_until
 
 on_a_server = pytest.mark.parametrize("theatre", ["server"], indirect=True)
 EVENT_SECONDS = 0.02
@@ -44,6 +48,52 @@ def test_while_somebody_handles_events_of_one_observer_the_others_go_on(theatre:
 
     theatre.go(6)
     assert _row(theatre).trouble is None
+    assert theatre.read() == expected(theatre.bank)
+
+
+@on_a_server
+def test_a_process_that_stands_still_in_a_batch_lets_go_of_its_slices(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ann,) = open_accounts(theatre.bank, 1)
+    theatre.go(2)
+    deposit(theatre.bank, ann, 1, 2)
+
+    def handled() -> bool:
+        theatre.go()
+        return theatre.read() == expected(theatre.bank)
+
+    with ExitStack() as stack:
+        with monkeypatch.context() as patched:
+            patched.setattr("milepost.infrastructure.observers.rows.SILENT_SECONDS", 0.3)
+            still = stack.enter_context(effects_transaction(theatre.stage.database))
+        ObserverRows(still, NAMESPACE, "balances").slices(1, lock=True)
+        turn_until(handled)
+        with pytest.raises(HeldUp):
+            stack.close()
+
+
+@on_a_server
+def test_a_handler_that_is_silent_for_too_long_is_told_of_and_stops_no_other(theatre: Theatre) -> None:
+    limits: list[str | None] = []
+
+    @observer("silent")
+    class Silent(Balances):
+        tables = sa.MetaData()
+
+        def handle_batch(self, events: Sequence[Observed], effects: Effects) -> None:
+            limits.append(effects.connection.scalar(sa.text("SHOW idle_in_transaction_session_timeout")))
+            effects.connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '10ms'"))
+            time.sleep(1)
+
+    theatre.stage.types.observers.add(Silent)
+    theatre.live = theatre.another_live()
+    (ann,) = open_accounts(theatre.bank, 1)
+    deposit(theatre.bank, ann, 1, 2)
+    theatre.go(3)
+
+    assert set(limits) == {"30s"}
+    assert "held up for too long" in (_row(theatre, "silent").trouble or "")
     assert theatre.read() == expected(theatre.bank)
 
 
@@ -154,7 +204,7 @@ def test_an_observer_that_is_far_behind_lets_the_others_have_their_turn(
     assert 0 < handled.count("notes") < 400
 
 
-def _row(theatre: Theatre) -> Any:
-    asked = sa.select(observers.c.trouble, observers.c.expires_at).where(observers.c.name == "balances")
+def _row(theatre: Theatre, name: str = "balances") -> Any:
+    asked = sa.select(observers.c.trouble, observers.c.expires_at).where(observers.c.name == name)
     with theatre.stage.database.read() as connection:
         return at_home(connection, theatre.stage.database).execute(asked).one()
