@@ -6,6 +6,7 @@ So is a partition whose replay was given up in the middle: it would wait for eve
 import logging
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -42,13 +43,17 @@ class Retries:
     """Looks which partitions are due. Safe to be asked by several processes: a partition has one live job."""
 
     def __init__(self, database: Database, job_types: JobTypes, surroundings: Surroundings, origin: Origin) -> None:
-        self._store = JobStore(database, surroundings)
         self._database = database
         self._job_types = job_types
         self._surroundings = surroundings
         self._origin = origin
         self._looked_at = float("-inf")
         self._left: dict[_Due, float] = {}  # those that nothing could be done for, and until when they are left alone
+
+    @cached_property
+    def _store(self) -> JobStore:
+        """Opened in a turn, where a database that does not answer is waited for."""
+        return JobStore(self._database, self._surroundings)
 
     def turn(self, ready: Collection[Key]) -> bool:
         """Whether it looked, and nothing was due. `ready`: the observers that may go on."""
