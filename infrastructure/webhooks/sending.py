@@ -49,6 +49,7 @@ class Sender:
         self._connect_seconds, self._answer_seconds = connect_seconds, answer_seconds
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
+        self._under_way = set[Future[Answer]]()
         self._client = self._opened()
         # A proxy would take "this machine" for its own. A transport of its own knows no proxy of the environment.
         self._client_here = self._opened(httpx.AsyncHTTPTransport())
@@ -57,10 +58,15 @@ class Sender:
 
     def send(self, message: Message) -> Future[Answer]:
         """From any thread; never raises but when closed."""
-        return asyncio.run_coroutine_threadsafe(self._send(message), self._loop)
+        answer = asyncio.run_coroutine_threadsafe(self._send(message), self._loop)
+        self._under_way.add(answer)
+        answer.add_done_callback(self._under_way.discard)
+        return answer
 
     def close(self) -> None:
         """What is under way is broken off."""
+        for answer in list(self._under_way):
+            answer.cancel()  # and with it whatever it began: a connection's own tasks are ended by whoever awaits them
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
 
@@ -79,10 +85,7 @@ class Sender:
     async def _open(self) -> None:
         async with self._client, self._client_here:
             await self._ending.wait()
-            under_way = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
     async def _send(self, message: Message) -> Answer:
         try:

@@ -1,5 +1,7 @@
 """How a message travels."""
 
+import gc
+
 import pytest
 
 from milepost.infrastructure.webhooks.sending import Message, Sender
@@ -23,3 +25,14 @@ def test_a_message_to_this_machine_goes_through_no_proxy(host: str, monkeypatch:
         assert (here.status, elsewhere.status) == (204, 502)
         assert [each.id for each in receiver.requests] == ["a"]
         assert [each.id for each in proxy.requests] == ["b"]
+
+
+def test_a_sender_may_be_closed_at_any_moment_of_a_connection() -> None:
+    with receiving() as receiver:
+        for number in range(40):
+            sender = Sender(5.0, 15.0)
+            answers = [sender.send(Message(receiver.url, {"webhook-id": "a"}, b"{}")) for _ in range(number)]
+            sender.close()
+
+            assert all(each.done() for each in answers)
+        gc.collect()  # what was never awaited is said of now, and fails the test
