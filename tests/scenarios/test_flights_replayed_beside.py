@@ -15,11 +15,12 @@ from milepost.infrastructure.flights.observers.route_delays import RouteDelays
 from milepost.infrastructure.observers.observer import Observer
 from milepost.infrastructure.observers.rows import effects_transaction
 from tests.scenarios.flights_by_hand import CHANGES, Happened, Row, Rows, by_hand, happened, read_model, table_of
+from tests.scenarios.imported_flights import ImportedFlights, import_only
 from tests.scenarios.observatory import Observatory
 from tests.scenarios.workshop import FULL, tell
-from tests.stores import url_of
 
 BEFORE, MEANWHILE = (list(range(1, 12)), [12]) if FULL else ([1], [2])
+DAYS = None if FULL else 10  # of each
 OBSERVERS: list[type[Observer]] = [AircraftPlaces, RouteDelays, FlightSearch]
 JOBS: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "aircraft-places": ("replay-observer", {"beside": True}),
@@ -57,8 +58,10 @@ class Reader:
 
 
 @pytest.fixture(params=["file", "server"])
-def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Observatory]:
-    made = Observatory(tmp_path, url=url_of(request.param, tmp_path))
+def observatory(
+    request: pytest.FixtureRequest, tmp_path: Path, imported_flights: ImportedFlights
+) -> Iterator[Observatory]:
+    made = Observatory(tmp_path, url=imported_flights.copied(request.param, tmp_path, BEFORE, DAYS))
     try:
         yield made
     finally:
@@ -66,7 +69,7 @@ def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Obse
 
 
 def test_readers_find_the_old_generation_or_the_new_one_and_never_go_back_in_time(observatory: Observatory) -> None:
-    newest = observatory.import_flights(BEFORE)
+    newest = observatory.newest()
     observatory.register(*JOBS)
     observatory.worker()
     for observer in OBSERVERS:
@@ -80,7 +83,11 @@ def test_readers_find_the_old_generation_or_the_new_one_and_never_go_back_in_tim
         thread.start()
     try:
         jobs = [observatory.start(job_type, observer=name, **how) for name, (job_type, how) in JOBS.items()]
-        jobs.append(observatory.start("import-flights", months=MEANWHILE))
+        importing = observatory.start("import-flights", months=MEANWHILE)
+        if DAYS is not None:
+            import_only(observatory, importing, DAYS)
+        else:
+            jobs.append(importing)
         for job_id in jobs:
             observatory.until_status(job_id, "CompletedSuccessfully")
         newest = observatory.newest()

@@ -13,9 +13,9 @@ from milepost.infrastructure.flights.observers.route_delays import RouteDelays
 from milepost.infrastructure.observers.observer import Observer
 from milepost.infrastructure.observers.rows import effects_transaction
 from tests.scenarios.flights_by_hand import Happened, by_hand, happened, read_model, table_of
+from tests.scenarios.imported_flights import ImportedFlights
 from tests.scenarios.observatory import Observatory
 from tests.scenarios.workshop import FULL, claims, dice, eventually, of_kind, tell
-from tests.stores import url_of
 
 MONTHS = list(range(1, 13)) if FULL else [1]
 OBSERVERS: list[type[Observer]] = [AircraftPlaces, RouteDelays, FlightSearch]
@@ -24,8 +24,10 @@ STOPS = KILLS = 2
 
 
 @pytest.fixture(params=["file", "server"])
-def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Observatory]:
-    made = Observatory(tmp_path, url=url_of(request.param, tmp_path))
+def observatory(
+    request: pytest.FixtureRequest, tmp_path: Path, imported_flights: ImportedFlights
+) -> Iterator[Observatory]:
+    made = Observatory(tmp_path, url=imported_flights.copied(request.param, tmp_path, MONTHS))
     try:
         yield made
     finally:
@@ -35,7 +37,6 @@ def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Obse
 @pytest.fixture
 def events(observatory: Observatory) -> list[Happened]:
     """The flights of the months, imported, with every observer registered and none run yet."""
-    observatory.import_flights(MONTHS)
     observatory.register(*NAMES)
     events = list(happened(observatory))
     assert not FULL or len(events) == 1_001_615
