@@ -19,8 +19,9 @@ lint:  ## format, lint, types, contracts
 test:  ## the tests alone
 	$(PYTEST)
 
-proofs:  ## the scenarios at full length: the whole year, 100,000 steps, more kills; tells its figures
+proofs:  ## at full length: the whole year, 100,000 steps, more kills, everything on each database; tells its figures
 	MILEPOST_PROOFS=full $(PYTHON) -m pytest -rP --timeout 0 tests/scenarios
+	MILEPOST_PROOFS=full $(PYTHON) -m pytest --timeout 0 tests/infrastructure tests/interfaces tests/browser
 
 fmt:  ## put the format right, and what the linter can
 	$(PYTHON) -m ruff check --fix

@@ -89,6 +89,9 @@ def fresh_database(template: str = "template1") -> str:
     name = f"d{next(_numbers)}"
     with psycopg.connect(postgres().url, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            # Copied file by file, which costs half of what the default does as long as nothing is synced.
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
     return make_url(postgres().url).set(database=name).render_as_string(hide_password=False)

@@ -88,10 +88,7 @@ def _silent_for(connection: sa.Connection, worker: str, now: float) -> dict[str,
 
     A worker's own lease that ran out unnoticed is prolonged by its next heartbeat, not claimed again.
     """
-    chosen = sa.select(leases.c.job_id, overdue(now)).where(
-        leases.c.worker != worker, ~lease_holds(now, without_last=1 - SILENT_SHARE)
-    )
-    return dict(connection.execute(chosen).all())
+    return dict(connection.execute(_SILENT, {"now": now, "me": worker}).all())
 
 
 class _Place(NamedTuple):
@@ -117,6 +114,16 @@ def _count(connection: sa.Connection, places: Iterable[_Place], listed: Collecti
 
 
 # A worker asks several times a second, and building a statement takes longer than the database takes to answer it.
+
+_NOW: Final = sa.bindparam("now", type_=sa.Float)
+_SILENT: Final = sa.select(leases.c.job_id, overdue(_NOW)).where(
+    leases.c.worker != sa.bindparam("me"), ~lease_holds(_NOW, without_last=1 - SILENT_SHARE)
+)
+_HELD: Final = (
+    sa.select(leases.c.type, leases.c.limit_key, sa.func.count())
+    .where(lease_holds(_NOW))
+    .group_by(leases.c.type, leases.c.limit_key)
+)
 
 
 @cache
@@ -149,11 +156,7 @@ def _there(asks: frozenset[str]) -> Condition:
 
 def _places(connection: sa.Connection, wanted: Wanted, now: float) -> Iterator[_Place]:
     """Where to look, by type and queue."""
-    counted = connection.execute(
-        sa.select(leases.c.type, leases.c.limit_key, sa.func.count())
-        .where(lease_holds(now))
-        .group_by(leases.c.type, leases.c.limit_key)
-    ).all()
+    counted = connection.execute(_HELD, {"now": now}).all()
     values: dict[str, Any] = {
         "for_worker": wanted.worker,
         "skip": json.dumps([str(job_id) for job_id in wanted.skip]),

@@ -11,8 +11,10 @@ FOR_EVER: Final = 1e12  # seconds
 
 _GIVEN_AT: Final = leases.c.expires_at - leases.c.seconds
 
+Moment = float | sa.ColumnElement[float]  # or what stands for it in a statement that is made once
 
-def lease_holds(now: float, without_last: float = 0.0) -> sa.ColumnElement[bool]:
+
+def lease_holds(now: Moment, without_last: float = 0.0) -> sa.ColumnElement[bool]:
     """Not run out, and not given in the future: after a clock was set back it would hold for as long as that.
 
     `without_last`: a share of the lease that is taken as run out already.
@@ -21,7 +23,7 @@ def lease_holds(now: float, without_last: float = 0.0) -> sa.ColumnElement[bool]
     return sa.and_(ends_at > now, now + CLOCKS_APART_SECONDS >= _GIVEN_AT)
 
 
-def overdue(now: float) -> sa.ColumnElement[float]:
+def overdue(now: Moment) -> sa.ColumnElement[float]:
     """For how many seconds a lease has run out; below 0 while it holds."""
     in_the_future = now + CLOCKS_APART_SECONDS < _GIVEN_AT
     return sa.case((in_the_future, FOR_EVER), else_=now - leases.c.expires_at)

@@ -28,6 +28,18 @@ CLAIM_TRIES: Final = 10  # jobs that a worker looks at in one go: it has a heart
 
 Accepts = Callable[[str, dict[str, Json]], str | None]  # job type and request → why not, or None
 
+# Of each heartbeat; building a statement takes longer than the database takes to answer it.
+_MINE: Final = leases.c.worker == sa.bindparam("me")
+_PROLONG: Final = (
+    leases.update().where(_MINE).values(expires_at=sa.bindparam("expires_at"), seconds=sa.bindparam("seconds"))
+)
+_LIVE_ON: Final = (
+    workers.update()
+    .where(workers.c.name == sa.bindparam("me"))
+    .values(beat_at=sa.bindparam("beat_at"), expires_at=sa.bindparam("expires_at"))
+)
+_HELD: Final = sa.select(leases.c.job_id).where(_MINE)
+
 
 class Leases:
     """The claims on the jobs of one event store."""
@@ -94,16 +106,12 @@ class Leases:
 
     def renew(self, worker: str, lease_seconds: float) -> frozenset[UUID]:
         """Prolong all leases of the worker, and its own life: its heartbeat. The jobs that it still holds."""
-        mine = leases.c.worker == worker
         with self._database.write() as connection:
             now = self._now()  # not before: it may have waited for long
-            connection.execute(
-                leases.update().where(mine).values(expires_at=now + lease_seconds, seconds=lease_seconds)
-            )
-            connection.execute(
-                workers.update().where(workers.c.name == worker).values(beat_at=now, expires_at=now + lease_seconds)
-            )
-            held = connection.scalars(sa.select(leases.c.job_id).where(mine)).all()
+            until = {"me": worker, "expires_at": now + lease_seconds}
+            connection.execute(_PROLONG, {**until, "seconds": lease_seconds})
+            connection.execute(_LIVE_ON, {**until, "beat_at": now})
+            held = connection.scalars(_HELD, {"me": worker}).all()
         return frozenset(UUID(job_id) for job_id in held)
 
     def drop(self, worker: str, job_id: UUID) -> None:

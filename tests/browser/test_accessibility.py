@@ -9,12 +9,14 @@ from playwright.sync_api import Page, expect
 from milepost.domain import commands as c
 from tests.browser.conftest import PHONE, OpenPage, violations
 from tests.browser.site import Server, Site
+from tests.length import FULL
 
-LOOKS: Final[dict[str, dict[str, Any]]] = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE, "is_mobile": True, "has_touch": True},
-}
+ON_A_PHONE: Final[dict[str, Any]] = {"viewport": PHONE, "is_mobile": True, "has_touch": True}
+LOOKS: Final[dict[str, dict[str, Any]]] = (
+    {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"}, "phone": ON_A_PHONE}
+    if FULL
+    else {"light": {"color_scheme": "light"}, "dark, on a phone": {"color_scheme": "dark", **ON_A_PHONE}}
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from milepost.infrastructure.settings import resolve
 from milepost.interfaces.cli.app import run
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.here_only import HERE_ONLY
+from tests.length import FULL
 from tests.postgres import drop_database, fresh_database
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         asks = "words" in metafunc.fixturenames and metafunc.function.__name__ not in HERE_ONLY
         how_shown = "HOW_IT_IS_SHOWN" in metafunc.function.__globals__  # which has nothing to do with the database
         kinds = ["file", *([] if how_shown else ["server"]), *(["remote"] if asks else [])]
+        # A process of its own takes longest, and what it does on the others those see that are called in this one.
+        if "milepost" in metafunc.fixturenames and not FULL:
+            kinds = ["file"]
         metafunc.parametrize("store_kind", kinds, indirect=True)
 
 

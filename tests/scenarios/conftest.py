@@ -1,5 +1,6 @@
-"""A workshop per test; whatever process still runs at its end is ended."""
+"""A workshop per test; whatever process still runs at its end is ended. Flights are imported once for all of them."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios import noted
+from tests.scenarios.imported_flights import ImportedFlights
 from tests.scenarios.workshop import Workshop
 
 
@@ -19,3 +21,10 @@ def workshop(tmp_path: Path) -> Iterator[Workshop]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def imported_flights(tmp_path_factory: pytest.TempPathFactory) -> ImportedFlights:
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # each of its processes has a folder in one
+    return ImportedFlights(shared / "imported-flights", tmp_path_factory.mktemp("imported-flights"))

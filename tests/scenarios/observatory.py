@@ -1,6 +1,5 @@
 """A workshop with observers over the imported flights, and what can be seen of them."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from milepost.domain.commands import StopJob
@@ -29,14 +28,6 @@ class Observatory(Workshop):
         for name, text in modules.items():
             (self.folder / f"{name}.py").write_text(text)
         (self.folder / "milepost.toml").write_text(f"job_types = {list(modules)!r}\n".replace("'", '"'))
-
-    def import_flights(self, months: Sequence[int]) -> int:
-        """The position of the newest event, when a worker has imported these months."""
-        job_id = self.start("import-flights", months=list(months))
-        worker = self.worker()
-        self.until_status(job_id, "CompletedSuccessfully")
-        worker.kill()
-        return self.newest()
 
     def newest(self) -> int:
         recorder = flights_recorder(self.store.database, NAMESPACE)

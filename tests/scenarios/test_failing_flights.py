@@ -14,11 +14,12 @@ from milepost.infrastructure.flights.events import FlightArrived
 from milepost.infrastructure.flights.observers.aircraft_places import AircraftPlaces
 from milepost.infrastructure.observers.reading import reading
 from tests.scenarios.flights_by_hand import Happened, by_hand, happened, read_model
+from tests.scenarios.imported_flights import ImportedFlights
 from tests.scenarios.observatory import Observatory
 from tests.scenarios.workshop import FULL, eventually, tell
-from tests.stores import url_of
 
 MONTHS = list(range(1, 13)) if FULL else [1]
+DAYS = None if FULL else 10
 AIRCRAFT_OF_THE_YEAR, CARRIERS_WITHOUT_TAIL_NUMBERS = 4_043, 7
 FAILING = "N14228"
 PARTITION = str(aircraft_id(FAILING))
@@ -47,8 +48,10 @@ MENDED = FRAGILE.replace("{FAILS_ON}", "set()")
 
 
 @pytest.fixture(params=["file", "server"])
-def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Observatory]:
-    made = Observatory(tmp_path, url=url_of(request.param, tmp_path))
+def observatory(
+    request: pytest.FixtureRequest, tmp_path: Path, imported_flights: ImportedFlights
+) -> Iterator[Observatory]:
+    made = Observatory(tmp_path, url=imported_flights.copied(request.param, tmp_path, MONTHS, DAYS))
     try:
         yield made
     finally:
@@ -57,7 +60,6 @@ def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Obse
 
 @pytest.fixture
 def events(observatory: Observatory) -> list[Happened]:
-    observatory.import_flights(MONTHS)
     return list(happened(observatory))
 
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import zip_longest
-from pathlib import Path
 from uuid import UUID
 
+import pytest
 from eventsourcing.persistence import Notification
 
 from milepost.domain import events as e
@@ -14,9 +14,10 @@ from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.flights.dataset import installed_flights
 from milepost.infrastructure.flights.events import FlightScheduled
 from milepost.infrastructure.flights.tables import flights_recorder
+from tests.scenarios.imported_flights import ImportedFlights
 from tests.scenarios.workshop import FULL, Workshop, claims, dice, of_kind, tell
 
-MONTHS = list(range(1, 13)) if FULL else [1, 2, 3]
+MONTHS = list(range(1, 13)) if FULL else [1]
 KILLS = 5
 KILLED_WITH_THE_DEFAULT_LEASE = 3
 SECONDS_OF_A_DAY = 0.06  # about what its import takes
@@ -24,14 +25,11 @@ PAGE = 5_000
 
 
 def test_flights_imported_through_five_kills_are_those_of_an_undisturbed_import_event_by_event(
-    workshop: Workshop, tmp_path: Path
+    workshop: Workshop, imported_flights: ImportedFlights, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with closing(Workshop(tmp_path, "undisturbed")) as undisturbed:
-        job_id = undisturbed.start("import-flights", months=MONTHS)
-        undisturbed.worker()
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with closing(Workshop(folder, url=imported_flights.copied("file", folder, MONTHS))) as undisturbed:
         killed_at = import_through_kills(workshop)
-        undisturbed.until_status(job_id, "CompletedSuccessfully")
-        assert claims(undisturbed.history(job_id)) == [1]
         events, flights = compare(workshop, undisturbed)
 
     expected = installed_flights()

@@ -15,18 +15,20 @@ from milepost.infrastructure.flights.observers.route_delays import RouteDelays
 from milepost.infrastructure.observers.observer import Observer
 from milepost.infrastructure.observers.rows import effects_transaction
 from tests.scenarios.flights_by_hand import CHANGES, Happened, Row, Rows, by_hand, happened, read_model, table_of
+from tests.scenarios.imported_flights import ImportedFlights, import_only
 from tests.scenarios.observatory import Observatory
 from tests.scenarios.workshop import FULL, tell
-from tests.stores import url_of
 
 BEFORE, MEANWHILE = (list(range(1, 12)), [12]) if FULL else ([1], [2])
+DAYS = None if FULL else 10
+DAYS_MEANWHILE = None if FULL else 5
 OBSERVERS: list[type[Observer]] = [AircraftPlaces, RouteDelays, FlightSearch]
 JOBS: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "aircraft-places": ("replay-observer", {"beside": True}),
     "route-delays": ("replay-observer", {"beside": True}),
     "flight-search": ("rebuild-index", {}),
 }
-PAUSE_SECONDS = 0.05  # between two looks, so that what is looked at gets on
+PAUSE_SECONDS = 0.05 if FULL else 0.1  # between two looks, so that what is looked at gets on
 # Rows that only the old generation has: nobody's events say them.
 MARKS: Final[dict[str, Row]] = {
     "aircraft-places": ("old", None, "XX", "OLD", "", "", "", 0),
@@ -57,8 +59,10 @@ class Reader:
 
 
 @pytest.fixture(params=["file", "server"])
-def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Observatory]:
-    made = Observatory(tmp_path, url=url_of(request.param, tmp_path))
+def observatory(
+    request: pytest.FixtureRequest, tmp_path: Path, imported_flights: ImportedFlights
+) -> Iterator[Observatory]:
+    made = Observatory(tmp_path, url=imported_flights.copied(request.param, tmp_path, BEFORE, DAYS))
     try:
         yield made
     finally:
@@ -66,7 +70,7 @@ def observatory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Obse
 
 
 def test_readers_find_the_old_generation_or_the_new_one_and_never_go_back_in_time(observatory: Observatory) -> None:
-    newest = observatory.import_flights(BEFORE)
+    newest = observatory.newest()
     observatory.register(*JOBS)
     observatory.worker()
     for observer in OBSERVERS:
@@ -80,7 +84,11 @@ def test_readers_find_the_old_generation_or_the_new_one_and_never_go_back_in_tim
         thread.start()
     try:
         jobs = [observatory.start(job_type, observer=name, **how) for name, (job_type, how) in JOBS.items()]
-        jobs.append(observatory.start("import-flights", months=MEANWHILE))
+        importing = observatory.start("import-flights", months=MEANWHILE)
+        if DAYS_MEANWHILE is not None:
+            import_only(observatory, importing, DAYS_MEANWHILE)
+        else:
+            jobs.append(importing)
         for job_id in jobs:
             observatory.until_status(job_id, "CompletedSuccessfully")
         newest = observatory.newest()

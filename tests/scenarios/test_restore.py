@@ -12,10 +12,11 @@ import pytest
 
 from milepost.domain.state_machine import JobStatus, StepStatus
 from tests.postgres import Postgres
-from tests.scenarios.workshop import Workshop
+from tests.scenarios.workshop import FULL, Workshop
 
 STEPS: Final = 3  # of the job that is held in the middle: the first succeeds, the others wait before their last item
 ITEMS: Final = 5
+WRITES: Final = 1_000 if FULL else 200  # of the job beside it
 HELD_ITEMS: Final = STEPS * ITEMS - (STEPS - 1)
 
 
@@ -84,7 +85,7 @@ def under_way(workshop: Workshop) -> tuple[UUID, UUID]:
     held = workshop.note_down("noted", steps=STEPS, items=ITEMS)
     workshop.worker("--slots", str(STEPS + 2))
     until_it_is_held(workshop, held, lambda: noted(workshop, held) == HELD_ITEMS)
-    busy = workshop.start("self-test", steps=1000, items=1, seconds=0.01)
+    busy = workshop.start("self-test", steps=WRITES, items=1, seconds=0.01)
     workshop.until(busy, lambda row: row.succeeded > 0, "it writes")
     return held, busy
 

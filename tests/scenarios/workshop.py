@@ -27,10 +27,10 @@ from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store import schema
 from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.store import JobStore
+from tests.length import FULL as FULL  # so that scenarios have all from here
 from tests.scenarios.noted import HOLD, Planned
 from tests.simulation.invariants import check_job
 
-FULL: Final = os.environ.get("MILEPOST_PROOFS") == "full"  # `make proofs`: at full length
 EXECUTABLE: Final = Path(sys.executable).with_name("milepost")
 PATIENCE_SECONDS: Final = 900 if FULL else 120  # until a test believes that it will never happen: nothing is measured
 LOOK_SECONDS: Final = 0.01

@@ -13,7 +13,7 @@ from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("MILEPOST_SIMULATION_SEEDS", "1000"))
 FIRST = int(os.environ.get("MILEPOST_SIMULATION_FIRST_SEED", "0"))
-SEEDS_A_TEST = 50
+SEEDS_A_TEST = 100
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, SEEDS_A_TEST))

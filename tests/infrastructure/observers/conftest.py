@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.infrastructure.observers.stage import Theatre, bank_beside
+from tests.length import kinds
 from tests.stores import url_of
 
 
-@pytest.fixture(params=["memory", "file", "server"])
+@pytest.fixture(params=kinds("memory", "file", "server", short=["file", "server"]))  # a machine is in memory
 def theatre(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Theatre]:
     url = url_of(request.param, tmp_path)
     bank = bank_beside(url)

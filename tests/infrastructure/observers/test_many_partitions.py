@@ -15,7 +15,7 @@ from milepost.infrastructure.observers.observer import BATCH_EVENTS, Effects, Ob
 from milepost.infrastructure.observers.rows import ObserverRows, at_home
 from tests.infrastructure.observers.accounts import Account, Balances, Bank, Poisoned, balances
 from tests.infrastructure.observers.stage import NAMESPACE, Theatre
-from tests.scenarios.workshop import FULL
+from tests.length import FULL
 
 EVENTS = 1_000_000 if FULL else 6_000
 PARTITIONS = 10_000 if FULL else 300

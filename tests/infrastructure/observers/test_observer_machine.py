@@ -4,7 +4,6 @@ Deposits, handlers that fail and are mended, live rounds of two processes, jobs 
 cancelled and removed, operators, and commits that fail before or after they were there.
 """
 
-import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from milepost.infrastructure.observers.rows import ObserverRows, effects_transac
 from tests.infrastructure.observers.accounts import Account, Balances, deposit, expected_of, open_accounts
 from tests.infrastructure.observers.stage import NAMESPACE, OPERATOR, Theatre, bank_beside
 from tests.infrastructure.running.stage import turn_until
+from tests.length import FULL
 from tests.stores import url_of
 
 ACCOUNTS = 4
@@ -248,7 +248,7 @@ class OnServer(ObserverMachine):
     kind = "server"
 
 
-MORE = 25 if os.environ.get("MILEPOST_PROOFS") == "full" else 1
+MORE = 25 if FULL else 1
 _COMMON: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),

@@ -8,12 +8,13 @@ import pytest
 
 from milepost.infrastructure.job_types.job_type import JobType
 from tests.infrastructure.running.stage import Stage
+from tests.length import kinds
 from tests.stores import url_of
 
 MakeStage = Callable[..., Stage]
 
 
-@pytest.fixture(params=["memory", "file", "server"])
+@pytest.fixture(params=kinds("memory", "file", "server", short=["file", "server"]))  # the simulation is in memory
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url_of(request.param, tmp_path)
 

@@ -30,13 +30,14 @@ from milepost.infrastructure.running.remote_link import Downward
 from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.importable import Ordered
 from tests.infrastructure.running.stage import Stage, turn_until
+from tests.length import kinds
 from tests.stores import url_of
 
 StageOf = Callable[..., Stage]
 S = JobStatus
 
 
-@pytest.fixture(params=["file", "server"])
+@pytest.fixture(params=kinds("file", "server", short=["file"]))  # flights are imported on a cluster into a server
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One that other processes can open."""
     return url_of(request.param, tmp_path)

@@ -16,13 +16,14 @@ from milepost.infrastructure.running.step_context import StepContext
 from tests.infrastructure.running.importable import Ordered
 from tests.infrastructure.running.slow_to_import import SlowToImport
 from tests.infrastructure.running.stage import Stage, turn_until
+from tests.length import kinds
 from tests.stores import url_of
 
 StageOf = Callable[..., Stage]
 S = JobStatus
 
 
-@pytest.fixture(params=["file", "server"])
+@pytest.fixture(params=kinds("file", "server", short=["server"]))  # scenarios have such workers on a file
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One that other processes can open."""
     return url_of(request.param, tmp_path)

@@ -12,7 +12,7 @@ from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.conftest import MakeStage
 from tests.infrastructure.running.stage import HandClock, Stage, turn_until
 from tests.infrastructure.running.test_workers import gated
-from tests.scenarios.workshop import FULL
+from tests.length import FULL
 
 JOBS = 10_000 if FULL else 300
 RUNNING, DEAD_WORKERS, WORKERS, SLOTS = 60, 5, 4, 8

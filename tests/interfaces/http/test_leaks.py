@@ -136,6 +136,8 @@ def questions(both: Both) -> Iterator[str]:
         }
         wanted = list(route.param_convertors)
         for values in product(*(names[each] for each in wanted)):
+            if not {"other", "Nowhere"}.isdisjoint(values) and not {*ids[1:-1]}.isdisjoint(values):
+                continue  # where nothing is, one of mine and one of nobody's say it
             path = route.path_format.format(**dict(zip(wanted, values, strict=True)))
             yield from (
                 path + ("?" + each if each else "")
