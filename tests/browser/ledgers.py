@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from milepost.domain.observers.policy import PartitionPolicy
 from milepost.infrastructure.observers.observer import Effects, Observed, Observer, observer
+from milepost.infrastructure.observers.sources import EventSource
 
 HERE: Final = Path(__file__).parent
 GATE: Final = HERE / "gate"  # as long as it is there, nobody comes past the event of GATED
@@ -76,6 +77,10 @@ class Balances(Observer):
             new = insert(table).values(account=each.partition, amount=each.event.amount)
             added = {"amount": table.c.amount + each.event.amount}
             effects.connection.execute(new.on_conflict_do_update(index_elements=["account"], set_=added))
+
+    def verify(self, effects: Effects, source: EventSource, until: int) -> None:
+        found = effects.connection.scalar(sa.select(sa.func.count()).select_from(effects.table(balances)))
+        assert found == len({each.originator_id for each in source.after(0) if each.position <= until})
 
     def reset_partition(self, partition: str, effects: Effects) -> None:
         table = effects.table(balances)

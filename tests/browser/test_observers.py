@@ -86,6 +86,24 @@ def test_a_replay_moves_and_ends_before_ones_eyes(
     expect(page.get_by_role("row").filter(has_text="ObserverTaken")).to_be_visible()
 
 
+def test_an_index_is_rebuilt_by_a_job_that_leads_back_to_it(
+    watched: WatchedSite, there: Server, open_page: OpenPage
+) -> None:
+    watched.account(1, 2, 3)
+    page = open_page(there.page(NAMESPACE, "/observers/balances"))
+    expect(fact(page, "Handled")).to_contain_text("3 events")
+    button(page, "Rebuild index").click()
+    page.get_by_role("dialog").get_by_label("Reason").fill("words were missing")
+    button(page, "Rebuild it").click()
+    page.locator(".toast").get_by_role("link").click()
+    expect(status(page)).to_contain_text("Completed")
+    expect(page.locator(".changes")).to_contain_text("words were missing")
+
+    fact(page, "Observer").get_by_role("link", name="balances").click()
+    expect(fact(page, "Generation")).to_have_text("2")
+    expect(fact(page, "Handled")).to_contain_text("3 events")
+
+
 def test_by_the_keyboard_it_is_paused_with_a_reason_and_unpaused_and_nothing_is_lost(
     watched: WatchedSite, there: Server, open_page: OpenPage
 ) -> None:

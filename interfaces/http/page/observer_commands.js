@@ -10,12 +10,12 @@ import { say, sayProblem } from "./say.js";
 
 const PAUSE = { verb: "Pause", path: "pause", explained: "It handles no live events until it is unpaused. They are not lost: it goes on where it was." };
 const UNPAUSE = { verb: "Unpause", path: "unpause", explained: "It goes on where it was. Where it was quarantined, that is over." };
-const CATCH_UP = { verb: "Catch up", path: "catch-up", starts: true, explained: "A job handles what it is behind, its partitions side by side. Live events go on behind it." };
+const CATCH_UP = { verb: "Catch up", go: "Catch it up", path: "catch-up", starts: true, explained: "A job handles what it is behind, its partitions side by side. Live events go on behind it." };
 const REPLAY = { verb: "Replay", path: "replay", starts: true, explained: "A job handles all its events again from the first. It can be stopped and resumed." };
-const REBUILD = { verb: "Rebuild index", path: "rebuild-index", starts: true, explained: "A job builds it anew beside the one that is read, compares it with the events, and swaps them only if it is right." };
+const REBUILD = { verb: "Rebuild index", go: "Rebuild it", path: "rebuild-index", starts: true, explained: "A job builds it anew beside the one that is read, compares it with the events, and swaps them only if it is right." };
 const RETRY = { verb: "Retry", path: "retry", explained: "Its event is tried again at once, and its attempts count anew. What waits behind it follows." };
 const SKIP = { verb: "Skip", path: "skip", explained: "Its event is never handled, and what waits behind it follows. It cannot be taken back but by a replay.", final: true, reasoned: true };
-const REPLAY_PARTITION = { verb: "Replay partition", path: "replay", starts: true, explained: "A job undoes what this partition brought about, and handles all its events again from the first." };
+const REPLAY_PARTITION = { verb: "Replay partition", go: "Replay it", path: "replay", starts: true, explained: "A job undoes what this partition brought about, and handles all its events again from the first." };
 
 /** The buttons for what can be done to it as it is. `onDone`: when something was done, or refused. */
 export function observerButtons(place, observer, onDone) {
@@ -63,7 +63,7 @@ function waysOf(observer) {
 function openCommand({ place, command, path, subject, choices = null, body = {}, onDone }) {
   const { input, field } = reasonField();
   if (command.reasoned) input.required = true;
-  const go = h("button", { type: "submit", class: command.final ? "danger" : "primary" }, `${command.verb} it`);
+  const go = h("button", { type: "submit", class: command.final ? "danger" : "primary" }, command.go ?? `${command.verb} it`);
   let busy = false;
   const form = h(
     "form",

@@ -3,10 +3,11 @@
 import { h } from "./dom.js";
 import { between, count, duration, number } from "./format.js";
 import { askedBy, chip, errorDetails, fact, name, rates, time } from "./parts.js";
-import { toJob, toList } from "./route.js";
+import { toJob, toList, toObserver } from "./route.js";
 import { query } from "./api.js";
 
 const FAILED_SHOWN = 5;
+const OF_OBSERVERS = ["catch-up-observer", "replay-observer", "replay-observer-partition", "recover-partition", "rebuild-index"];
 
 export function overviewPart({ place, rules, id }) {
   return { asked: { steps: FAILED_SHOWN, stepStatus: "Failed" }, render };
@@ -81,6 +82,7 @@ export function overviewPart({ place, rules, id }) {
         { class: "facts" },
         fact("Id", h("code", { class: "break" }, job.id)),
         fact("Type", h("a", { href: toList(place, query({ type: job.type }).slice(1)) }, job.type)),
+        OF_OBSERVERS.includes(job.type) ? fact("Observer", h("a", { href: toObserver(place, job.request.observer) }, job.request.observer)) : null,
         fact("Created", time(job.created)),
         job.ended ? fact("Ended", time(job.ended), h("span", { class: "muted" }, ` after ${duration(between(job.created, job.ended))}`)) : null,
         fact("Worker", job.worker ?? "none"),
