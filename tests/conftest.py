@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import os
 import signal
 from typing import Final
 
@@ -9,6 +10,9 @@ LONG: Final = ("tests/simulation", "tests/scenarios")
 
 # A program that was started in the background, as a CI may be, ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The programs that tests start by the hundred would compile ours each time where the environment forbids to keep it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
