@@ -1,6 +1,6 @@
 """Until when a lease holds, by the clock of whoever asks."""
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -11,7 +11,7 @@ FOR_EVER: Final = 1e12  # seconds
 
 _GIVEN_AT: Final = leases.c.expires_at - leases.c.seconds
 
-Moment = float | sa.ColumnElement[float]  # or what stands for it in a statement that is made once
+Moment = float | sa.BindParameter[Any]  # or what stands for it in a statement that is made once
 
 
 def lease_holds(now: Moment, without_last: float = 0.0) -> sa.ColumnElement[bool]:

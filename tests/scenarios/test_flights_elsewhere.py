@@ -24,7 +24,10 @@ Place = Callable[..., Workshop]
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return lambda name, url=None: Workshop(tmp_path, name, url=url or fresh_url())
+    def made(name: str, url: str | None = None) -> Workshop:
+        return Workshop(tmp_path, name, url=url or fresh_url())
+
+    return made
 
 
 @pytest.fixture
