@@ -54,10 +54,8 @@ ASKED_AT_ONCE: Final = 500  # partitions in one query
 WRITTEN_AT_ONCE: Final = 10_000  # rows in one statement
 TRIES: Final = 50  # of a change that others keep coming before
 SILENT_SECONDS: Final = 30.0  # in the middle of a transaction, on a server: longer than any good handler is
-_AT_HOME: Final = (
-    "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), true),"
-    " set_config('idle_in_transaction_session_timeout', %s, true)"
-)
+_AT_HOME: Final = "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), true)"
+_NOT_SILENT: Final = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
 
 
 class ObserverUnknown(ObserverError):
@@ -113,7 +111,7 @@ def effects_transaction(database: Database, lock_seconds: float | None = None) -
         if lock_seconds is not None:
             database.wait_at_most(connection, lock_seconds)
         try:
-            yield at_home(connection, database)
+            yield at_home_to_write(connection, database)
         except DBAPIError as error:
             told = database.trouble(error)
             if isinstance(told, LockKept):
@@ -122,14 +120,19 @@ def effects_transaction(database: Database, lock_seconds: float | None = None) -
 
 
 def at_home(connection: sa.Connection, database: Database) -> sa.Connection:
-    """A connection whose tables without a schema are found in the event store's, until its transaction ends.
+    """A connection whose tables without a schema are found in the event store's, until its transaction ends."""
+    if database.schema is not None:
+        connection.exec_driver_sql(_AT_HOME, (database.schema,))
+    return connection.execution_options(schema_translate_map={None: database.schema})
 
-    On a server, one that has said nothing for SILENT_SECONDS ends there: a machine that stands still would keep its
-    observer's slices from whoever goes on with them.
+
+def at_home_to_write(connection: sa.Connection, database: Database) -> sa.Connection:
+    """The same for whoever keeps slices from others. On a server the transaction ends when it has said nothing for
+    SILENT_SECONDS: a machine that stands still would keep them for ever.
     """
     if database.schema is not None:
-        connection.exec_driver_sql(_AT_HOME, (database.schema, f"{int(SILENT_SECONDS * 1000)}ms"))
-    return connection.execution_options(schema_translate_map={None: database.schema})
+        connection.exec_driver_sql(_NOT_SILENT, (f"{int(SILENT_SECONDS * 1000)}ms",))
+    return at_home(connection, database)
 
 
 class ObserverRows:

@@ -261,7 +261,9 @@ def test_a_viewer_sees_everything_and_no_buttons(watched: WatchedSite, open_page
         page.get_by_label("Token").fill(watched.token(f"a-{role.name.lower()}", role))
         button(page, "Sign in").click()
         expect(page.locator("#why")).to_contain_text("1 failed partition does not go on")
-        expect(page.locator("main button")).to_have_text(["Replay", "Catch up", "Rebuild index", "Pause"] if some else [])
+        expect(page.locator("main button")).to_have_text(
+            ["Replay", "Catch up", "Rebuild index", "Pause"] if some else []
+        )
         page.get_by_role("link", name="1 failed partition", exact=True).click()
         page.get_by_role("link", name=ill).click()
         expect(page.locator("#why")).to_contain_text("is not tried again until somebody acts")

@@ -9,7 +9,7 @@ from milepost.domain.events import Policy
 from milepost.infrastructure.job_types.job_type import Step, job_type
 from milepost.infrastructure.job_types.observing.observer_job import NamesObserver, ObserverJob
 from milepost.infrastructure.observers.pace import Pace
-from milepost.infrastructure.observers.rows import PARTITION_MOST, ObserverMoved, at_home
+from milepost.infrastructure.observers.rows import PARTITION_MOST, ObserverMoved, at_home_to_write
 from milepost.infrastructure.observers.telling import tell_failure
 from milepost.infrastructure.running.error_detail import error_detail
 from milepost.infrastructure.running.step_context import HookContext, StepContext
@@ -48,7 +48,7 @@ class PartitionJob(ObserverJob[Request]):
                 try:
                     with step.transaction(read_committed=True) as transaction:
                         began_at = self.surroundings.monotonic()
-                        connection = at_home(transaction.connection, database)
+                        connection = at_home_to_write(transaction.connection, database)
                         generation = handling.rows(connection).observer().generation
                         done = handling.recover(
                             connection, request.partition, generation, str(step.job_id), pace.events

@@ -19,7 +19,14 @@ from milepost.infrastructure.job_types.job_type import Step
 from milepost.infrastructure.job_types.observing.observer_job import NamesObserver, ObserverJob
 from milepost.infrastructure.observers.handling import Handling, Page
 from milepost.infrastructure.observers.pace import Pace
-from milepost.infrastructure.observers.rows import SLICES, ObserverMoved, ObserverRows, at_home, effects_transaction
+from milepost.infrastructure.observers.rows import (
+    SLICES,
+    ObserverMoved,
+    ObserverRows,
+    at_home,
+    at_home_to_write,
+    effects_transaction,
+)
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 LET_GO_SECONDS: Final = 0.5  # between two tries to swap a generation in: readers who came meanwhile have their turn
@@ -119,7 +126,7 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
             try:
                 with step.transaction(read_committed=True) as transaction:
                     began_at = self.surroundings.monotonic()
-                    connection = at_home(transaction.connection, self.environment.database)
+                    connection = at_home_to_write(transaction.connection, self.environment.database)
                     done = handling.handle(connection, page, observer, generation, which, after=position)
                     failed += done.failed
                     told = f"{failed} partitions failed" if failed else ""
