@@ -8,7 +8,7 @@ are not here: they belong to the envelope (`milepost.domain.envelope`).
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 Json = Any  # a JSON value; pydantic's JsonValue validates recursively, which the fold cannot afford
 LONGEST_WAIT_SECONDS: Final = 366 * 24 * 3600.0  # between attempts; longer ones would leave the calendar
@@ -155,7 +155,8 @@ class StepInterrupted(DomainEvent):
     attempt: int
     cause: str
     progress: Progress | None = None
-    lease_lost: bool = False  # its worker died, or could not say that it lives: a machine that slept, say
+    # Its worker died, or could not say that it lives: a machine that slept, say. The oldest ones say `worker_died`.
+    lease_lost: bool = Field(default=False, validation_alias=AliasChoices("lease_lost", "worker_died"))
 
 
 class JobStopRequested(DomainEvent):
