@@ -2,17 +2,24 @@
 
 import resource
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store.schema import observer_partitions
 from milepost.infrastructure.observers.observer import BATCH_EVENTS, Effects, Observed, observer
 from milepost.infrastructure.observers.rows import ObserverRows, at_home
+from milepost.infrastructure.settings import resolve
+from milepost.interfaces.bootstrap import Application
+from milepost.interfaces.local_service import LocalService
 from tests.infrastructure.observers.accounts import Account, Balances, Bank, Poisoned, balances
 from tests.infrastructure.observers.stage import NAMESPACE, Theatre
 from tests.length import FULL
@@ -21,6 +28,7 @@ EVENTS = 1_000_000 if FULL else 6_000
 PARTITIONS = 10_000 if FULL else 300
 FAILING = PARTITIONS // 100
 AT_ONCE = 500  # written in one go
+LOOK_SECONDS = 1.0 if FULL else 0.05
 MOST_GROWN = 300  # MB: how much more memory a million events may take than none
 POISON = 13
 
@@ -77,16 +85,19 @@ def write(bank: Bank) -> dict[str, tuple[int, str]]:
 
 
 @pytest.mark.parametrize("theatre", ["file", "server"], indirect=True)
-def test_failing_partitions_do_not_keep_the_others_and_cost_no_more_than_their_batches(theatre: Theatre) -> None:
+def test_failing_partitions_do_not_keep_the_others_and_cost_no_more_than_their_batches(
+    theatre: Theatre, tmp_path: Path
+) -> None:
     theatre.stage.types = theatre.stage.types.load([f"{__name__}:Counted"])
     theatre.worker = theatre.stage.worker(slots=4)
     model = write(theatre.bank)
     Counted.handed = 0
     before, began = memory(), time.monotonic()
 
-    assert theatre.run("catch-up-observer") is JobStatus.COMPLETED_SUCCESSFULLY
-
-    seconds, grown = time.monotonic() - began, memory() - before
+    with Watch(theatre.stage.url, tmp_path) as watch:
+        assert theatre.run("catch-up-observer") is JobStatus.COMPLETED_SUCCESSFULLY
+        seconds, grown = time.monotonic() - began, memory() - before
+        assert watch.look() == FAILING
     assert theatre.read() == model
     with theatre.stage.database.read() as connection:
         rows = ObserverRows(at_home(connection, theatre.stage.database), NAMESPACE, "balances")
@@ -98,8 +109,53 @@ def test_failing_partitions_do_not_keep_the_others_and_cost_no_more_than_their_b
     assert grown < MOST_GROWN
     sys.stdout.write(
         f"{EVENTS} events, {PARTITIONS} partitions, {FAILING} of them failing: {seconds:.1f} s,"
-        f" {EVENTS / seconds:.0f} events/s, handed over {Counted.handed / EVENTS:.2f} times, {grown:.0f} MB more\n"
+        f" {EVENTS / seconds:.0f} events/s, handed over {Counted.handed / EVENTS:.2f} times, {grown:.0f} MB more,"
+        f" diagnosed {len(watch.told)} times\n"
     )
+
+
+class Watch:
+    """Diagnoses while the job runs: each time as many partitions have failed as it says."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.told: list[int] = []
+        self._app = Application(resolve(environ={"MILEPOST_URL": url}, folder=folder))
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._app.close()
+        if self._error is not None:
+            raise self._error
+
+    def look(self) -> int:
+        before = self._held()
+        said = LocalService(self._app, NAMESPACE).diagnose(writing=False)
+        after = self._held()
+        about = [each.message for each in said.findings if each.area == "failed-partitions"]
+        told = int(about[0].split()[0].replace(",", "")) if about else 0
+        assert before <= told <= after, (before, about, after)
+        assert not about or not said.healthy
+        return told
+
+    def _watch(self) -> None:
+        try:
+            while not self._over.wait(LOOK_SECONDS):
+                self.told.append(self.look())
+        except Exception as error:  # noqa: BLE001 - raised in the test's own thread
+            self._error = error
+
+    def _held(self) -> int:
+        asked = sa.select(sa.func.count()).where(observer_partitions.c.status.is_not(None))
+        with self._app.database.read() as connection:
+            return at_home(connection, self._app.database).scalar(asked) or 0
 
 
 def memory() -> float:
