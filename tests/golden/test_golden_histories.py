@@ -151,7 +151,7 @@ def fields_of(cls: type[BaseModel]) -> Iterator[str]:
 def told_in(value: Any) -> Iterator[str]:
     """The fields that say something: one that must be there, or one that is not what it is by default."""
     if isinstance(value, tuple):
-        parts: tuple[Any, ...] = value
+        parts: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
         for part in parts:
             yield from told_in(part)
     if isinstance(value, BaseModel):
