@@ -30,7 +30,6 @@ from milepost.infrastructure.observers.rows import (
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 
 LET_GO_SECONDS: Final = 0.5  # between two tries to swap a generation in: readers who came meanwhile have their turn
-PARALLEL_ON_A_SERVER: Final = 4  # SQLite has one writer at a time, so that there more would only wait for each other
 
 
 class ObserverRequest(NamesObserver):
@@ -83,8 +82,7 @@ class WholeObserverJob(ObserverJob[WholeRequest]):
             self.holding(job).take(handling, job.job_id, self.holds(job.request))
 
     def plan(self, request: WholeRequest) -> Iterable[Step]:
-        default = 1 if self.environment.database.schema is None else PARALLEL_ON_A_SERVER
-        count = request.parallel or default
+        count = request.parallel or 1  # each step reads all events, so that more are slower unless processes share them
         for index in range(count):
             name = "all partitions" if count == 1 else f"partitions {index + 1} of {count}"
             yield Step(name, {"slices": list(range(index, SLICES, count))})
