@@ -55,7 +55,7 @@ WRITTEN_AT_ONCE: Final = 10_000  # rows in one statement
 TRIES: Final = 50  # of a change that others keep coming before
 SILENT_SECONDS: Final = 30.0  # in the middle of a transaction, on a server: longer than any good handler is
 _AT_HOME: Final = "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), true)"
-_NOT_SILENT: Final = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
+_AT_HOME_TO_WRITE: Final = f"{_AT_HOME}, set_config('idle_in_transaction_session_timeout', %s, true)"
 
 
 class ObserverUnknown(ObserverError):
@@ -121,18 +121,20 @@ def effects_transaction(database: Database, lock_seconds: float | None = None) -
 
 def at_home(connection: sa.Connection, database: Database) -> sa.Connection:
     """A connection whose tables without a schema are found in the event store's, until its transaction ends."""
-    if database.schema is not None:
-        connection.exec_driver_sql(_AT_HOME, (database.schema,))
-    return connection.execution_options(schema_translate_map={None: database.schema})
+    return _at_home(connection, database, _AT_HOME)
 
 
 def at_home_to_write(connection: sa.Connection, database: Database) -> sa.Connection:
     """The same for whoever keeps slices from others. On a server the transaction ends when it has said nothing for
     SILENT_SECONDS: a machine that stands still would keep them for ever.
     """
-    if database.schema is not None:
-        connection.exec_driver_sql(_NOT_SILENT, (f"{int(SILENT_SECONDS * 1000)}ms",))
-    return at_home(connection, database)
+    return _at_home(connection, database, _AT_HOME_TO_WRITE, f"{int(SILENT_SECONDS * 1000)}ms")
+
+
+def _at_home(connection: sa.Connection, database: Database, statement: str, *more: str) -> sa.Connection:
+    if database.schema is not None:  # by one statement: each is a way to the server and back
+        connection.exec_driver_sql(statement, (database.schema, *more))
+    return connection.execution_options(schema_translate_map={None: database.schema})
 
 
 class ObserverRows:
