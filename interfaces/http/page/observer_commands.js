@@ -10,7 +10,7 @@ import { say, sayProblem } from "./say.js";
 
 const PAUSE = { verb: "Pause", path: "pause", explained: "It handles no live events until it is unpaused. They are not lost: it goes on where it was." };
 const UNPAUSE = { verb: "Unpause", path: "unpause", explained: "It goes on where it was. Where it was quarantined, that is over." };
-const CATCH_UP = { verb: "Catch up", go: "Catch it up", path: "catch-up", starts: true, explained: "A job handles what it is behind, its partitions side by side. Live events go on behind it." };
+const CATCH_UP = { verb: "Catch up", go: "Catch it up", path: "catch-up", starts: true, explained: "A job handles what it is behind. Live events go on behind it." };
 const REPLAY = { verb: "Replay", path: "replay", starts: true, explained: "A job handles all its events again from the first. It can be stopped and resumed." };
 const REBUILD = { verb: "Rebuild index", go: "Rebuild it", path: "rebuild-index", starts: true, explained: "A job builds it anew beside the one that is read, compares it with the events, and swaps them only if it is right." };
 const RETRY = { verb: "Retry", path: "retry", explained: "Its event is tried again at once, and its attempts count anew. What waits behind it follows." };
