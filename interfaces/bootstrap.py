@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from milepost.domain.envelope import Origin
+    from milepost.infrastructure.audit.verifying import Tally, Verifier
     from milepost.infrastructure.clock import RealSurroundings
+    from milepost.infrastructure.event_store.explaining import Explaining
+    from milepost.infrastructure.event_store.pruning import Pruning
     from milepost.infrastructure.event_store.store import JobStore, Outcome, Situation
     from milepost.infrastructure.event_store.tokens import Role, Token, Tokens
     from milepost.infrastructure.job_types.registry import JobTypes
@@ -134,6 +137,13 @@ class Application:
         """Raises CannotOpenDatabase."""
         return JobQueries(self.reading)
 
+    @property
+    def explaining(self) -> "Explaining":
+        """Raises CannotOpenDatabase."""
+        from milepost.infrastructure.event_store.explaining import Explaining
+
+        return Explaining(self.reading, self.queries)
+
     def change_marker(self) -> int:
         """A number that differs when anybody has written since. Raises CannotOpenDatabase, DatabaseUnavailable."""
         return self.reading.change_marker()
@@ -143,6 +153,12 @@ class Application:
         from milepost.infrastructure.event_store.store import JobStore
 
         return JobStore(self.database, self.surroundings)
+
+    def pruning(self, database: Database) -> "Pruning":
+        """What takes histories out of that database of this application."""
+        from milepost.infrastructure.event_store.pruning import Pruning
+
+        return Pruning(database, self.surroundings)
 
     @cached_property
     def surroundings(self) -> "RealSurroundings":
@@ -157,6 +173,12 @@ class Application:
         from milepost.infrastructure.event_store.tokens import Tokens
 
         return Tokens(self.database, self.store.surroundings)
+
+    def verifier(self, progress: "Callable[[Tally], None]") -> "Verifier":
+        """What compares all that is stored with its histories. Raises CannotOpenDatabase."""
+        from milepost.infrastructure.audit.verifying import Verifier
+
+        return Verifier(self.existing, progress)
 
     def now(self) -> datetime:
         """By the clock that all users of the event store share."""

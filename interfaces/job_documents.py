@@ -99,6 +99,15 @@ class JobProgress(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class AsOf(Document):
+    """The moment of its past that a document shows."""
+
+    version: int
+    """How many events the job's history had by then."""
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobDocument(Document):
     """A job as it stands: the same in a list and alone, but `steps` are only given for a job alone."""
 
@@ -131,3 +140,5 @@ class JobDocument(Document):
     steps: list[StepDocument] | None = None
     next_steps_after: int | None = None
     """Where more steps follow: the index to ask for steps after."""
+    as_of: AsOf | None = None
+    """Of a job as it was: when that was. Whether anybody would have worked on it (`waiting`), nobody knows any more."""

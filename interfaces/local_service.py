@@ -17,15 +17,16 @@ from milepost.interfaces.bootstrap import Application, JobFilter, Row
 from milepost.interfaces.command_results import (
     STEPS_SAID,
     STEPS_TOLD,
-    place_text,
     repeated,
-    resting_places,
     result_of,
     would_be,
 )
 from milepost.interfaces.documents import Json, camel
-from milepost.interfaces.job_documents import JobDocument
-from milepost.interfaces.local_observers import LocalObservers
+from milepost.interfaces.held_by import held_by, in_code
+from milepost.interfaces.job_documents import JobDocument, StepDocument
+from milepost.interfaces.local_past import LocalPast
+from milepost.interfaces.prune_documents import PruneResult
+from milepost.interfaces.pruning import PruneAsked, prune
 from milepost.interfaces.read_documents import job_document, step_document
 from milepost.interfaces.result_documents import (
     CommandResult,
@@ -38,19 +39,21 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, UNDER_WAY, Change, JobList, StartAsked, StepsAsked
+from milepost.interfaces.service import NO_STEPS, Change, JobList, StartAsked, StepsAsked
 
 if TYPE_CHECKING:
     from milepost.domain.commands import OperatorCommand
     from milepost.domain.envelope import Origin, RecordedEvent
     from milepost.interfaces.bootstrap import Situation
+    from milepost.interfaces.why_documents import WhyDocument
 
 BEFORE: Final = "was started before"  # by the same command id, or for the same key
 UNDER_THIS: Final = " under this command id"
+WHY_TRIES: Final = 3
 _OriginOf = Callable[[str], "Origin"]  # for a reason
 
 
-class LocalService(LocalObservers):
+class LocalService(LocalPast):
     """See `Service`. `origin_of` says who acts, from where, for a reason.
 
     `may_see`: the namespaces of which documents about the whole event store may tell.
@@ -71,7 +74,17 @@ class LocalService(LocalObservers):
 
     # -- jobs
 
-    def jobs(self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False) -> JobList:
+    def jobs(
+        self,
+        meant: JobFilter,
+        *,
+        limit: int,
+        after: str | None = None,
+        oldest_first: bool = False,
+        at: datetime | None = None,
+    ) -> JobList:
+        if at is not None:
+            return self._past.jobs(meant, at, limit=limit, after=after, oldest_first=oldest_first)
         page = self._app.queries.page(self.namespace, meant, limit=limit, after=after, oldest_first=oldest_first)
         return JobList(tuple(self._documents(page.rows)), page.more)
 
@@ -91,7 +104,11 @@ class LocalService(LocalObservers):
         rows = self._app.queries.beginning(self.namespace, bootstrap.id_prefix(text) if text else "", limit)
         return [JobHint(row["id"], row["type"], row["status"]) for row in rows]
 
-    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
+    def job(
+        self, job_id: str, steps: StepsAsked = NO_STEPS, *, at: datetime | None = None, version: int | None = None
+    ) -> JobDocument:
+        if at is not None or version is not None:
+            return self._past.job(job_id, steps, at=at, version=version)
         queries, now = self._app.queries, self._app.now()
         row = queries.job(self.namespace, job_id)
         rows = self._steps(row, steps)
@@ -127,23 +144,18 @@ class LocalService(LocalObservers):
         return queries.steps(row["id"], after=asked.after, limit=asked.limit + 1, statuses=asked.statuses)
 
     def _held_by(self, row: Row, changes: Sequence[Row]) -> str | None:
-        """What a stop or a cancel waits for: steps that run, or code of the job type that cannot be stopped."""
-        if row["status"] not in UNDER_WAY.values():
-            return None
-        running = self._app.queries.steps(row["id"], limit=STEPS_SAID, statuses=("Running",))
-        if running:
-            steps = [step_document(step, row["type"]) for step in running]
-            return "held by " + ", ".join(place_text(place) for place in resting_places(steps))
-        before = next((each["status"] for each in reversed(changes) if each["status"] not in UNDER_WAY.values()), "")
-        if before == "Preparing":
-            method = "before_resume()" if row["planned"] else "plan() or before_start()"
-        elif row["status"] == UNDER_WAY["cancel"] and self._app.store.load(UUID(row["id"])).has_cleanup:
-            method = "cancelled()"
-        elif row["status"] == UNDER_WAY["stop"] and row["total"] and row["succeeded"] + row["failed"] == row["total"]:
-            method = "completed()"
-        else:
-            return None
-        return f"no step runs: its worker is in {method}"
+        def running() -> list[StepDocument]:
+            found = self._app.queries.steps(row["id"], limit=STEPS_SAID, statuses=("Running",))
+            return [step_document(step, row["type"]) for step in found]
+
+        return held_by(row, changes, running, partial(self._has_cleanup, row))
+
+    def _in_code(self, row: Row, changes: Sequence[Row]) -> str:
+        """The method of its job type that its worker is in, where a stop or a cancel waits for that and no step."""
+        return "" if row["running"] else in_code(row, changes, partial(self._has_cleanup, row))
+
+    def _has_cleanup(self, row: Row) -> bool:
+        return self._app.store.load(UUID(row["id"])).has_cleanup
 
     def history(
         self, job_id: str, *, after: int = 0, limit: int | None = None, names: Sequence[str] = ()
@@ -153,6 +165,19 @@ class LocalService(LocalObservers):
         wanted = (each for each in recorded if not names or type(each.event).__name__ in names)
         steps = self._app.queries.step_names(job_id)
         return (event_document(each, steps) for each in islice(wanted, limit))
+
+    def why(self, job_id: str) -> "WhyDocument":
+        from milepost.interfaces.why import why_document
+
+        tries = 0
+        row = self._app.queries.job(self.namespace, job_id)
+        while True:
+            changes = self._app.queries.status_changes([job_id])[job_id]
+            seen = self._app.explaining.seen(row, self._app.now(), self._in_code(row, changes))
+            read, row, tries = row, self._app.queries.job(self.namespace, job_id), tries + 1
+            # What was read in the middle of a change of hands could say what never was.
+            if tries == WHY_TRIES or all(read[name] == row[name] for name in ("status", "claim", "worker")):
+                return why_document(seen)
 
     # -- commands
 
@@ -223,6 +248,9 @@ class LocalService(LocalObservers):
         )
         job = self.job(job_id, StepsAsked(STEPS_TOLD, begun=True))
         return result_of(done, job, seconds=time.monotonic() - began, alone=alone)
+
+    def prune(self, asked: PruneAsked) -> PruneResult:
+        return prune(self._app, self.namespace, asked, self._origin_of(asked.reason))
 
     def _took_effect(self, job_id: str, command_id: str | None) -> int | None:
         """The version at which a command changed the job; each of them changes its status."""

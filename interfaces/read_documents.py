@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from milepost.interfaces.job_documents import (
+    AsOf,
     ErrorDocument,
     JobDocument,
     JobProgress,
@@ -27,6 +28,7 @@ def job_document(
     held_by: str | None = None,
     steps: list[StepDocument] | None = None,
     next_steps_after: int | None = None,
+    as_of: AsOf | None = None,
 ) -> JobDocument:
     """The job of this row; its rates are those at the time `now`."""
     error = json.loads(row["error"]) if row["error"] else None
@@ -52,6 +54,7 @@ def job_document(
         status_changes=[status_change(change) for change in changes],
         steps=steps,
         next_steps_after=next_steps_after,
+        as_of=as_of,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -11,6 +12,7 @@ from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.client.blocking import Client
 from milepost.interfaces.client.call import PAGE
 from milepost.interfaces.client.errors import Refused
+from milepost.interfaces.diff_documents import JobDiff, RunComparison
 from milepost.interfaces.error_mapping import ANOTHER_ID, OVER_HTTP, look_again
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.observer_documents import (
@@ -20,6 +22,8 @@ from milepost.interfaces.observer_documents import (
     ObserverEventDocument,
     ObserverResult,
 )
+from milepost.interfaces.prune_documents import PruneResult
+from milepost.interfaces.pruning import PruneAsked
 from milepost.interfaces.remote_changes import Changes
 from milepost.interfaces.result_documents import (
     CommandResult,
@@ -36,12 +40,14 @@ from milepost.interfaces.service import (
     NO_STEPS,
     Change,
     JobList,
+    Moment,
     ObserverCommand,
     ObserverJobAsked,
     PartitionCommand,
     StartAsked,
     StepsAsked,
 )
+from milepost.interfaces.why_documents import WhyDocument
 
 SHORTENED_AT_ONCE: Final = 100
 STEPS_AT_ONCE: Final = 10_000
@@ -59,11 +65,19 @@ class RemoteService:
 
     # -- jobs
 
-    def jobs(self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False) -> JobList:
+    def jobs(
+        self,
+        meant: JobFilter,
+        *,
+        limit: int,
+        after: str | None = None,
+        oldest_first: bool = False,
+        at: datetime | None = None,
+    ) -> JobList:
         found: list[JobDocument] = []
         while True:
             at_once = min(PAGE, limit - len(found))
-            page = self._client.jobs(meant, limit=at_once, after=after, oldest_first=oldest_first)
+            page = self._client.jobs(meant, limit=at_once, after=after, oldest_first=oldest_first, at=at)
             found += page.jobs
             if not page.more or len(found) >= limit:
                 return JobList(tuple(found), page.more)
@@ -87,19 +101,27 @@ class RemoteService:
     def beginning(self, text: str, *, limit: int) -> list[JobHint]:
         return self._client.beginning(text, limit=limit)
 
-    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
+    def job(
+        self, job_id: str, steps: StepsAsked = NO_STEPS, *, at: datetime | None = None, version: int | None = None
+    ) -> JobDocument:
         # Those that people look at first are one page; of more than that, all come in order.
         in_one = steps.limit <= STEPS_AT_ONCE
         at_once = replace(steps, limit=min(steps.limit, STEPS_AT_ONCE), noteworthy=steps.noteworthy and in_one)
-        job = self._client.job(job_id, at_once)
+        job = self._client.job(job_id, at_once, at=at, version=version)
         found = list(job.steps or ())
         behind = job.next_steps_after
         while behind is not None and len(found) < steps.limit:
             at_once = replace(at_once, limit=min(steps.limit - len(found), STEPS_AT_ONCE), after=behind)
-            page = self._client.job(job_id, at_once)
+            page = self._client.job(job_id, at_once, at=at, version=version)
             found += page.steps or ()
             behind = page.next_steps_after
         return replace(job, steps=None if job.steps is None else found, next_steps_after=behind)
+
+    def diff(self, job_id: str, begin: Moment, end: Moment | None = None, *, steps: int = 100) -> JobDiff:
+        return self._client.diff(job_id, begin, end, steps=steps)
+
+    def compare(self, job_id: str, other: str, *, steps: int = 100, across_types: bool = False) -> RunComparison:
+        return self._client.compare(job_id, other, steps=steps, across_types=across_types)
 
     def history(
         self, job_id: str, *, after: int = 0, limit: int | None = None, names: Sequence[str] = ()
@@ -107,6 +129,9 @@ class RemoteService:
         if limit is not None and limit <= PAGE:
             return iter(self._client.events(job_id, after=after, limit=limit, names=names).items)
         return islice(self._client.history(job_id, after=after, names=names), limit)
+
+    def why(self, job_id: str) -> WhyDocument:
+        return self._client.why(job_id)
 
     # -- commands
 
@@ -139,6 +164,17 @@ class RemoteService:
                 skip_cleanup=asked.skip_cleanup,
                 if_status_version=asked.if_status_version,
             )
+
+    def prune(self, asked: PruneAsked) -> PruneResult:
+        return self._client.prune(
+            asked.before,
+            statuses=asked.statuses,
+            types=asked.types,
+            keep=asked.keep,
+            reason=asked.reason,
+            dry_run=asked.dry_run,
+            limit=asked.limit,
+        )
 
     # -- what there is
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.interfaces.asked_texts import refuse_bad_tags, refuse_bad_texts, refuse_bad_types, refuse_deep
+from milepost.interfaces.diff_documents import JobDiff, RunComparison
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.observer_documents import (
     DiagnosisDocument,
@@ -14,6 +16,8 @@ from milepost.interfaces.observer_documents import (
     ObserverEventDocument,
     ObserverResult,
 )
+from milepost.interfaces.prune_documents import PruneResult
+from milepost.interfaces.pruning import PruneAsked
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
@@ -25,7 +29,9 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
+from milepost.interfaces.why_documents import WhyDocument
 
+Moment = int | datetime  # a version of a job's history, or a time
 CommandName = Literal["stop", "resume", "cancel", "remove"]
 UNDER_WAY: Final = {"stop": "Stopping", "cancel": "Cancelling"}
 REACHED: Final = {"stop": "Stopped", "cancel": "Cancelled", "remove": "Removed"}
@@ -118,8 +124,16 @@ class Service(Protocol):
         """A number that differs when anybody has written since."""
         ...
 
-    def jobs(self, meant: JobFilter, *, limit: int, after: str | None = None, oldest_first: bool = False) -> JobList:
-        """The jobs behind `after`, newest first."""
+    def jobs(
+        self,
+        meant: JobFilter,
+        *,
+        limit: int,
+        after: str | None = None,
+        oldest_first: bool = False,
+        at: datetime | None = None,
+    ) -> JobList:
+        """The jobs behind `after`, newest first. `at`: those that there were then, as they were. Raises NotYet."""
         ...
 
     def matching(self, meant: JobFilter) -> list[str]:
@@ -142,8 +156,24 @@ class Service(Protocol):
         """The newest jobs whose id begins so. Raises InvalidJobId."""
         ...
 
-    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> JobDocument:
-        """Everything of one job. Raises JobNotFound."""
+    def job(
+        self, job_id: str, steps: StepsAsked = NO_STEPS, *, at: datetime | None = None, version: int | None = None
+    ) -> JobDocument:
+        """Everything of one job: as it is, or as it was at a time or at a version of its history.
+
+        Raises JobNotFound, NotBegun, NotYet, VersionUnknown.
+        """
+        ...
+
+    def diff(self, job_id: str, begin: Moment, end: Moment | None = None, *, steps: int = 100) -> JobDiff:
+        """What happened to a job between two moments (`end`: until now), with at most so many of the steps it changed.
+
+        Raises JobNotFound, NotBegun, NotYet, VersionUnknown.
+        """
+        ...
+
+    def compare(self, job_id: str, other: str, *, steps: int = 100, across_types: bool = False) -> RunComparison:
+        """Two runs side by side, with at most so many of their steps; of one type unless it is `across_types`."""
         ...
 
     def history(
@@ -152,12 +182,20 @@ class Service(Protocol):
         """Its events behind version `after`, of these names (none: of all)."""
         ...
 
+    def why(self, job_id: str) -> WhyDocument:
+        """Why it is as it is. Raises JobNotFound."""
+        ...
+
     def start(self, asked: StartAsked) -> StartResult:
         """Accept a job. Raises UnknownJobType, RequestInvalid, CommandReused."""
         ...
 
     def change(self, job_id: str, asked: Change) -> CommandResult:
         """One command on one job, decided on what is so at this moment. Raises what refuses it."""
+        ...
+
+    def prune(self, asked: PruneAsked) -> PruneResult:
+        """Say which ended jobs would go, or take the oldest of them out."""
         ...
 
     def job_types(self) -> list[JobTypeDocument]:

@@ -2,7 +2,8 @@
 
 A place in that order is told by the event that stands there (`EventKey`), never by a number: the numbers of a database
 tell how much others do, and SQLite's may change when it is vacuumed. Each read looks up the number of the event that it
-goes on from by the primary key, in its own transaction.
+goes on from by the primary key, in its own transaction. The tombstone of a pruned job knows what stands before each of
+its events, so that whoever stood at one of them goes on there (ADR/0021).
 
 One writer at a time commits, on SQLite by its lock and on PostgreSQL by ours (ADR/0015), so that events become visible
 in their order, and none is missing for a moment.
@@ -18,7 +19,9 @@ import sqlalchemy as sa
 from milepost.domain.envelope import RecordedEvent
 from milepost.infrastructure.event_store.codec import decode
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, steps
+from milepost.infrastructure.event_store.tombstones import namespace_of_pruned, place_before
 
 _POSITION: Final = {"sqlite": "e.rowid", "postgresql": "e.notification_id"}
 _MARK: Final = {"sqlite": "?", "postgresql": "%s"}
@@ -26,13 +29,6 @@ _STREAM_OF_JOB: Final = {"sqlite": "replace(j.id, '-', '')", "postgresql": "j.id
 LOOKED_AT: Final = 1_000  # events at once, backwards
 LOOKED_BACK: Final = 10_000  # events, before each job of a namespace is asked for its newest
 ASKED_AT_ONCE: Final = 500  # ids in one query
-
-
-class EventKey(NamedTuple):
-    """An event by its job and its version there."""
-
-    job_id: UUID
-    version: int
 
 
 class PlaceGone(Exception):
@@ -62,12 +58,23 @@ def newest_key(connection: sa.Connection) -> EventKey | None:
 
 def position_of(connection: sa.Connection, key: EventKey | None) -> int:
     """Of an event (None: of the very start), which holds in this transaction alone. Raises PlaceGone."""
-    if key is None:
-        return 0
-    found = _found(connection, key)
-    if found is None:
+    return _stands(connection, key)[1]
+
+
+def _stands(connection: sa.Connection, key: EventKey | None) -> tuple[EventKey | None, int]:
+    """The event itself and its position; where it was pruned, those of the nearest one before it that was not."""
+    at = key
+    while at is not None:
+        found = _found(connection, at)
+        if found is not None:
+            return at, found
+        try:
+            at = place_before(connection, at)
+        except KeyError:
+            break
+    if at is not None and key is not None:
         raise PlaceGone(key)
-    return found
+    return None, 0
 
 
 def key_at(connection: sa.Connection, position: int) -> EventKey | None:
@@ -155,7 +162,8 @@ class AllStreams:
         """
         asked = f"SELECT e.originator_id, e.originator_version, e.topic, e.state FROM {EVENTS_TABLE} e WHERE "
         with self._database.read() as connection:
-            conditions, values = [f"{self._position} > {self._mark}"], [position_of(connection, key)]
+            key, position = _stands(connection, key)
+            conditions, values = [f"{self._position} > {self._mark}"], [position]
             if until is not None:
                 conditions.append(f"{self._position} <= {self._mark}")
                 values.append(position_of(connection, until))
@@ -199,7 +207,7 @@ class AllStreams:
         """The namespace of an event; None where there is no such event."""
         with self._database.read() as connection:
             if _found(connection, key) is None:
-                return None
+                return namespace_of_pruned(connection, key)
             return _namespaces(connection, {str(key.job_id)}).get(str(key.job_id))
 
     def step_names(self, wanted: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], str]:

@@ -8,9 +8,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from milepost.domain.envelope import RecordedEvent
-from milepost.infrastructure.event_store.all_streams import EventKey, mark, newest_key, position_column, position_of
+from milepost.infrastructure.event_store.all_streams import mark, newest_key, position_column, position_of
 from milepost.infrastructure.event_store.codec import decode
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.occasions import occasion_of, topics_of
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes
 from milepost.infrastructure.event_store.webhooks import Webhook

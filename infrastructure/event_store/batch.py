@@ -37,12 +37,13 @@ class Batch:
         """Decide on the job as it will be. Raises JobError, and then adds nothing."""
         events = decide(self.after, command)
         for event in events:
-            self._add(event)
+            job = self.after
+            self.take(RecordedEvent(job.id, job.version + 1, self._new_id(), self._now, self._origin, event))
         return events
 
-    def _add(self, event: JobEvent) -> None:
-        before = self.after
-        recorded = RecordedEvent(before.id, before.version + 1, self._new_id(), self._now, self._origin, event)
+    def take(self, recorded: RecordedEvent) -> None:
+        """Add what has happened already, elsewhere. Raises JobError where it cannot have, and then adds nothing."""
+        before, event = self.after, recorded.event
         after = self.after = evolve(before, recorded)
         self.recorded.append(recorded)
         step: int | None = getattr(event, "step", None)

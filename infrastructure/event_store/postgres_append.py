@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from milepost.infrastructure.audit.chain import GENESIS
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.codec import EventRow
 from milepost.infrastructure.event_store.postgres import channel_of, lock_key
@@ -23,6 +24,7 @@ from milepost.infrastructure.event_store.schema import (
     refusals,
     status_changes,
     steps,
+    tombstones,
 )
 
 _ANY_TEXT: Final = ("progress", "errors")  # columns of the steps that may hold commas
@@ -36,10 +38,16 @@ def create_events_table(connection: sa.Connection, schema: str) -> None:
     # An update that finds room on its row's page leaves the indexes alone.
     for table in (jobs, steps, leases):
         connection.exec_driver_sql(f"ALTER TABLE {schema}.{table.name} SET (fillfactor = 60)")
+    add_chain(connection, schema)
+
+
+def add_chain(connection: sa.Connection, schema: str) -> None:
+    """The column beside the library's own."""
+    connection.exec_driver_sql(f"ALTER TABLE {schema}.{EVENTS_TABLE} ADD COLUMN chain bytea")
 
 
 def create_append(connection: sa.Connection, schema: str) -> None:
-    """The function that `append` calls."""
+    """The function that `append` calls. It makes the links that `milepost.infrastructure.audit.chain` describes."""
     faring = ", ".join(f"{name}_s {'text[]' if name in _ANY_TEXT else 'text'}" for name in FARING)
     columns = ", ".join(f"{name}_s" if name in _ANY_TEXT else _split(f"{name}_s", name) for name in FARING)
     changes = ", ".join(f"{name} = new.{name}" for name in FARING)
@@ -50,11 +58,38 @@ def create_append(connection: sa.Connection, schema: str) -> None:
             job_row json, resets boolean, planned json, step_s text, {faring},
             changes json, rests boolean, ends boolean
         ) RETURNS void LANGUAGE plpgsql AS $body$
+        DECLARE
+            names bytea[];
+            newest bytea;
+            links bytea[] := '{{}}';
+            of_event bytea;
+            place bigint := 0;
         BEGIN
             PERFORM pg_advisory_xact_lock({lock_key(schema)});
-            INSERT INTO {schema}.{EVENTS_TABLE} (originator_id, originator_version, topic, state)
-                SELECT of_job, version_before + new.place, new.topic, new.state
-                FROM unnest(string_to_array(topics, ','), states) WITH ORDINALITY AS new(topic, state, place)
+            SELECT chain INTO newest FROM {schema}.{EVENTS_TABLE}
+                WHERE originator_id = of_job AND originator_version = version_before;
+            -- A worker that was frozen until its job was over and pruned: its version is taken, too.
+            IF NOT FOUND AND version_before > 0
+                AND EXISTS (SELECT 1 FROM {schema}.{tombstones.name} WHERE job_id = of_job::text)
+            THEN
+                RAISE unique_violation;
+            END IF;
+            newest := coalesce(newest, '\\x{GENESIS.hex()}'::bytea);
+            SELECT array_agg(int4send(length(name)) || name ORDER BY at) INTO names FROM (
+                SELECT convert_to(topic, 'UTF8') AS name, at
+                FROM unnest(string_to_array(topics, ',')) WITH ORDINALITY AS given(topic, at)
+            ) AS named;
+            FOREACH of_event IN ARRAY states LOOP
+                place := place + 1;
+                newest := sha256(
+                    newest || uuid_send(of_job) || int8send(version_before + place) || names[place] || of_event
+                );
+                links := array_append(links, newest);
+            END LOOP;
+            INSERT INTO {schema}.{EVENTS_TABLE} (originator_id, originator_version, topic, state, chain)
+                SELECT of_job, version_before + new.place, new.topic, new.state, new.link
+                FROM unnest(string_to_array(topics, ','), states, links)
+                    WITH ORDINALITY AS new(topic, state, link, place)
                 ORDER BY new.place;
             IF resets THEN
                 DELETE FROM {schema}.{steps.name} WHERE job_id = of_job::text;

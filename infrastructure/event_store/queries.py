@@ -4,14 +4,16 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NoReturn
 
 import sqlalchemy as sa
 
+from milepost.domain.why.waits import Waits, WaitsFor
+from milepost.infrastructure.event_store import tombstones
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
-from milepost.infrastructure.event_store.job_not_found import JobNotFound
+from milepost.infrastructure.event_store.job_not_found import JobNotFound, JobPruned
 from milepost.infrastructure.event_store.json_texts import json_texts
 from milepost.infrastructure.event_store.lease_time import lease_holds, worker_lives
 from milepost.infrastructure.event_store.opposition import rivals
@@ -126,7 +128,7 @@ class JobQueries:
         return {row["id"]: row["namespace"] for row in self._rows(chosen)}
 
     def resolve(self, namespace: str, text: str) -> str:
-        """The id that begins with `text`. Raises InvalidJobId, JobNotFound, AmbiguousJobId."""
+        """The id that begins with `text`. Raises InvalidJobId, JobNotFound (JobPruned), AmbiguousJobId."""
         begins = (jobs.c.namespace == namespace, *_begins_with(id_prefix(text)))
         # A removed job is met by its prefix only where that means no other one.
         for which in (jobs.c.status != REMOVED, jobs.c.status == REMOVED):
@@ -136,6 +138,12 @@ class JobQueries:
                 raise AmbiguousJobId(text, found)
             if found:
                 return found[0]
+        with self._database.read() as connection:
+            pruned = tombstones.beginning(connection, namespace, id_prefix(text), MATCHES_SHOWN)
+        if len(pruned) > 1:
+            raise AmbiguousJobId(text, [each.job_id for each in pruned])
+        if pruned:
+            raise JobPruned(pruned[0])
         raise JobNotFound(text, namespace)
 
     def beginning(self, namespace: str, prefix: str, limit: int) -> list[Row]:
@@ -146,11 +154,18 @@ class JobQueries:
         return self._rows(chosen.order_by(jobs.c.id.desc()).limit(limit))
 
     def job(self, namespace: str, job_id: str) -> Row:
-        """The job with this whole id. Raises JobNotFound."""
+        """The job with this whole id. Raises JobNotFound; JobPruned, which is one, where there was such a job."""
         found = self._rows(sa.select(jobs).where(jobs.c.id == job_id, jobs.c.namespace == namespace))
         if not found:
-            raise JobNotFound(job_id, namespace)
+            self._refuse_missing(namespace, job_id)
         return found[0]
+
+    def _refuse_missing(self, namespace: str, job_id: str) -> NoReturn:
+        with self._database.read() as connection:
+            tombstone = tombstones.find(connection, job_id)
+        if tombstone is not None and tombstone.namespace == namespace:
+            raise JobPruned(tombstone)
+        raise JobNotFound(job_id, namespace)
 
     def shortened(self, ids: Collection[str], namespace: str | None = None) -> dict[str, str]:
         """Each id as short as it can be and still mean only this job in its namespace, from SHORTEST_ID characters.
@@ -250,6 +265,10 @@ class JobQueries:
 
     def waiting(self, rows: Collection[Row], now: datetime) -> dict[str, str]:
         """Why each of the jobs that nobody works on waits; the others are not in it."""
+        return {job_id: waits.text for job_id, waits in self.waits(rows, now).items()}
+
+    def waits(self, rows: Collection[Row], now: datetime) -> dict[str, Waits]:
+        """The same with what each waits for."""
         live = [row for row in rows if row["live"]]
         if not live:
             return {}
@@ -347,19 +366,28 @@ def _grouped(digits: str) -> tuple[str, ...]:
     return digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]
 
 
+def chosen_ids(namespace: str, meant: JobFilter) -> sa.Select[Any]:
+    """The ids of all that is meant, to be asked for page by page in a transaction of the caller's."""
+    return sa.select(jobs.c.id).where(*_conditions(namespace, meant))
+
+
 def _conditions(namespace: str, meant: JobFilter) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = [jobs.c.namespace == namespace]
+    found = which_jobs(namespace, meant)
     found.append(jobs.c.status.in_(meant.statuses) if meant.statuses else jobs.c.status != REMOVED)
-    if meant.live:
-        found.append(jobs.c.live)
+    return [*found, jobs.c.live] if meant.live else found
+
+
+def which_jobs(namespace: str, meant: JobFilter) -> list[sa.ColumnElement[bool]]:
+    """What is meant by what never changes about a job: all but its status."""
+    found: list[sa.ColumnElement[bool]] = [jobs.c.namespace == namespace]
     if meant.prefix:
         found += _begins_with(id_prefix(meant.prefix))
     if meant.types:
         found.append(jobs.c.type.in_(meant.types))
     if meant.since:
-        found += [jobs.c.created_at >= _time(meant.since), jobs.c.id >= _id_at(meant.since - ID_SLACK)]
+        found += [jobs.c.created_at >= time_text(meant.since), jobs.c.id >= _id_at(meant.since - ID_SLACK)]
     if meant.until:
-        found += [jobs.c.created_at < _time(meant.until), jobs.c.id < _id_at(meant.until + ID_SLACK)]
+        found += [jobs.c.created_at < time_text(meant.until), jobs.c.id < _id_at(meant.until + ID_SLACK)]
     for tag in meant.tags:
         tags = json_texts(jobs.c.tags)
         found.append(sa.exists(sa.select(sa.literal(1)).select_from(tags).where(tags.c.value == tag)))
@@ -387,10 +415,12 @@ def _common(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), len(one))
 
 
-def _why_opposed(row: Row, other: str) -> str:
+def _why_opposed(row: Row, other: str) -> Waits:
     if row["status"] == "Cancelling":
-        return f"its cleanup waits for the end of job {other}, which has the same key; {_skip_cleanup(row)}"
-    return f"job {other}, whose place it takes, has not ended yet"
+        text = f"its cleanup waits for the end of job {other}, which has the same key; {_skip_cleanup(row)}"
+    else:
+        text = f"job {other}, whose place it takes, has not ended yet"
+    return Waits(WaitsFor.JOB, text, other)
 
 
 def _skip_cleanup(row: Row) -> str:
@@ -399,33 +429,35 @@ def _skip_cleanup(row: Row) -> str:
 
 def _why(
     row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], limited: Collection[tuple[str, str]]
-) -> str:
+) -> Waits:
     why = _why_not_taken(row, living, reasons, free, limited)
-    if row["status"] != "Cancelling" or why == TAKEN_OVER:
+    if row["status"] != "Cancelling" or why.what is WaitsFor.TAKEOVER:
         return why
-    return f"{why}; {_skip_cleanup(row)}"
+    return Waits(why.what, f"{why.text}; {_skip_cleanup(row)}")
 
 
 def _why_not_taken(
     row: Row, living: Sequence[Row], reasons: Sequence[str], free: Collection[str], limited: Collection[tuple[str, str]]
-) -> str:
+) -> Waits:
     if not living:
-        return "no worker is running: start one with 'milepost worker'"
+        return Waits(WaitsFor.ANY_WORKER, "no worker is running: start one with 'milepost worker'")
     if reasons:
-        return "; ".join(reasons)
+        return Waits(WaitsFor.ACCEPTANCE, "; ".join(reasons))
     know = [worker for worker in living if row["type"] in json.loads(worker["types"])]
     if not know:
-        return f"no worker that is running knows the job type '{row['type']}'"
+        return Waits(WaitsFor.TYPE, f"no worker that is running knows the job type '{row['type']}'")
     takers = [worker for worker in know if takes_queue(worker, row["queue"])]
     if not takers:
         also = "" if len(know) == len(living) else f" and knows the job type '{row['type']}'"
-        return f"no worker that is running takes the queue '{row['queue']}'{also}"
+        return Waits(WaitsFor.QUEUE, f"no worker that is running takes the queue '{row['queue']}'{also}")
     if row["status"] != "Pending":
-        return TAKEN_OVER
+        return Waits(WaitsFor.TAKEOVER, TAKEN_OVER)
     if not any(worker["name"] in free for worker in takers):
-        return BUSY
+        return Waits(WaitsFor.ROOM, BUSY)
     # Jobs of other namespaces count, too; but that there are any is not to be told here.
-    return PERHAPS_LIMITED if (row["namespace"], row["type"]) in limited else TO_BE_TAKEN
+    if (row["namespace"], row["type"]) in limited:
+        return Waits(WaitsFor.LIMIT, PERHAPS_LIMITED)
+    return Waits(WaitsFor.WORKER, TO_BE_TAKEN)
 
 
 def takes_queue(worker: Row, queue: str) -> bool:
@@ -433,5 +465,6 @@ def takes_queue(worker: Row, queue: str) -> bool:
     return worker["queues"] is None or queue in json.loads(worker["queues"])
 
 
-def _time(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds")
+def time_text(at: datetime) -> str:
+    """As it stands in the rows, which are compared as texts: in UTC."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -32,9 +32,15 @@ class DatabaseDatastore(SQLiteDatastore):
 
 
 def create_events_table(connection: sa.Connection) -> None:
-    """The table as the library makes it, so that its tools can read it."""
+    """The table as the library makes it, so that its tools can read it, and a column more that they leave alone."""
     for statement in SQLiteApplicationRecorder.construct_create_table_statements(_Named()):
         connection.exec_driver_sql(statement)
+    add_chain(connection)
+
+
+def add_chain(connection: sa.Connection) -> None:
+    """The column beside the library's own."""
+    connection.exec_driver_sql(f"ALTER TABLE {EVENTS_TABLE} ADD COLUMN chain BLOB")
 
 
 class _Named(SQLiteApplicationRecorder):

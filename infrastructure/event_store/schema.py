@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database
 
-VERSION: Final = 4
+VERSION: Final = 5
 EVENTS_TABLE: Final = "milepost_events"  # the library's own name would mix our events with an application's
 
 # PostgreSQL would compare by a language's rules, in which dashes do not count, and cut the lengths.
@@ -148,6 +148,35 @@ commands = sa.Table(
     sa.Column("command_id", _string(200), primary_key=True),
     sa.Column("job_id", _string(36), nullable=False),
     sa.Column("command", _string(100), nullable=False),
+)
+# For a prune, which has to find those of a job.
+COMMANDS_BY_JOB: Final = sa.Index("milepost_commands_by_job", commands.c.job_id)
+
+# What is left of a job whose history was pruned. See ADR/0021.
+tombstones = sa.Table(
+    "milepost_tombstones",
+    metadata,
+    sa.Column("job_id", _string(36), primary_key=True),
+    sa.Column("namespace", _string(200), nullable=False),
+    sa.Column("type", _string(200), nullable=False),
+    sa.Column("status", _string(30), nullable=False),
+    sa.Column("versions", sa.Integer, nullable=False),  # how many events it had
+    sa.Column("head", _string(64)),  # of the chain of its events, in hexadecimal digits
+    sa.Column("created_at", _string(32), nullable=False),
+    sa.Column("ended_at", _string(32), nullable=False),
+    sa.Column("pruned_at", _string(32), nullable=False),
+    sa.Column("actor", _text, nullable=False),
+    sa.Column("source", _text, nullable=False),
+    sa.Column("reason", _text, nullable=False),
+    sa.Column("places", _text, nullable=False),  # JSON: which event stands before its own ones, see all_streams
+    sa.Column("remaining", sa.Integer, nullable=False),  # events that are still to be deleted
+    sa.Index("milepost_tombstones_by_namespace", "namespace", "job_id"),
+)
+TO_FINISH: Final = sa.Index(
+    "milepost_tombstones_to_finish",
+    tombstones.c.job_id,
+    sqlite_where=tombstones.c.remaining > 0,
+    postgresql_where=tombstones.c.remaining > 0,
 )
 
 # Who may ask over HTTP.
@@ -316,10 +345,20 @@ def _observers(connection: sa.Connection) -> None:
         table.create(connection)
 
 
+def _audit(connection: sa.Connection) -> None:
+    """What was there before there were chains is chained as it is found."""
+    from milepost.infrastructure.audit import chaining
+
+    chaining.add(connection)
+    tombstones.create(connection)
+    COMMANDS_BY_JOB.create(connection)
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     1: _queues_and_priorities,
     2: _tokens_and_webhooks,
     3: _observers,
+    4: _audit,
 }  # from n to n + 1
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -16,13 +17,13 @@ from milepost.domain.events import JobEvent, Progress
 from milepost.domain.job import Job
 from milepost.domain.texts import refuse_nul
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store import snapshots
+from milepost.infrastructure.event_store import snapshots, tombstones
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.candidates import ClaimOffer, Wanted
 from milepost.infrastructure.event_store.checkpoints import checkpoints_of, hold_back_steps
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
-from milepost.infrastructure.event_store.job_not_found import JobNotFound
+from milepost.infrastructure.event_store.job_not_found import JobNotFound, JobPruned
 from milepost.infrastructure.event_store.keys import KeyTaken, live_with_key, refuse_if_taken
 from milepost.infrastructure.event_store.leases import Accepts, Leases
 from milepost.infrastructure.event_store.read_models import insert
@@ -165,8 +166,7 @@ class JobStore:
         known = self.load(job_id)  # may be long: not under the write lock
         with self.database.read() if dry_run else self.database.write() as connection:
             job = self._streams.tail(connection, known)
-            if job.status is None or job.facts.namespace != namespace:
-                raise JobNotFound(job_id, namespace)
+            _refuse_missing(connection, job, namespace)
             if not dry_run:
                 hold_back_steps(connection, job)
             situation = Situation(self._leases.alive(connection, job_id), checkpoints_of(connection, job))
@@ -245,9 +245,28 @@ class JobStore:
         """The job's events with a version above `after`, in order; page by page, so it may be long."""
         return self._streams.history(job_id, after)
 
+    def event(self, job_id: UUID, version: int) -> RecordedEvent | None:
+        """The event that made this version; None where there is none."""
+        return self._streams.event(job_id, version)
+
     def load(self, job_id: UUID) -> Job:
         """The fold of the job's history, from its newest usable snapshot; version 0 where there is none."""
         return self._streams.load(job_id)
+
+    def as_of(self, job_id: UUID, *, version: int | None = None, at: datetime | None = None) -> Job:
+        """The job as it was at this version of its history, or at this time; version 0 is what was before it began.
+
+        Raises VersionUnknown, NotBegun.
+        """
+        return self._streams.as_of(job_id, version=version, at=at)
+
+    def until(self, job: Job, *, version: int | None = None, at: datetime | None = None) -> Iterator[RecordedEvent]:
+        """What the job's history holds behind `job`, up to this version or this time. Raises VersionUnknown."""
+        return self._streams.until(job, version=version, at=at)
+
+    def had_come_to(self, job_id: UUID, version: int, at: datetime) -> bool:
+        """Whether this version was surely there by that time, whatever the clock did; False where it is close."""
+        return self._streams.had_come_to(job_id, version, at)
 
     def catch_up(self, job: Job) -> Job:
         """The job with whatever was appended since."""
@@ -284,6 +303,14 @@ def _name_of(command: OperatorCommand) -> str:
             return "CancelJob without-cleanup"
         case _:
             return type(command).__name__
+
+
+def _refuse_missing(connection: sa.Connection, job: Job, namespace: str) -> None:
+    pruned = tombstones.find(connection, job.id)  # perhaps half-way: what is left of its events is no history
+    if pruned is not None and pruned.namespace == namespace:
+        raise JobPruned(pruned)
+    if pruned is not None or job.status is None or job.facts.namespace != namespace:
+        raise JobNotFound(job.id, namespace)
 
 
 def _refuse_if_status_changed(connection: sa.Connection, job_id: UUID, expected: int) -> None:

@@ -30,7 +30,7 @@ class Role(IntEnum):
 
     VIEWER = 1  # see
     OPERATOR = 2  # start, stop, resume, cancel, remove
-    ADMIN = 3  # and make tokens and webhooks
+    ADMIN = 3  # and prune histories
 
 
 class RoleUnknown(JobError):

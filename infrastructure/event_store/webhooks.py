@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from milepost.domain.errors import JobError
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.all_streams import EventKey, newest_key
+from milepost.infrastructure.event_store.all_streams import newest_key
 from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.lease_time import webhook_held
 from milepost.infrastructure.event_store.read_models import insert
 from milepost.infrastructure.event_store.schema import webhooks

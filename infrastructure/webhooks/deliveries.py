@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from milepost.domain.envelope import RecordedEvent
 from milepost.infrastructure.clock import Surroundings
-from milepost.infrastructure.event_store.all_streams import EventKey, PlaceGone
+from milepost.infrastructure.event_store.all_streams import PlaceGone
 from milepost.infrastructure.event_store.announcements import Announced, Announcements
 from milepost.infrastructure.event_store.codec import UnreadableEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.lease_time import CLOCKS_APART_SECONDS
 from milepost.infrastructure.event_store.webhooks import Webhook, Webhooks
 from milepost.infrastructure.webhooks.pace import Pace, asked_to_wait

@@ -32,6 +32,7 @@ class Nouns(LazyGroup):
         "event-stores": "milepost.interfaces.cli.event_stores",
         "namespaces": "milepost.interfaces.cli.namespaces",
         "webhooks": "milepost.interfaces.cli.webhooks",
+        "audit": "milepost.interfaces.cli.audit",
         "context": "milepost.interfaces.cli.context",
         "diagnose": "milepost.interfaces.cli.diagnose",
         "schema": "milepost.interfaces.cli.schema",

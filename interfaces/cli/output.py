@@ -49,7 +49,7 @@ class Output:
     def __init__(self, format: Format, *, quiet: bool) -> None:  # noqa: A002
         self.format, self.quiet = format, quiet
 
-    def many(self, documents: Sequence[D], columns: Sequence[Column[D]], name: Callable[[D], str]) -> None:
+    def many(self, documents: Iterable[D], columns: Sequence[Column[D]], name: Callable[[D], str]) -> None:
         """A list: with `-q` the names only, one a line, or as an array where the format is JSON."""
         if self.quiet:
             self._names([name(document) for document in documents])

@@ -4,8 +4,10 @@ import re
 import shutil
 import textwrap
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, TextIO
+
+from milepost.infrastructure.durations import duration_of
 
 LAST_YEAR: Final = 9000
 LARGEST: Final = 1_000_000_000  # of anything that is counted on a command line
@@ -31,8 +33,6 @@ STATUS_STYLE: Final[Mapping[str, str]] = {
     "Disconnected": "yellow",
 }
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def escaped(text: str) -> str:
@@ -66,21 +66,16 @@ def local_short(moment: str) -> str:
 
 def moment(text: str, now: datetime) -> datetime:
     """A point in time: `2h` ago, a date, or an ISO 8601 time (local where no zone is given). Raises ValueError."""
-    if (ago := _duration(text)) is not None:
+    if (ago := duration_of(text)) is not None:
         return now - ago
     return _told(text)
 
 
 def moment_to_come(text: str, now: datetime) -> datetime:
     """The same, but `2h` is in two hours. Raises ValueError, OverflowError."""
-    if (ahead := _duration(text)) is not None:
+    if (ahead := duration_of(text)) is not None:
         return now + ahead
     return _told(text)
-
-
-def _duration(text: str) -> timedelta | None:
-    found = _DURATION.fullmatch(text.strip().lower())
-    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]]) if found else None
 
 
 def _told(text: str) -> datetime:

@@ -24,8 +24,11 @@ from milepost.interfaces.client.call import (
     reader,
 )
 from milepost.interfaces.client.observer_calls import ObserverCalls
+from milepost.interfaces.diff_documents import JobDiff, RunComparison
 from milepost.interfaces.documents import Json, from_json
 from milepost.interfaces.job_documents import JobDocument, StepDocument
+from milepost.interfaces.prune_documents import PruneResult
+from milepost.interfaces.pruning import MOST_AT_ONCE
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
@@ -36,7 +39,8 @@ from milepost.interfaces.result_documents import (
     StartResult,
     WorkerDocument,
 )
-from milepost.interfaces.service import NO_STEPS, CommandName, JobList, StepsAsked
+from milepost.interfaces.service import NO_STEPS, CommandName, JobList, Moment, StepsAsked
+from milepost.interfaces.why_documents import WhyDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +74,30 @@ class Calls(ObserverCalls):
     # -- jobs
 
     def jobs(
-        self, which: JobFilter = ALL_JOBS, *, limit: int = 100, after: str | None = None, oldest_first: bool = False
+        self,
+        which: JobFilter = ALL_JOBS,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        oldest_first: bool = False,
+        at: datetime | None = None,
     ) -> Call[JobList]:
-        """A page of jobs behind the one with the id `after`, at most 1,000, newest first."""
+        """A page of jobs behind the one with the id `after`, at most 1,000, newest first.
+
+        `at`: those that there were then, as they were.
+        """
         order = "oldest" if oldest_first else "newest"
-        params = (*_filter(which), *given(limit=limit, after=after, order=order))
+        params = (*_filter(which), *given(limit=limit, after=after, order=order, at=_moment(at)))
         return Call(path=self.base, params=params, read=_job_list)
 
-    def every_job(self, which: JobFilter = ALL_JOBS, *, oldest_first: bool = False) -> Paged[JobDocument]:
-        """All that are meant, page by page."""
+    def every_job(
+        self, which: JobFilter = ALL_JOBS, *, oldest_first: bool = False, at: datetime | None = None
+    ) -> Paged[JobDocument]:
+        """All that are meant, page by page; `at`: those that there were then, as they were."""
 
         def page(cursor: Cursor) -> Call[Page[JobDocument]]:
             after = None if cursor is None else str(cursor)
-            asked = self.jobs(which, limit=PAGE, after=after, oldest_first=oldest_first)
+            asked = self.jobs(which, limit=PAGE, after=after, oldest_first=oldest_first, at=at)
             return Call(path=asked.path, params=asked.params, read=page_of("jobs", _job))
 
         return page
@@ -114,16 +129,36 @@ class Calls(ObserverCalls):
         params = given(id=tuple(ids))
         return Call(path=f"{self.base}/shortened", params=params, read=lambda told: dict(told["ids"]))
 
-    def job(self, job_id: str, steps: StepsAsked = NO_STEPS) -> Call[JobDocument]:
-        """Everything of one job, with a page of its steps where `steps` asks for them."""
+    def job(
+        self, job_id: str, steps: StepsAsked = NO_STEPS, *, at: datetime | None = None, version: int | None = None
+    ) -> Call[JobDocument]:
+        """Everything of one job, with a page of its steps where `steps` asks for them.
+
+        As it was: `at` a time, or at a `version` of its history.
+        """
         params = given(
             steps=steps.limit,
             stepsAfter=steps.after,
             stepStatus=steps.statuses,
             noteworthy=steps.noteworthy,
             begun=steps.begun,
+            at=_moment(at),
+            version=version,
         )
         return Call(path=self._job(job_id), params=params, read=_job)
+
+    def diff(self, job_id: str, begin: Moment, end: Moment | None = None, *, steps: int = 100) -> Call[JobDiff]:
+        """What happened to a job between two moments, each a version of its history or a time; `end`: until now.
+
+        With at most so many of the steps that it changed.
+        """
+        params = (("from", _told(begin)), *given(to=None if end is None else _told(end), steps=steps))
+        return Call(path=f"{self._job(job_id)}/diff", params=params, read=reader(JobDiff))
+
+    def compare(self, job_id: str, other: str, *, steps: int = 100, across_types: bool = False) -> Call[RunComparison]:
+        """Two runs side by side, with at most so many of their steps; of one type unless it is `across_types`."""
+        params = given(other=other, steps=steps, acrossTypes=across_types)
+        return Call(path=f"{self._job(job_id)}/diff", params=params, read=reader(RunComparison))
 
     def steps(self, job_id: str, *, statuses: Sequence[str] = (), after: int = -1) -> Paged[StepDocument]:
         """Its steps, of these statuses (none: of all) and behind that index, in order."""
@@ -145,6 +180,10 @@ class Calls(ObserverCalls):
         """A page of them."""
         params = given(after=after, limit=limit, event=tuple(names))
         return Call(path=f"{self._job(job_id)}/events", params=params, read=page_of("events", _event))
+
+    def why(self, job_id: str) -> Call[WhyDocument]:
+        """Why it is as it is: a sentence, the events that explain it, what would move it on."""
+        return Call(path=f"{self._job(job_id)}/why", read=reader(WhyDocument))
 
     # -- commands
 
@@ -254,6 +293,32 @@ class Calls(ObserverCalls):
             own_key=idempotency_key is None,
         )
 
+    def prune(
+        self,
+        before: datetime,
+        *,
+        statuses: Sequence[str] = (),
+        types: Sequence[str] = (),
+        keep: int = 0,
+        reason: str = "",
+        dry_run: bool = True,
+        limit: int = MOST_AT_ONCE,
+    ) -> Call[PruneResult]:
+        """Say which jobs that ended before then would go; without `dry_run` they go, the oldest first.
+
+        `keep`: so many of the newest of each type stay. At most `limit` go at once: while `more`, ask again.
+        """
+        body: dict[str, Json] = {
+            "before": before.isoformat(),
+            "statuses": list(statuses),
+            "types": list(types),
+            "keep": keep,
+            "reason": reason,
+            "dryRun": dry_run,
+            "limit": limit,
+        }
+        return Call(method="POST", path=f"{self.base}/prune", body=body, read=reader(PruneResult))
+
     # -- what there is
 
     def job_types(self) -> Call[JobTypes]:
@@ -320,6 +385,10 @@ def _filter(which: JobFilter) -> Parameters:
 
 def _moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
+
+
+def _told(moment: Moment) -> str:
+    return moment.isoformat() if isinstance(moment, datetime) else str(moment)
 
 
 def _job(told: Json) -> JobDocument:

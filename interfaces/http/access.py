@@ -121,5 +121,9 @@ async def viewer(request: Request, event_store: EventStore, namespace: Namespace
     return _access(Role.VIEWER, request, event_store, namespace)
 
 
+async def admin(request: Request, event_store: EventStore, namespace: Namespace) -> Access:
+    return _access(Role.ADMIN, request, event_store, namespace)
+
+
 async def operator(request: Request, event_store: EventStore, namespace: Namespace) -> Access:
     return _access(Role.OPERATOR, request, event_store, namespace)

@@ -15,6 +15,7 @@ from milepost.interfaces.bootstrap import Application, user_at_host
 from milepost.interfaces.error_mapping import NOT_FOUND, Told
 from milepost.interfaces.http import (
     bulk_routes,
+    diff_routes,
     entry_routes,
     job_routes,
     monitor_routes,
@@ -22,9 +23,11 @@ from milepost.interfaces.http import (
     observer_stream_routes,
     page_routes,
     problems,
+    prune_routes,
     store_routes,
     stream_routes,
     timeline_routes,
+    why_routes,
 )
 from milepost.interfaces.http.access import Caller, is_loopback, token_of
 from milepost.interfaces.http.guard import Guard
@@ -40,8 +43,11 @@ NO_LIMITS_GIVEN: Final = Limits()
 ROUTERS: Final = (
     stream_routes.router,  # before the routes of one job, which would take its name for an id
     bulk_routes.router,  # likewise
+    prune_routes.router,  # likewise
     job_routes.router,
     timeline_routes.router,
+    diff_routes.router,
+    why_routes.router,
     observer_stream_routes.router,  # before the routes of one observer, likewise
     observer_routes.router,
     store_routes.router,

@@ -13,7 +13,8 @@ from milepost.interfaces.documents import Document
 from milepost.interfaces.http import problems, versions
 from milepost.interfaces.http.access import NO_SPACES, Access
 from milepost.interfaces.http.answers import answered, told
-from milepost.interfaces.http.job_routes import LARGEST, Asked, Operator, Reason
+from milepost.interfaces.http.job_routes import Asked, Operator, Reason
+from milepost.interfaces.http.moments import LARGEST
 from milepost.interfaces.result_documents import CommandResult
 from milepost.interfaces.service import Change, CommandName
 

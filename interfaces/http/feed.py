@@ -10,8 +10,9 @@ import threading
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey, PlaceGone, StoredEvent
+from milepost.infrastructure.event_store.all_streams import AllStreams, PlaceGone, StoredEvent
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.interfaces.http.listener import Listener, Subject, joined
 from milepost.interfaces.http.sse import Writer
 
@@ -85,9 +86,10 @@ class Feed:
     def _catch_up(self) -> None:
         """So that who joins begins behind all that anybody can have heard of."""
         newest = self.streams.newest()
+        more = True  # and not until the cursor is there: the newest event may be pruned meanwhile
         try:
-            while self._somebody.is_set() and self._cursor != newest:
-                self._hand_out(until=newest)
+            while self._somebody.is_set() and more and self._cursor != newest:
+                _, more = self._hand_out(until=newest)
         except PlaceGone:
             self._end_all()
         if not self._somebody.is_set():

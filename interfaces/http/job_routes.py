@@ -25,6 +25,7 @@ from milepost.interfaces.http.answers import (
     answered,
     told,
 )
+from milepost.interfaces.http.moments import LARGEST, At
 from milepost.interfaces.http.versions import ETAGS, etag
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.result_documents import CommandResult, StartResult
@@ -38,7 +39,6 @@ MOST_IDS: Final = 10_000
 MOST_SHORTENED: Final = 100  # they stand in the URL
 MOST_OFFERED: Final = 100
 MOST_EVENTS: Final = 1_000
-LARGEST: Final = 1_000_000_000
 LONGEST_ETAGS: Final = 200
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It is as it was."}}
 
@@ -128,9 +128,12 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 100,
     after: UUID | None = None,
     order: Literal["newest", "oldest"] = "newest",
+    at: At = None,
 ) -> Response:
-    """A page of jobs; `next` is what to give as `after` for the next one."""
-    page = access.service.jobs(which, limit=limit, after=str(after) if after else None, oldest_first=order == "oldest")
+    """A page of jobs; `next` is what to give as `after` for the next one. `at`: those that there were then."""
+    page = access.service.jobs(
+        which, limit=limit, after=str(after) if after else None, oldest_first=order == "oldest", at=at
+    )
     return answered(JobsPage(list(page.jobs), page.jobs[-1].id if page.more else None))
 
 
@@ -200,13 +203,21 @@ def get_job(
     step_status: Annotated[list[StepStatus], Query(alias="stepStatus", max_length=20)] = [],  # noqa: B006
     noteworthy: Annotated[bool, Query(description="First the steps that failed or are under way.")] = False,
     begun: Annotated[bool, Query(description="Only steps that have begun and not ended.")] = False,
+    at: At = None,
+    version: Annotated[int | None, Query(ge=1, le=LARGEST, description="As it was at this version.")] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Everything of one job, with a page of its steps."""
+    """Everything of one job, with a page of its steps: as it is, or as it was."""
     statuses = tuple(each.value for each in step_status)
-    job = access.service.job(str(job_id), StepsAsked(steps, steps_after, statuses, noteworthy, begun))
+    asked = StepsAsked(steps, steps_after, statuses, noteworthy, begun)
+    job = access.service.job(str(job_id), asked, at=at, version=version)
     # While a job is live, its document says more than its version: rates, and what it waits for.
-    if if_none_match is not None and job.status in AT_REST and versions.is_known(if_none_match, job.version):
+    if (
+        if_none_match is not None
+        and job.as_of is None
+        and job.status in AT_REST
+        and versions.is_known(if_none_match, job.version)
+    ):
         return Response(status_code=304, headers={"ETag": etag(job.version)})
     return answered(job, headers={"ETag": etag(job.version)})
 

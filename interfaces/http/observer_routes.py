@@ -18,7 +18,8 @@ from milepost.interfaces.http.answers import (
     answered,
     told,
 )
-from milepost.interfaces.http.job_routes import LARGEST, Asked, CommandId, Operator, Reason, Viewer
+from milepost.interfaces.http.job_routes import Asked, CommandId, Operator, Reason, Viewer
+from milepost.interfaces.http.moments import LARGEST
 from milepost.interfaces.http.versions import etag
 from milepost.interfaces.observer_documents import (
     DiagnosisDocument,

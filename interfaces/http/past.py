@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from milepost.infrastructure.event_store.all_streams import EventKey
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.interfaces.http.feed import Begin, Feed
 from milepost.interfaces.http.listener import Subject
 

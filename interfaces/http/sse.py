@@ -9,8 +9,9 @@ from typing import Final
 from uuid import UUID
 
 from milepost.domain.envelope import RecordedEvent
-from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey, StoredEvent
+from milepost.infrastructure.event_store.all_streams import AllStreams, StoredEvent
 from milepost.infrastructure.event_store.codec import UnreadableEvent
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.interfaces.documents import to_json
 from milepost.interfaces.local_service import event_document
 from milepost.interfaces.result_documents import EventDocument

@@ -16,8 +16,9 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey, PlaceGone
+from milepost.infrastructure.event_store.all_streams import AllStreams, PlaceGone
 from milepost.infrastructure.event_store.database import CannotOpenDatabase, DatabaseUnavailable
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.http import problems
 from milepost.interfaces.http.access import Access

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from milepost.interfaces.bootstrap import Row
 from milepost.interfaces.http.access import Access
 from milepost.interfaces.http.answers import answered, told
-from milepost.interfaces.http.job_routes import LARGEST, NOT_MODIFIED, IfNoneMatch, JobId, Viewer
+from milepost.interfaces.http.job_routes import NOT_MODIFIED, IfNoneMatch, JobId, Viewer
+from milepost.interfaces.http.moments import LARGEST
 from milepost.interfaces.http.versions import etag, is_known
 from milepost.interfaces.service import AT_REST
 from milepost.interfaces.timeline import TimelineDocument, chosen_rows, timeline

@@ -18,6 +18,7 @@ from milepost.interfaces.client.errors import (
     VersionChanged,
 )
 from milepost.interfaces.client.following import ObserverEvent, ObserverShown, StreamEvent
+from milepost.interfaces.diff_documents import JobDiff, RunComparison
 from milepost.interfaces.job_documents import JobDocument, StepDocument
 from milepost.interfaces.observer_documents import (
     AttemptDocument,
@@ -29,6 +30,7 @@ from milepost.interfaces.observer_documents import (
     ObserverResult,
     PartitionErrorDocument,
 )
+from milepost.interfaces.prune_documents import PrunedDocument, PruneResult
 from milepost.interfaces.result_documents import (
     CommandResult,
     EventDocument,
@@ -56,6 +58,7 @@ __all__ = [
     "FailedPartitionDocument",
     "FindingDocument",
     "InvalidInput",
+    "JobDiff",
     "JobDocument",
     "JobFilter",
     "JobHint",
@@ -73,7 +76,10 @@ __all__ = [
     "ObserverShown",
     "Page",
     "PartitionErrorDocument",
+    "PruneResult",
+    "PrunedDocument",
     "Refused",
+    "RunComparison",
     "ServerFailed",
     "ServerUrlInvalid",
     "StartResult",

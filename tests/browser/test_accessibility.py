@@ -51,6 +51,7 @@ def test_every_view_passes_the_checker_and_fits_the_screen(
         (f"/jobs/{jobs['failed']}/steps", "tbody tr"),
         (f"/jobs/{jobs['wide']}/timeline", "svg.picture"),
         (f"/jobs/{jobs['failed']}/history", "tbody tr"),
+        (f"/jobs/{jobs['failed']}/steps?version=6", ".past-changes li"),
         ("/start?type=paint", "form.start"),
     ):
         page.goto(server.page("looks", path))

@@ -127,6 +127,25 @@ def test_what_is_many_is_gone_through_page_by_page(client: Client, ids: Ids, mon
     assert versions == list(range(4, client.job(ids["completed"]).version + 1))
 
 
+def test_the_past_and_what_differs_are_asked_for_like_all_else(client: Client, ids: Ids) -> None:
+    then = client.job(ids["completed"], StepsAsked(10), version=8)
+    assert then.as_of is not None
+    at = datetime.fromisoformat(then.as_of.at)
+
+    assert (then.status, [step.status for step in then.steps or ()]) == ("Running", ["Succeeded", "Running", "Pending"])
+    assert client.job(ids["completed"], at=at).version == 8
+    assert [job.id for job in client.jobs(at=at).jobs] == [ids["completed"]]
+    assert [job.version for job in client.every_job(at=at)] == [8]
+    assert client.diff(ids["completed"], 8, steps=1).after.status == "CompletedSuccessfully"
+    assert client.diff(ids["completed"], 8, at).events == {}
+    assert client.compare(ids["completed"], ids["failed"]).other.status == "Failed"
+    assert client.compare(ids["completed"], ids["unknown_type"], across_types=True, steps=0).hidden_steps == 3
+    with pytest.raises(NothingFound):
+        client.job(ids["completed"], version=99)
+    with pytest.raises(InvalidInput):
+        client.compare(ids["completed"], ids["unknown_type"])
+
+
 def test_jobs_are_found_by_filter_and_by_the_beginning_of_an_id(client: Client, ids: Ids) -> None:
     failed = JobFilter(statuses=("Failed", "CompletedWithFailures"))
 

@@ -30,6 +30,7 @@ COMMANDS: Final = (
     (("jobs", "watch", "FAILED", "--exit-status"), 11),
     (("jobs", "wait", "PENDING", "--timeout", "0"), 7),
     (("jobs", "history", "STOPPED"), 0),
+    (("jobs", "why", "STOPPED"), 0),
     (("types", "list"), 0),
     (("types", "show", "self-test"), 0),
     (("event-stores", "list"), 0),

@@ -37,6 +37,9 @@ LISTS: Final[dict[tuple[str, ...], str]] = {
 }
 SINGLES: Final[dict[tuple[str, ...], str]] = {
     ("jobs", "get", "COMPLETED"): "job",
+    ("jobs", "get", "COMPLETED", "--version", "8"): "job",
+    ("jobs", "why", "COMPLETED"): "why",
+    ("jobs", "why", "STOPPED"): "why",
     ("types", "show", "self-test"): "job-type",
 }
 ALL: Final[dict[tuple[str, ...], str]] = {**LISTS, **SINGLES}
@@ -226,7 +229,14 @@ def steering(jobs: Furniture) -> str:
 
 @pytest.mark.parametrize("format_name", ["table", "plain", "json", "json-compact", "jsonl"])
 def test_nothing_that_a_job_says_steers_a_terminal(format_name: str, steering: str, call: Milepost) -> None:
-    for command in (("get", steering), ("history", steering), ("stop", steering), ("watch", steering), ("list",)):
+    for command in (
+        ("get", steering),
+        ("why", steering),
+        ("history", steering),
+        ("stop", steering),
+        ("watch", steering),
+        ("list",),
+    ):
         done = call("jobs", *command, "-o", format_name)
 
         assert done.code == 0, done.err

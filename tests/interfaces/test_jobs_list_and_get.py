@@ -147,7 +147,7 @@ def test_removed_jobs_do_not_hide_the_one_that_an_id_means(call: Milepost, envir
     ("given", "code"),
     [("ffffffff", 1), ("ffffffff-ffff-7fff-bfff-ffffffffffff", 1), ("job-1", 5), ("", 5), ("0" * 33, 5)],
 )
-@pytest.mark.parametrize("command", ["get", "history", "stop", "resume", "wait", "watch"])
+@pytest.mark.parametrize("command", ["get", "why", "history", "stop", "resume", "wait", "watch"])
 def test_an_id_that_no_job_has_is_told_apart_from_what_is_no_id(
     command: str, given: str, code: int, jobs: Furniture, call: Milepost
 ) -> None:

@@ -450,6 +450,8 @@ SAME: Final = (
     ("jobs", "get", "ELSEWHERE"),
     ("jobs", "get", "poem"),
     ("jobs", "get", "0"),
+    ("jobs", "why", "ELSEWHERE"),
+    ("jobs", "why", "poem"),
     ("jobs", "history", "COMPLETED"),
     ("jobs", "history", "COMPLETED", "--limit", "5", "--after", "2", "-o", "table"),
     ("jobs", "history", "COMPLETED", "--event", "StepSucceeded", "--event", "JobCompleted"),

@@ -17,9 +17,12 @@ class JobCommands(LazyGroup):
         "resume": "milepost.interfaces.cli.jobs.change",
         "cancel": "milepost.interfaces.cli.jobs.change",
         "remove": "milepost.interfaces.cli.jobs.change",
+        "prune": "milepost.interfaces.cli.jobs.prune",
         "watch": "milepost.interfaces.cli.jobs.watch",
         "wait": "milepost.interfaces.cli.jobs.wait",
         "history": "milepost.interfaces.cli.jobs.history",
+        "diff": "milepost.interfaces.cli.jobs.diff",
+        "why": "milepost.interfaces.cli.jobs.why",
     }
 
 

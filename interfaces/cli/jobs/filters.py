@@ -42,6 +42,10 @@ Since = Annotated[
     str | None,
     typer.Option("--since", help="Created at or after: 2h, 7d, a date or a time.", metavar="WHEN"),
 ]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="As it was then: 2h ago (2h), 7d, a date or a time.", metavar="WHEN"),
+]
 Until = Annotated[str | None, typer.Option("--until", help="Created before: likewise.", metavar="WHEN")]
 
 
@@ -55,8 +59,8 @@ def job_filter(
         statuses=tuple(_status(name) for name in statuses or ()),
         types=tuple(types or ()),
         tags=tuple(tags or ()),
-        since=_moment("--since", since),
-        until=_moment("--until", until),
+        since=moment_given("--since", since),
+        until=moment_given("--until", until),
     )
 
 
@@ -69,7 +73,8 @@ def _status(name: str) -> str:
     raise Told(INVALID, f"'{name}' is not a status of a job", f"Use one of {', '.join(JobStatus)}")
 
 
-def _moment(option: str, text: str | None) -> datetime | None:
+def moment_given(option: str, text: str | None) -> datetime | None:
+    """The time that an option gives, if it does. Raises Told for what is none."""
     if text is None:
         return None
     try:

@@ -8,7 +8,7 @@ import typer
 from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
-from milepost.interfaces.cli.jobs.filters import JobId
+from milepost.interfaces.cli.jobs.filters import At, JobId, moment_given
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.text import LARGEST
 from milepost.interfaces.error_mapping import INVALID, Told
@@ -39,15 +39,21 @@ def get_job(
             autocompletion=completion.step_statuses,
         ),
     ] = None,
+    at: At = None,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", min=1, max=LARGEST, help="As it was at this version of its history.", metavar="N"),
+    ] = None,
 ) -> None:
-    """Show a job: request, status, progress, steps, errors, history of its status."""
+    """Show a job: request, status, progress, steps, errors, history of its status; as it is, or as it was."""
     from milepost.interfaces.cli.job_columns import JOB_FACTS
     from milepost.interfaces.cli.jobs.view import job_view
 
     job_id = session.service.resolve(job)
     limit = steps if steps is not None else STEPS_SHOWN if session.format is Format.TABLE else STEPS_GIVEN
     statuses = [_step_status(name) for name in step_status or ()]
-    document = session.service.job(job_id, steps_asked(session, limit, steps_after, statuses))
+    asked = steps_asked(session, limit, steps_after, statuses)
+    document = session.service.job(job_id, asked, at=moment_given("--at", at), version=version)
     session.out.one(document, JOB_FACTS, lambda each: each.id, lambda: job_view(document))
     if document.next_steps_after is not None:
         session.note(f"More steps follow: give --steps-after {document.next_steps_after}, or a higher --steps")

@@ -11,7 +11,7 @@ from milepost.interfaces.cli import completion
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
 from milepost.interfaces.cli.job_columns import job_columns
-from milepost.interfaces.cli.jobs.filters import Since, Statuses, Tags, Types, Until, job_filter
+from milepost.interfaces.cli.jobs.filters import At, Since, Statuses, Tags, Types, Until, job_filter, moment_given
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.job_documents import JobDocument
 
@@ -46,8 +46,9 @@ def list_jobs(
         str | None,
         typer.Option("--after", help="Only those behind this job.", metavar="ID", autocompletion=completion.job_ids),
     ] = None,
+    at: At = None,
 ) -> None:
-    """List jobs: id, type, status, progress, when created."""
+    """List jobs: id, type, status, progress, when created; those that there are, or that there were."""
     meant = job_filter(status, type, tag, since, until)
     service = session.service
     page = service.jobs(
@@ -55,6 +56,7 @@ def list_jobs(
         limit=limit or LIMIT,
         after=service.resolve(after) if after else None,
         oldest_first=sort is Sort.OLDEST,
+        at=moment_given("--at", at),
     )
     jobs = page.jobs
     short = short_ids(session, jobs)

@@ -57,6 +57,9 @@ def facts(job: JobDocument) -> "RenderableType":
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row("Job", job.id)
+    if job.as_of:
+        then = Text(f"as it was at version {job.as_of.version}, {local(job.as_of.at)}", style="yellow")
+        grid.add_row("Then", then)
     grid.add_row("Type", clean(f"{job.type}  {job.details}".rstrip()))
     grid.add_row("Status", Text(job.status, style=STATUS_STYLE[job.status]).append(f"  (version {job.version})", "dim"))
     if job.waiting:

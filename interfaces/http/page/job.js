@@ -6,7 +6,9 @@ import { h } from "./dom.js";
 import { historyPart } from "./history.js";
 import { overviewPart } from "./overview.js";
 import { chip, jobBar, notice } from "./parts.js";
+import { pastOf } from "./past.js";
 import { PARTS, toJob } from "./route.js";
+import { sayProblem } from "./say.js";
 import { stepsPart } from "./steps.js";
 import { coalesced } from "./stream.js";
 import { timelinePart } from "./timeline.js";
@@ -26,19 +28,45 @@ export function jobView(context, route) {
   const path = paths(place).job(id);
   const before = context.kept;
   const samePart = before?.part === route.part;
-  const state = { job: before?.state.job ? { ...before.state.job, ...(samePart ? {} : NO_STEPS) } : null, problem: null };
+  const state = { job: before?.state.job ? { ...before.state.job, ...(samePart ? {} : NO_STEPS) } : null, live: before?.state.live ?? null, newest: before?.state.newest ?? 0, problem: null };
+  const past = pastOf({ path, version: versionIn(route.query) ?? before?.past.version ?? null, moved });
   const part = MAKE[route.part]({ ...context, path, id, query: route.query, current: () => state.job });
   const lookAtJob = coalesced(load);
+  const drawSoon = coalesced(async () => draw(), 500);
 
   async function load() {
+    const wanted = past.version;
     try {
-      state.job = await ask(path + query(part.asked ?? { steps: 0 }));
-      state.problem = null;
+      const asked = part.asked ?? { steps: 0 };
+      const [job, live] = await Promise.all([past.look(asked), wanted === null ? null : ask(path + query({ steps: 0 }))]);
+      Object.assign(state, { job, live: live ?? job, newest: (live ?? job).version, problem: null });
     } catch (problem) {
+      if (wanted !== null && problem.status === 404) {
+        sayProblem(problem); // the address names a version that there is not
+        past.toNow();
+        return;
+      }
       state.problem = problem;
     }
     draw();
-    if (state.job && !state.problem) part.look?.(state.job);
+    if (state.job && !state.problem) part.look?.(ofPart());
+  }
+
+  /** The timeline is of the whole history, whichever moment of it is shown. */
+  const ofPart = () => (route.part === "timeline" ? (state.live ?? state.job) : state.job);
+
+  /** Another version is to be shown, and stands in the address: it can be sent to a colleague. */
+  function moved() {
+    remember();
+    draw();
+    lookAtJob();
+  }
+
+  function remember() {
+    const wanted = new URLSearchParams(route.query);
+    wanted.delete("version");
+    if (past.version !== null) wanted.set("version", past.version);
+    history.replaceState(null, "", toJob(place, id, route.part, wanted));
   }
 
   function render() {
@@ -58,16 +86,17 @@ export function jobView(context, route) {
         { class: "title" },
         h("h1", {}, job.type, job.details ? h("span", { class: "details" }, job.details) : null),
         h("span", { class: "now" }, chip(job.status, rules.job.get(job.status)?.meaning), h("span", { class: "unseen" }, `: ${rules.job.get(job.status)?.meaning ?? ""}`)),
-        commands(job),
+        past.version !== null || job.asOf ? null : commands(job), // they are for what is so now
       ),
       state.problem ? notice(state.problem) : null,
       h("div", { class: "head-progress" }, jobBar(job)),
+      past.render(job, state.newest),
       h(
         "nav",
         { class: "tabs", "aria-label": "Parts of this job" },
         PARTS.map((each) => h("a", { href: toJob(place, id, each), "aria-current": each === route.part ? "page" : null, key: each }, TITLES[each], badge(job, each))),
       ),
-      h("section", { "aria-labelledby": "part", class: "part" }, h("h2", { id: "part", class: "unseen" }, TITLES[route.part]), part.render(job)),
+      h("section", { "aria-labelledby": "part", class: "part" }, h("h2", { id: "part", class: "unseen" }, TITLES[route.part]), job.asOf && route.part === "timeline" ? h("p", { class: "muted" }, "The timeline shows the whole history, up to now.") : null, part.render(ofPart())),
     ];
   }
 
@@ -92,20 +121,33 @@ export function jobView(context, route) {
   }
 
   function heard(event) {
-    if (event.jobId === id) lookAtJob();
+    if (event.jobId !== id) return;
+    if (past.version === null) lookAtJob();
+    else {
+      state.newest = Math.max(state.newest, event.version); // what was stays as it is
+      drawSoon();
+    }
   }
 
+  if (past.version !== null) remember();
   lookAtJob();
   return {
     kind: `job ${id}`,
-    kept: { of: context.keptOf, part: route.part, state },
+    kept: { of: context.keptOf, part: route.part, state, past },
     title: `${TITLES[route.part]} · ${id.slice(0, 13)}`,
     render,
     look: lookAtJob,
     heard,
     close: () => {
       lookAtJob.close();
+      drawSoon.close();
       part.close?.();
     },
   };
+}
+
+/** Which version an address names; null for now. */
+function versionIn(wanted) {
+  const found = Number.parseInt(wanted.get("version") ?? "", 10);
+  return found >= 1 ? found : null;
 }

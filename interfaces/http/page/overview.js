@@ -4,21 +4,62 @@ import { h } from "./dom.js";
 import { between, count, duration, number } from "./format.js";
 import { askedBy, chip, errorDetails, fact, name, rates, time } from "./parts.js";
 import { toJob, toList, toObserver } from "./route.js";
-import { query } from "./api.js";
+import { ask, query } from "./api.js";
+import { coalesced } from "./stream.js";
 
 const FAILED_SHOWN = 5;
 const OF_OBSERVERS = ["catch-up-observer", "replay-observer", "replay-observer-partition", "recover-partition", "rebuild-index"];
 
-export function overviewPart({ place, rules, id }) {
-  return { asked: { steps: FAILED_SHOWN, stepStatus: "Failed" }, render };
+const LIVE_EVERY = 1_000; // milliseconds
+const GROWS_OLD = 10_000; // milliseconds: it says for how long something has been so
+
+export function overviewPart({ place, rules, id, path, draw }) {
+  const look = coalesced(load, LIVE_EVERY);
+  const again = setInterval(() => document.hidden || look(), GROWS_OLD);
+  let why = null;
+  let closed = false;
+  const close = () => {
+    closed = true;
+    clearInterval(again);
+    look.close();
+  };
+  return { asked: { steps: FAILED_SHOWN, stepStatus: "Failed" }, render, look, close };
+
+  async function load() {
+    try {
+      why = await ask(`${path}/why`);
+    } catch {
+      why = null; // the job itself says what the matter is; until it is known, a shorter sentence does
+    }
+    if (!closed) draw();
+  }
 
   function render(job) {
     return [
-      h("p", { class: "why", id: "why" }, ...sentence(job)),
+      // What is known of another status explains this one no more.
+      why?.status === job.status ? explained(why) : h("p", { class: "why", id: "why" }, ...sentence(job)),
       lastChange(job),
       errors(job),
       h("div", { class: "columns" }, facts(job), h("div", {}, progress(job), changes(job))),
     ];
+  }
+
+  /** Why it is so, as `milepost jobs why` tells it. */
+  function explained(told) {
+    return h(
+      "section",
+      { "aria-label": "Why" },
+      h("p", { class: "why", id: "why" }, h("strong", {}, "Why: "), told.sentence),
+      told.pace ? h("p", { class: "muted", id: "pace" }, capital(told.pace.text), ".") : null,
+      h("p", { class: "muted", id: "next" }, "Next: ", told.moves.map((move) => move.text).join("; "), "."),
+      h(
+        "details",
+        {},
+        h("summary", {}, "The events that explain it"),
+        h("ol", { class: "changes", id: "chain" }, told.chain.map((link) => h("li", { key: link.version ?? link.occurred }, time(link.occurred), " ", link.text))),
+        told.leftOut ? h("p", { class: "muted" }, `and ${told.leftOut}`) : null,
+      ),
+    );
   }
 
   /** In one sentence, why the job is where it is. */

@@ -15,8 +15,9 @@ from milepost.domain.commands import OperatorCommand, ResumeJob, StartJob, StopJ
 from milepost.domain.job import Job
 from milepost.infrastructure.clock import RealSurroundings
 from milepost.infrastructure.event_store import all_streams
-from milepost.infrastructure.event_store.all_streams import AllStreams, EventKey, PlaceGone
+from milepost.infrastructure.event_store.all_streams import AllStreams, PlaceGone
 from milepost.infrastructure.event_store.database import Database, open_database
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.scene import OPERATOR, Scene
 

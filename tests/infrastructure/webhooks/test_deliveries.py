@@ -14,8 +14,8 @@ from standardwebhooks import Webhook as Verifier
 from milepost.domain.commands import CompleteJob, ReportFailure, StartStep
 from milepost.domain.events import ErrorDetail
 from milepost.domain.job import Job
-from milepost.infrastructure.event_store.all_streams import EventKey
 from milepost.infrastructure.event_store.database import Database, DatabaseUnavailable
+from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, webhooks
 from milepost.infrastructure.event_store.webhooks import WebhookNotFound, Wish
 from milepost.infrastructure.webhooks.pace import Pace

@@ -23,7 +23,7 @@ FAILED: Final = f"{SPACE}/failed-partitions/{{observer}}/{{partition}}"
 STORE: Final = "/api/event-stores/{event_store}"
 
 # What is needed: nothing, any token, a role in the namespace, or an admin of all namespaces.
-ANYBODY, CALLER, VIEWER, OPERATOR, OVERSEER = "anybody", "caller", "viewer", "operator", "overseer"
+ANYBODY, CALLER, VIEWER, OPERATOR, ADMIN, OVERSEER = "anybody", "caller", "viewer", "operator", "admin", "overseer"
 TABLE: Final[dict[tuple[str, str], str]] = {
     ("GET", "/healthz"): ANYBODY,
     ("GET", "/readyz"): ANYBODY,
@@ -45,11 +45,14 @@ TABLE: Final[dict[tuple[str, str], str]] = {
     ("GET", f"{JOBS}/beginning"): VIEWER,
     ("GET", f"{JOBS}/shortened"): VIEWER,
     ("POST", f"{JOBS}/bulk"): OPERATOR,
+    ("POST", f"{JOBS}/prune"): ADMIN,
     ("GET", f"{JOBS}/stream"): VIEWER,
     ("GET", JOB): VIEWER,
     ("GET", f"{JOB}/events"): VIEWER,
     ("GET", f"{JOB}/timeline"): VIEWER,
+    ("GET", f"{JOB}/why"): VIEWER,
     ("GET", f"{JOB}/stream"): VIEWER,
+    ("GET", f"{JOB}/diff"): VIEWER,
     ("POST", f"{JOB}/stop"): OPERATOR,
     ("POST", f"{JOB}/resume"): OPERATOR,
     ("POST", f"{JOB}/cancel"): OPERATOR,
@@ -72,10 +75,15 @@ TABLE: Final[dict[tuple[str, str], str]] = {
 BODIES: Final[dict[tuple[str, str], Any]] = {  # of those that need one
     ("POST", JOBS): {"type": "self-test"},
     ("POST", f"{JOBS}/bulk"): {"command": "stop", "ids": ["01234567-89ab-7cde-8f01-23456789abcd"]},
+    ("POST", f"{JOBS}/prune"): {"before": "2026-01-01T00:00:00Z"},
     ("POST", f"{FAILED}/skip"): {"reason": "why"},
 }
 
-QUERIES: Final[dict[str, str]] = {f"{JOBS}/resolve": "id", f"{JOBS}/shortened": "id"}  # that must be asked with a job
+QUERIES: Final[dict[str, tuple[str, str]]] = {  # of those that must be asked with one, a job or a moment
+    f"{JOBS}/resolve": ("id", "{job}"),
+    f"{JOBS}/shortened": ("id", "{job}"),
+    f"{JOB}/diff": ("from", "1"),
+}
 
 ALLOWED, NO_TOKEN, NOT_ALLOWED, NOT_FOUND = "allowed", 401, 403, 404
 NOBODY: Final = ("no token", "an invented token", "a revoked token", "an expired token", "no bearer")
@@ -107,6 +115,8 @@ def expected(needed: str, caller: str) -> str | int:
             return ALLOWED if role is Role.ADMIN and of_all else NOT_ALLOWED
         case "viewer":
             return NOT_FOUND if elsewhere else ALLOWED
+        case "admin":
+            return NOT_FOUND if elsewhere else ALLOWED if role >= Role.ADMIN else NOT_ALLOWED
         case _:
             return NOT_FOUND if elsewhere else ALLOWED if role >= Role.OPERATOR else NOT_ALLOWED
 
@@ -168,7 +178,7 @@ def answer(client: httpx.Client, method: str, path: str, there: There) -> httpx.
         observer="balances",
         partition=there.partition,
     )
-    query = {QUERIES[path]: there.job} if path in QUERIES else {}
+    query = {name: value.format(job=there.job) for name, value in [QUERIES[path]]} if path in QUERIES else {}
     with client.stream(method, at, params=query, json=BODIES.get((method, path))) as found:
         if found.status_code >= 400:
             found.read()

@@ -1,0 +1,1 @@
+"""Proof that what is shown is what happened."""

@@ -1,0 +1,132 @@
+"""Takes the histories of jobs out of an event store into a file, to the byte, as all of them were at one moment."""
+
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from milepost.infrastructure.audit.chain import GENESIS, link
+from milepost.infrastructure.audit.export_format import ExportEnd, ExportManifest, event_line
+from milepost.infrastructure.audit.lines import written
+from milepost.infrastructure.audit.linked_events import linked_events
+from milepost.infrastructure.audit.new_file import new_file
+from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.infrastructure.event_store.queries import chosen_ids
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs
+
+ASKED_AT_ONCE: Final = 500  # ids in one query
+_TAKEN: Final = struct.Struct(">16sQ")  # a job and how many events it had: of a million jobs, 24 MB
+
+
+class HistoryGone(Exception):
+    """Events were taken away while they were being exported."""
+
+    def __init__(self, job_id: UUID, version: int) -> None:
+        self.job_id, self.version = job_id, version
+        super().__init__(
+            f"Event {version} of job {job_id} is not there; it was when the export began. No file was made"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written. `broken`: of each job whose chain does not hold, the first event that does not follow."""
+
+    jobs: int
+    events: int
+    sha256: str
+    broken: tuple[tuple[UUID, int], ...]
+
+
+class Selection:
+    """The jobs that are to be exported, each up to the version it had when it was chosen."""
+
+    def __init__(self, database: Database, namespace: str, meant: JobFilter | Sequence[str]) -> None:
+        """Those that a filter means, or these ids."""
+        self._taken = bytearray()
+        self.events = 0
+        with database.read() as connection:
+            for page in _pages(connection, namespace, meant):
+                for job_id, version in _versions(connection, page):
+                    self._taken += _TAKEN.pack(job_id.bytes, version)
+                    self.events += version
+
+    def __len__(self) -> int:
+        return len(self._taken) // _TAKEN.size
+
+    def __iter__(self) -> Iterator[tuple[UUID, int]]:
+        for taken, version in _TAKEN.iter_unpack(self._taken):
+            yield UUID(bytes=taken), version
+
+
+def _pages(connection: sa.Connection, namespace: str, meant: JobFilter | Sequence[str]) -> Iterator[Sequence[str]]:
+    if not isinstance(meant, JobFilter):
+        ids = sorted(set(meant))
+        for first in range(0, len(ids), ASKED_AT_ONCE):
+            yield ids[first : first + ASKED_AT_ONCE]
+        return
+    after = ""
+    chosen = chosen_ids(namespace, meant).order_by(jobs.c.id).limit(ASKED_AT_ONCE)
+    while page := connection.scalars(chosen.where(jobs.c.id > after)).all():
+        yield page
+        after = page[-1]
+
+
+def _versions(connection: sa.Connection, ids: Sequence[str]) -> Iterator[tuple[UUID, int]]:
+    """By the events themselves: a read model may say anything."""
+    sign = "?" if connection.dialect.name == "sqlite" else "%s"
+    asked = (
+        f"SELECT originator_id, max(originator_version) FROM {EVENTS_TABLE}"
+        f" WHERE originator_id IN ({', '.join([sign] * len(ids))}) GROUP BY originator_id ORDER BY originator_id"
+    )
+    for job_id, version in connection.exec_driver_sql(asked, tuple(UUID(each).hex for each in ids)):
+        yield UUID(str(job_id)), version
+
+
+def export(
+    database: Database,
+    path: Path,
+    *,
+    event_store: str,
+    namespace: str,
+    meant: JobFilter | Sequence[str],
+    replace: bool = False,
+) -> Exported:
+    """Write the histories of what is meant. Raises FileThere, FileUnusable, HistoryGone; then there is no new file."""
+    with new_file(path, replace=replace) as file:
+        chosen = Selection(database, namespace, meant)
+        manifest = ExportManifest(event_store=event_store, namespace=namespace, jobs=len(chosen), events=chosen.events)
+        return _write(database, file, manifest, chosen)
+
+
+def _write(database: Database, file: BinaryIO, manifest: ExportManifest, chosen: Selection) -> Exported:
+    hashed = hashlib.sha256()
+
+    def put(line: bytes) -> None:
+        hashed.update(line)
+        file.write(line)
+
+    put(written(manifest))
+    broken: list[tuple[UUID, int]] = []
+    for job_id, last in chosen:
+        version, previous, follows = 0, GENESIS, True
+        for event in linked_events(database, job_id, last):
+            version += 1
+            if event.version != version:
+                raise HistoryGone(job_id, version)
+            if follows and link(previous, *event[:4]) != event.chain:
+                broken.append((job_id, version))
+                follows = False
+            previous = event.chain
+            put(event_line(event))
+        if version != last:
+            raise HistoryGone(job_id, version + 1)
+    end = hashed.hexdigest()
+    file.write(written(ExportEnd(sha256=end)))
+    return Exported(manifest.jobs, manifest.events, end, tuple(broken))

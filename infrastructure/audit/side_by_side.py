@@ -1,0 +1,134 @@
+"""What is stored of each job, side by side: its events, and the rows that a list shows of it; streamed."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
+
+Values = tuple[Any, ...]
+
+FETCHED: Final = 1_000  # rows at once from a server
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
+_EVENTS: Final = {
+    "sqlite": f"SELECT originator_id, originator_version, topic, state, chain FROM {EVENTS_TABLE}",
+    "postgresql": (
+        "SELECT replace(originator_id::text, '-', ''), originator_version, topic, state, chain"
+        f" FROM {EVENTS_TABLE} AS e"
+    ),
+}
+
+
+class Cursors:
+    """The driver's own cursors inside a read of the caller's: SQLAlchemy's work per row costs as much as reading it."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.dialect = connection.dialect.name
+        self._open: list[Any] = []
+
+    def rows(self, asked: str, values: Values = ()) -> Iterator[Values]:
+        """What a statement with question marks gives, fetched as it is read."""
+        if self.dialect == "sqlite":
+            cursor: Any = self.connection.connection.cursor()
+        else:
+            driver: Any = self.connection.connection.driver_connection
+            cursor = driver.cursor(f"milepost_audit_{len(self._open)}", binary=True)
+            cursor.itersize = FETCHED
+            asked = asked.replace("?", "%s")
+        self._open.append(cursor)
+        cursor.execute(asked, values)
+        rows: Iterator[Values] = iter(cursor)
+        return rows
+
+    def __enter__(self) -> "Cursors":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for cursor in self._open:
+            cursor.close()
+
+
+class Rows:
+    """Rows in the order of their jobs, whose id comes first; the next one is known."""
+
+    def __init__(self, rows: Iterable[Values]) -> None:
+        self._rows = iter(rows)
+        self.next: Values | None = next(self._rows, None)
+
+    def of(self, key: str) -> Iterator[Values]:
+        """Those of a job that have not been read yet."""
+        while (row := self.next) is not None and row[0] == key:
+            self.next = next(self._rows, None)
+            yield row
+
+
+class Stored:
+    """The four tables from the job behind `after` on, or of the job `only`."""
+
+    def __init__(self, cursors: Cursors, *, after: str = "", only: str | None = None) -> None:
+        events = _EVENTS[cursors.dialect]
+        self.foreign: list[str] = []  # ids of events that are no job's
+        begin, same = (after, False) if only is None else (only, True)
+        asked = _asked(events, "originator_id", "originator_version", value=bare(begin), same=same)
+        self.events = Rows(self._of_jobs(cursors.rows(*asked)))
+        self.jobs, self.steps, self.status_changes = (
+            Rows(cursors.rows(*_asked(_select(table), *_keys(table), value=begin, same=same)))
+            for table in (jobs, steps, status_changes)
+        )
+
+    def next_job(self) -> str | None:
+        """The id of the next job of which anything is stored; None at the end."""
+        heads = [rows.next[0] for rows in (self.jobs, self.steps, self.status_changes) if rows.next is not None]
+        if self.events.next is not None:
+            heads.append(dashed(self.events.next[0]))
+        return min(heads, default=None)
+
+    def skip(self, job_id: str) -> None:
+        """Leave the rest of a job out."""
+        for rows, key in (
+            (self.events, bare(job_id)),
+            (self.jobs, job_id),
+            (self.steps, job_id),
+            (self.status_changes, job_id),
+        ):
+            for _ in rows.of(key):
+                pass
+
+    def _of_jobs(self, rows: Iterable[Values]) -> Iterator[Values]:
+        """Without those whose id is none: they have no place in the order of the jobs."""
+        known = ""
+        for row in rows:
+            if row[0] != known:
+                if not (isinstance(row[0], str) and _HEX.fullmatch(row[0])):
+                    self.foreign.append(str(row[0]))
+                    continue
+                known = row[0]
+            yield row
+
+
+def dashed(bare: str) -> str:
+    """An id as the rows have it."""
+    return f"{bare[:8]}-{bare[8:12]}-{bare[12:16]}-{bare[16:20]}-{bare[20:]}"
+
+
+def bare(job_id: str) -> str:
+    """An id as the events have it on SQLite."""
+    return job_id.replace("-", "")
+
+
+def _select(table: sa.Table) -> str:
+    columns = ", ".join(f'"{column.name}"' for column in table.c)
+    return f"SELECT {columns} FROM {table.name}"
+
+
+def _keys(table: sa.Table) -> tuple[str, str]:
+    job, *others = (column.name for column in table.primary_key.columns)
+    return job, others[0] if others else job
+
+
+def _asked(selected: str, job: str, then: str, *, value: str, same: bool) -> tuple[str, Values]:
+    where = f" WHERE {job} {'=' if same else '>'} ?" if value else ""
+    return f"{selected}{where} ORDER BY {job}, {then}", (value,) if value else ()

@@ -1,0 +1,136 @@
+"""`milepost audit verify`: whether what is shown is what happened, from the stored bytes on."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Final
+from uuid import UUID
+
+import typer
+
+from milepost.interfaces.audit_documents import DifferenceDocument, VerificationDocument
+from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.formats import Format
+from milepost.interfaces.cli.jobs.filters import JobIds, moment_given
+from milepost.interfaces.cli.output import Column
+from milepost.interfaces.cli.session import Session
+from milepost.interfaces.documents import to_json
+from milepost.interfaces.error_mapping import INVALID, SERVER_ERROR, Told
+from milepost.interfaces.quantities import clean
+
+if TYPE_CHECKING:
+    from milepost.infrastructure.audit.differences import Difference
+    from milepost.infrastructure.audit.verifying import Tally, Verifier
+
+app = new_app()
+
+DIFFERENT: Final = SERVER_ERROR
+LINE_SECONDS: Final = 5.0
+REDRAW_SECONDS: Final = 0.2
+COLUMNS: Final[tuple[Column[DifferenceDocument], ...]] = (
+    Column("Job", lambda each: each.job_id),
+    Column("Version", lambda each: each.version, right=True),
+    Column("Kind", lambda each: each.kind),
+    Column("Table", lambda each: each.table),
+    Column("Row", lambda each: each.row),
+    Column("Column", lambda each: each.column),
+    Column("Found", lambda each: each.found),
+    Column("Expected", lambda each: each.expected),
+    Column("Message", lambda each: each.message),
+)
+
+
+@command(app, "verify")
+def verify(
+    session: Session,
+    jobs: JobIds = None,
+    every: Annotated[bool, typer.Option("--all", help="All jobs of the event store, of all namespaces.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            help="All jobs in whose history something was recorded since: 2h, 7d, a date or a time.",
+            metavar="WHEN",
+        ),
+    ] = None,
+) -> None:
+    """Fold histories anew from the stored bytes, and compare all that is shown. Exit code: 0 the same, 3 not."""
+    if bool(jobs) + every + (since is not None) != 1:
+        raise Told(INVALID, "Which jobs are to be verified?", "Give ids, or --all, or --since")
+    began = time.monotonic()
+    with Progress(session) as progress:
+        verifier = session.app.verifier(progress.show)
+        found = _told(session, verifier, jobs or [], since)
+    tally = verifier.tally
+    if session.format in (Format.JSON, Format.JSON_COMPACT) and not session.quiet:
+        seconds = round(time.monotonic() - began, 3)
+        whole = VerificationDocument(not found, tally.jobs, tally.events, len(found), seconds, found)
+        session.out.json(to_json(whole))
+    elif session.format is not Format.TABLE or session.quiet:
+        session.out.many(found, COLUMNS, lambda each: each.job_id)
+    session.note(_sum(tally, len(found)))
+    if found:
+        session.code = DIFFERENT
+
+
+def _told(session: Session, verifier: "Verifier", jobs: list[str], since: str | None) -> list[DifferenceDocument]:
+    """The differences; people are told each when it is found."""
+    found: list[DifferenceDocument] = []
+    for each in _differences(session, verifier, jobs, since):
+        found.append(DifferenceDocument(**asdict(each) | {"kind": each.kind.value}))
+        if session.format is Format.TABLE and not session.quiet:
+            session.out.line(clean(each.message))
+    return found
+
+
+def _differences(session: Session, verifier: "Verifier", jobs: list[str], since: str | None) -> "Iterator[Difference]":
+    if jobs:
+        return verifier.jobs([_id_of(session, each) for each in jobs])
+    at = moment_given("--since", since)
+    return verifier.all() if at is None else verifier.since(at)
+
+
+def _id_of(session: Session, text: str) -> UUID:
+    """A whole id is taken as it is: whoever hid the job's row must not hide its history with it."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(session.local.resolve(text))
+
+
+def _sum(tally: "Tally", different: int) -> str:
+    looked_at = f"Verified {_counted(tally.jobs, 'job')} with {_counted(tally.events, 'event')}"
+    return f"{looked_at}: {'nothing differs' if not different else f'{different} differ'}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+class Progress:
+    """How far it is, on standard error: one line that is drawn anew on a terminal, else a line now and then."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._terminal = sys.stderr.isatty()
+        self._at = time.monotonic()
+        self._drawn = False
+
+    def show(self, tally: "Tally") -> None:
+        pause = REDRAW_SECONDS if self._terminal else LINE_SECONDS
+        if self._session.quiet or time.monotonic() < self._at + pause:
+            return
+        self._at = time.monotonic()
+        line = f"{_counted(tally.jobs, 'job')}, {_counted(tally.events, 'event')}, {tally.different:,} differ"
+        sys.stderr.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
+        sys.stderr.flush()
+        self._drawn = self._terminal
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()

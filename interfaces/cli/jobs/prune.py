@@ -1,0 +1,103 @@
+"""`milepost jobs prune`: take the histories of jobs that ended long ago out of the event store, for good."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+
+from milepost.interfaces import bootstrap
+from milepost.interfaces.cli.command import command, new_app
+from milepost.interfaces.cli.jobs.change import DryRun, Reason
+from milepost.interfaces.cli.jobs.filters import Statuses, Types, job_filter
+from milepost.interfaces.cli.output import Column, console, table
+from milepost.interfaces.cli.session import Session
+from milepost.interfaces.cli.text import LARGEST, moment
+from milepost.interfaces.error_mapping import INVALID, Told
+from milepost.interfaces.prune_documents import PrunedDocument, PruneResult
+from milepost.interfaces.pruning import PruneAsked, together
+from milepost.interfaces.quantities import number
+
+app = new_app()
+
+COLUMNS: Final[tuple[Column[PruneResult], ...]] = (
+    Column("DryRun", lambda each: "true" if each.dry_run else "false"),
+    Column("Before", lambda each: each.before),
+    Column("Jobs", lambda each: each.jobs, right=True),
+    Column("Events", lambda each: each.events, right=True),
+)
+_FOUND: Final[tuple[Column[PrunedDocument], ...]] = (
+    Column("Type", lambda each: each.type),
+    Column("Status", lambda each: each.status),
+    Column("Jobs", lambda each: number(each.jobs), right=True),
+    Column("Events", lambda each: number(each.events), right=True),
+)
+
+
+@command(app, "prune")
+def prune_jobs(
+    session: Session,
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", help="Only jobs that ended before then: 30d, 8w, 2026-01-01.", metavar="AGE"),
+    ] = None,
+    status: Statuses = None,
+    type: Types = None,  # noqa: A002 - the option's name
+    keep: Annotated[
+        int, typer.Option("--keep", min=0, max=LARGEST, help="Of each type, keep so many of the newest.", metavar="N")
+    ] = 0,
+    all: Annotated[bool, typer.Option("--all", help="Also jobs that have just ended.")] = False,  # noqa: A002
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> None:
+    """Take histories of jobs that have ended out of the event store. Cannot be undone; a tombstone of each stays."""
+    if older_than is None and not keep and not all:
+        raise Told(INVALID, "Which jobs? Nothing says how old they must be", "Give --older-than, --keep or --all")
+    if older_than is not None and all:
+        raise Told(INVALID, "Give --older-than or --all, not both", "Leave out one of them")
+    meant = job_filter(status, type, None, None, None)
+    asked = PruneAsked(_before(older_than), meant.statuses, meant.types, keep, reason)
+    would = session.service.prune(asked)
+    if dry_run or not would.jobs:
+        _say(session, would)
+        return
+    if session.interactive and not session.given.yes:
+        console(stderr=True).print(table(would.found, _FOUND))
+    session.confirm(f"Prune {_told(would)} for good?")
+    _say(session, together(_done(session, replace(asked, dry_run=False))))
+
+
+def _done(session: Session, asked: PruneAsked) -> Iterator[PruneResult]:
+    """A part at a time, until nothing more is meant."""
+    while True:
+        done = session.service.prune(asked)
+        yield done
+        if not done.more:
+            return
+        session.note(f"Pruned {_told(done)}; there is more")
+
+
+def _before(older_than: str | None) -> datetime:
+    if older_than is None:
+        return bootstrap.now()
+    try:
+        return moment(older_than, bootstrap.now())
+    except (ValueError, OverflowError):
+        how = "Write 12h, 30d, 8w, 2026-01-01 or 2026-01-01T09:30"
+        raise Told(INVALID, f"--older-than: '{older_than}' is no age and no time", how) from None
+
+
+def _say(session: Session, result: PruneResult) -> None:
+    session.out.said([result], COLUMNS, lambda each: str(each.jobs), _sentence)
+
+
+def _sentence(result: PruneResult) -> str:
+    if not result.jobs:
+        return "There is no job to prune"
+    found = "; ".join(f"{each.type} {each.status}: {number(each.jobs)}" for each in result.found)
+    return f"{'Would prune' if result.dry_run else 'Pruned'} {_told(result)} ({found})"
+
+
+def _told(result: PruneResult) -> str:
+    return f"{number(result.jobs)} job{'' if result.jobs == 1 else 's'} with {number(result.events)} events"

@@ -1,0 +1,24 @@
+"""How a moment is given in a URL: a time with its zone, or a version of a job's history."""
+
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import Query
+from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+LARGEST: Final = 1_000_000_000
+_NUMBER: Final = re.compile(r"\s*[+-]?[\d.]+\s*")
+
+
+def _no_number(value: Any) -> Any:
+    """Pydantic would take one for seconds since 1970, which is hardly ever what is meant where versions are numbers."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        raise PydanticCustomError("datetime_parsing", "a number is no time")
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+At = Annotated[Time | None, Query(description="As it was at this time.")]
+Begin = Annotated[int, Field(ge=0, le=LARGEST)] | Time
+End = Annotated[int, Field(ge=1, le=LARGEST)] | Time
