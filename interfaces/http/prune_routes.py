@@ -1,11 +1,10 @@
 """The route that takes histories of ended jobs out of an event store."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, Field
 
-from milepost.domain.state_machine import JobStatus
 from milepost.interfaces.http.access import Access, admin
 from milepost.interfaces.http.answers import answered, told
 from milepost.interfaces.http.job_routes import Asked, Reason, Word
@@ -17,13 +16,14 @@ router = APIRouter(prefix="/api/event-stores/{event_store}/namespaces/{namespace
 
 MOST_TYPES: Final = 50
 Admin = Annotated[Access, Depends(admin)]
+Ended = Literal["Cancelled", "CompletedSuccessfully", "CompletedWithFailures", "Failed", "Removed"]
 
 
 class PruneBody(Asked):
     """Which jobs are to go: those that ended before a time, of these statuses and types (none: of all)."""
 
     before: AwareDatetime
-    statuses: list[JobStatus] = Field(default_factory=list[JobStatus], max_length=20)
+    statuses: list[Ended] = Field(default_factory=list[Ended], max_length=20)
     types: list[Word] = Field(default_factory=list, max_length=MOST_TYPES)
     keep: int = Field(default=0, ge=0, le=LARGEST)
     """Of each type, so many of the newest stay."""
@@ -41,7 +41,7 @@ def prune_jobs(access: Admin, body: PruneBody) -> Response:
     """
     asked = PruneAsked(
         body.before,
-        tuple(status.value for status in body.statuses),
+        tuple(body.statuses),
         tuple(body.types),
         body.keep,
         body.reason,

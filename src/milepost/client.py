@@ -42,6 +42,7 @@ from milepost.interfaces.result_documents import (
     WorkerDocument,
 )
 from milepost.interfaces.service import JobList, ObserverJobAsked, StepsAsked
+from milepost.interfaces.why_documents import WhyDocument, WhyLink, WhyMove, WhyPace
 
 __all__ = [
     "ALL_JOBS",
@@ -88,5 +89,9 @@ __all__ = [
     "StreamEvent",
     "TimedOut",
     "VersionChanged",
+    "WhyDocument",
+    "WhyLink",
+    "WhyMove",
+    "WhyPace",
     "WorkerDocument",
 ]

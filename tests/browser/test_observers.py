@@ -97,7 +97,7 @@ def test_an_index_is_rebuilt_by_a_job_that_leads_back_to_it(
     button(page, "Rebuild it").click()
     page.locator(".toast").get_by_role("link").click()
     expect(status(page)).to_contain_text("Completed")
-    expect(page.locator(".changes")).to_contain_text("words were missing")
+    expect(page.get_by_role("region", name="Status changes")).to_contain_text("words were missing")
 
     fact(page, "Observer").get_by_role("link", name="balances").click()
     expect(fact(page, "Generation")).to_have_text("2")

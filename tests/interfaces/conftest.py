@@ -76,10 +76,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         asks = "words" in metafunc.fixturenames and metafunc.function.__name__ not in HERE_ONLY
         how_shown = "HOW_IT_IS_SHOWN" in metafunc.function.__globals__  # which has nothing to do with the database
         kinds = ["file", *([] if how_shown else ["server"]), *(["remote"] if asks else [])]
-        # A process of its own takes longest, and what it does on the others those see that are called in this one.
-        if "milepost" in metafunc.fixturenames and not FULL:
-            kinds = ["file"]
+        if not FULL:
+            kinds = in_short(kinds, metafunc)
         metafunc.parametrize("store_kind", kinds, indirect=True)
+
+
+def in_short(kinds: Sequence[str], metafunc: pytest.Metafunc) -> Sequence[str]:
+    """Those without which a rule of these tests would have no keeper."""
+    if "milepost" in metafunc.fixturenames:
+        return ["file"]  # a process of its own takes longest, and what it does those see that are called in this one
+    # The same service answers on both databases: of what it reads there the tests of the store are the keepers.
+    if "remote" in kinds and "ON_BOTH_DATABASES" not in metafunc.function.__globals__:
+        return ["file", "remote"]
+    return kinds
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ ERROR: Final = ErrorDetail(
 class Furniture:
     """Jobs by what they are, each with its id."""
 
-    def __init__(self, url: str, namespace: str = "Default") -> None:
+    def __init__(self, url: str, namespace: str = "Default", seconds_ago: float = 0) -> None:
         self.namespace = namespace
         self.database = open_database(url)
-        self.store = JobStore(self.database, RealSurroundings())
+        self.store = JobStore(self.database, RealSurroundings(lambda: -seconds_ago))
 
     def furnish(self) -> dict[str, str]:
         made = {

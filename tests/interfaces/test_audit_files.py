@@ -15,6 +15,7 @@ from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
 
 ON_ALL_STORES = True
+ON_BOTH_DATABASES = True  # in short, too: what is read there is asked of the database in words of its own
 GOLDEN: Final = Path(__file__).parents[1] / "golden"
 
 

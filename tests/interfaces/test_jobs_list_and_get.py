@@ -16,6 +16,7 @@ from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import WORKER, Furniture
 
 ON_ALL_STORES = True
+ON_BOTH_DATABASES = True  # in short, too: what is read there is asked of the database in words of its own
 
 Ids = Mapping[str, str]
 

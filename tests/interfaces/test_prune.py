@@ -8,6 +8,7 @@ from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
 
 ON_ALL_STORES = True
+ON_BOTH_DATABASES = True  # in short, too: what is read there is asked of the database in words of its own
 
 Ids = Mapping[str, str]
 ENDED = ("completed", "with_failures", "failed", "cancelled", "removed")

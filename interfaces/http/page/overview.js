@@ -37,18 +37,20 @@ export function overviewPart({ place, rules, id, path, draw }) {
   function render(job) {
     return [
       // What is known of another status explains this one no more.
-      why?.status === job.status ? explained(why) : h("p", { class: "why", id: "why" }, ...sentence(job)),
+      why?.status === job.status ? explained(why) : h("p", { key: "why", class: "why", id: "why" }, ...sentence(job)),
       lastChange(job),
       errors(job),
-      h("div", { class: "columns" }, facts(job), h("div", {}, progress(job), changes(job))),
+      h("div", { key: "columns", class: "columns" }, facts(job), h("div", {}, progress(job), changes(job))),
     ];
   }
+
+  // What comes and goes has a key: nothing else is to take its place, and what a reader has opened with it.
 
   /** Why it is so, as `milepost jobs why` tells it. */
   function explained(told) {
     return h(
       "section",
-      { "aria-label": "Why" },
+      { key: "explained", "aria-label": "Why" },
       h("p", { class: "why", id: "why" }, h("strong", {}, "Why: "), told.sentence),
       told.pace ? h("p", { class: "muted", id: "pace" }, capital(told.pace.text), ".") : null,
       h("p", { class: "muted", id: "next" }, "Next: ", told.moves.map((move) => move.text).join("; "), "."),
@@ -88,7 +90,7 @@ export function overviewPart({ place, rules, id, path, draw }) {
     const asked = askedBy(job);
     return h(
       "p",
-      { class: "last-change" },
+      { key: "last-change", class: "last-change" },
       `${name(change.status)} since `,
       time(change.occurred),
       ", by ",
@@ -105,7 +107,7 @@ export function overviewPart({ place, rules, id, path, draw }) {
     const more = job.progress.failedSteps - failed.length;
     return h(
       "section",
-      { class: "errors", "aria-labelledby": "errors" },
+      { key: "errors", class: "errors", "aria-labelledby": "errors" },
       h("h3", { id: "errors" }, "Errors"),
       job.error ? errorDetails(job.error, "The job") : null,
       failed.map((step) => errorDetails(step.error, step.name)),

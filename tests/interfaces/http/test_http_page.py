@@ -25,6 +25,7 @@ NEEDS: Final = {
     "a token": "caller",
     "viewer": "viewer",
     "operator": "operator",
+    "admin": "admin",
     "admin of all namespaces": "overseer",
 }
 

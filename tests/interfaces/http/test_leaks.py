@@ -30,7 +30,10 @@ NOBODYS: Final = "01a20fc5-30da-77a1-8a2e-000000000000"
 SAME_KEY: Final = "the-same-key"
 # What depends on the moment, or names the request.
 PASSING: Final = ("date", "x-request-id", "content-length")
-RATES: Final = re.compile(r'"(itemsPerSecond|stepsPerSecond|etaSeconds|answeredInSeconds|checked|rate)":[^,}]+')
+RATES: Final = re.compile(
+    r'"(itemsPerSecond|stepsPerSecond|etaSeconds|answeredInSeconds|checked|rate|now|own|silentSeconds)":[^,}]+'
+)
+MOMENTS: Final = re.compile(r'(?<="at":)"[^"]+"|[\d.,]+ (ms|s|min|h|times|\w+/s)\b')  # when it was asked
 HOUR: Final = 3600.0
 
 
@@ -80,7 +83,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 
 
 def furnish_mine(path: Path) -> tuple[tuple[str, ...], str]:
-    found = Furniture(f"sqlite:///{path}")
+    # Long ago: that a job has stalled is said after some seconds.
+    found = Furniture(f"sqlite:///{path}", seconds_ago=HOUR / 6)
     # With slots for all: that workers are busy is no secret.
     worker = WorkerRecord(WORKER, ("self-test",), 1_000, datetime.now(UTC), host="somewhere", pid=1)
     found.store.register_worker(worker, HOUR)
@@ -105,7 +109,7 @@ def furnish_theirs(path: Path) -> tuple[str, ...]:
 def seen(answer: httpx.Response) -> tuple[int, dict[str, str], str]:
     """All of it but what passes."""
     headers = {name: value for name, value in answer.headers.items() if name not in PASSING}
-    return answer.status_code, headers, RATES.sub(r'"\1":null', answer.text)
+    return answer.status_code, headers, MOMENTS.sub("", RATES.sub(r'"\1":null', answer.text))
 
 
 def questions(both: Both) -> Iterator[str]:
