@@ -135,7 +135,7 @@ def test_a_stop_reaches_a_worker_in_another_process_with_its_reason_and_a_resume
     expect(status(page)).to_contain_text("Completed successfully")
     page.get_by_role("link", name="Timeline").click()
     expect(page.locator("svg.picture")).to_be_visible()
-    expect(page.get_by_role("region", name="Status changes")).to_contain_text("stop asked for")
+    expect(page.locator(".changes")).to_contain_text("stop asked for")
 
 
 def test_a_cancel_is_for_good_and_a_remove_takes_the_job_out_of_the_list(

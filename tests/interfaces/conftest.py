@@ -75,7 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ):
         asks = "words" in metafunc.fixturenames and metafunc.function.__name__ not in HERE_ONLY
         how_shown = "HOW_IT_IS_SHOWN" in metafunc.function.__globals__  # which has nothing to do with the database
-        kinds = ["file", *([] if how_shown else ["server"]), *(["remote"] if asks else [])]
+        kinds: Sequence[str] = ["file", *([] if how_shown else ["server"]), *(["remote"] if asks else [])]
         if not FULL:
             kinds = in_short(kinds, metafunc)
         metafunc.parametrize("store_kind", kinds, indirect=True)
