@@ -10,7 +10,7 @@ from milepost.domain.state_machine import JobStatus
 from milepost.domain.why.explain import Because
 from milepost.domain.why.seen import Lease, Seen
 from milepost.domain.why.waits import Waits, WaitsFor
-from milepost.interfaces.why import why_document
+from milepost.interfaces.why.document import why_document
 from milepost.interfaces.why_documents import WhyDocument
 from tests.domain.givens import (
     BOOM,

@@ -1,0 +1,70 @@
+"""Whether a job advances, in a line with its rates, or with the evidence that it does not."""
+
+from typing import Final
+
+from milepost.domain.why.pace import Pace, Verdict
+from milepost.domain.why.seen import Seen
+from milepost.interfaces.quantities import clean, duration, number
+from milepost.interfaces.why.words import short, times_usual
+from milepost.interfaces.why_documents import WhyPace
+
+SLOW: Final = 0.1  # in a second
+
+
+def pace_line(seen: Seen, pace: Pace) -> WhyPace:
+    """The verdict, the rates and the silence."""
+    rates = ", ".join(_rates(seen, pace))
+    said = f"{_said(pace)}: {rates}" if rates else _said(pace)
+    return WhyPace(
+        text=f"{said}; {_silence(pace)}" if rates or pace.verdict is Verdict.STALLED else said,
+        verdict=str(pace.verdict),
+        unit=pace.unit,
+        now=_rounded(pace.now),
+        own=_rounded(pace.own),
+        of_type=_rounded(pace.of_type),
+        silent_seconds=round(pace.silent_seconds, 3),
+        usual_seconds=_rounded(pace.usual_seconds),
+        longest_seconds=_rounded(pace.longest_seconds),
+    )
+
+
+def _said(pace: Pace) -> str:
+    match pace.verdict:
+        case Verdict.ADVANCES:
+            return "it advances"
+        case Verdict.SLOWER:
+            return "it advances, more slowly than before"
+        case Verdict.STALLED:
+            return "it has stalled"
+        case Verdict.UNKNOWN if pace.usual_seconds is None:
+            return "it has reported too little to say whether it advances"
+        case Verdict.UNKNOWN:
+            return "nobody can say yet whether it advances"
+
+
+def _rates(seen: Seen, pace: Pace) -> list[str]:
+    found = (
+        (pace.now, "now"),
+        (pace.own, "since its worker began"),
+        (pace.of_type, f"usual for {clean(seen.type)}"),
+    )
+    return [f"{_often(rate, clean(pace.unit))} {when}" for rate, when in found if rate]
+
+
+def _often(rate: float, unit: str) -> str:
+    """834 flights/s, or 12 steps/h: what is slow does not come down to nothing."""
+    return f"{number(float(f'{rate * 3600:.2g}'))} {unit}/h" if rate < SLOW else f"{number(round(rate, 2))} {unit}/s"
+
+
+def _silence(pace: Pace) -> str:
+    """As long as it is usual, or with what is usual."""
+    silent = duration(pace.silent_seconds)
+    if pace.usual_seconds is None or pace.verdict in (Verdict.ADVANCES, Verdict.SLOWER):
+        return f"last heard of {silent} ago"
+    longest = "" if pace.longest_seconds is None else f", the longest so far {short(pace.longest_seconds)}"
+    usual = f"usual are {short(pace.usual_seconds)}{' (a step of its type)' if pace.usual_of_type else ''}{longest}"
+    return f"nothing for {silent}, {times_usual(pace)} as long as usual: {usual}"
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, 1) if rate >= 10 else float(f"{rate:.3g}")
