@@ -71,7 +71,7 @@ class WhyDocument(Document):
     at: str
     """The moment of which it tells."""
     because: str
-    """One of: waits, waits-for-job, worker-lost, prepares, runs, retries, stalled, comes-to-rest, stopped, cancelled,
+    """One of: waits, waits-for-job, worker-lost, worker-silent, prepares, runs, retries, stalled, comes-to-rest, stopped, cancelled,
     completed, steps-failed, too-many-failed, failed, removed."""
     sentence: str
     chain: list[WhyLink]

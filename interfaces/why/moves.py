@@ -58,8 +58,8 @@ def _by_itself(_seen: Seen, why: Explanation) -> str:
 
 def _takeover(seen: Seen, why: Explanation) -> str:
     if why.because is Because.STALLED:
-        worker = clean(seen.lease.worker) if seen.lease else "its worker"
-        return f"or end {worker}: another worker takes it over"
+        worker = f"worker {clean(seen.lease.worker)}" if seen.lease else "its worker"
+        return f"or end {worker}: another takes it over"
     if why.because is Because.WORKER_SILENT and seen.lease is not None:
         return f"or another worker takes it over in {lease_left(seen, seen.lease)}, when its lease has run out"
     if seen.waits is not None and seen.waits.what is not WaitsFor.TAKEOVER:

@@ -5,18 +5,16 @@ from typing import Final
 from milepost.domain.why.pace import Pace, Verdict
 from milepost.domain.why.seen import Seen
 from milepost.interfaces.quantities import clean, duration, number
-from milepost.interfaces.why.words import short, times_usual
+from milepost.interfaces.why.words import short
 from milepost.interfaces.why_documents import WhyPace
 
 SLOW: Final = 0.1  # in a second
 
 
 def pace_line(seen: Seen, pace: Pace) -> WhyPace:
-    """The verdict, the rates and the silence."""
-    rates = ", ".join(_rates(seen, pace))
-    said = f"{_said(pace)}: {rates}" if rates else _said(pace)
+    """The verdict with the rates, or with the silence and what is usual."""
     return WhyPace(
-        text=f"{said}; {_silence(pace)}" if rates or pace.verdict is Verdict.STALLED else said,
+        text=f"{_said(pace)}: {evidence}" if (evidence := _evidence(seen, pace)) else _said(pace),
         verdict=str(pace.verdict),
         unit=pace.unit,
         now=_rounded(pace.now),
@@ -42,6 +40,17 @@ def _said(pace: Pace) -> str:
             return "nobody can say yet whether it advances"
 
 
+def _evidence(seen: Seen, pace: Pace) -> str:
+    """A rate is none of what is silent."""
+    silent = duration(pace.silent_seconds)
+    if pace.usual_seconds is None or pace.verdict in (Verdict.ADVANCES, Verdict.SLOWER):
+        rates = ", ".join(_rates(seen, pace))
+        return f"{rates}; last heard of {silent} ago" if rates else ""
+    between = "for a step of its type" if pace.usual_of_type else "between two reports"
+    longest = "" if pace.longest_seconds is None else f", the longest so far were {short(pace.longest_seconds)}"
+    return f"nothing for {silent}; usual are {short(pace.usual_seconds)} {between}{longest}"
+
+
 def _rates(seen: Seen, pace: Pace) -> list[str]:
     found = (
         (pace.now, "now"),
@@ -54,16 +63,6 @@ def _rates(seen: Seen, pace: Pace) -> list[str]:
 def _often(rate: float, unit: str) -> str:
     """834 flights/s, or 12 steps/h: what is slow does not come down to nothing."""
     return f"{number(float(f'{rate * 3600:.2g}'))} {unit}/h" if rate < SLOW else f"{number(round(rate, 2))} {unit}/s"
-
-
-def _silence(pace: Pace) -> str:
-    """As long as it is usual, or with what is usual."""
-    silent = duration(pace.silent_seconds)
-    if pace.usual_seconds is None or pace.verdict in (Verdict.ADVANCES, Verdict.SLOWER):
-        return f"last heard of {silent} ago"
-    longest = "" if pace.longest_seconds is None else f", the longest so far {short(pace.longest_seconds)}"
-    usual = f"usual are {short(pace.usual_seconds)}{' (a step of its type)' if pace.usual_of_type else ''}{longest}"
-    return f"nothing for {silent}, {times_usual(pace)} as long as usual: {usual}"
 
 
 def _rounded(rate: float | None) -> float | None:

@@ -44,6 +44,7 @@ OTHER = "0198c0de-0000-7000-8000-000000000002"
 NO_WORKER = Waits(WaitsFor.ANY_WORKER, "no worker is running: start one with 'milepost worker'")
 OF_TYPE = Waits(WaitsFor.TYPE, "no worker that is running knows the job type 'self-test'")
 TAKEN_OVER = Waits(WaitsFor.TAKEOVER, "its worker does not answer; another takes it over when its lease has run out")
+SILENT: Final = Lease(W1, holds=True, answered_at=at(4), ends_at=at(14))
 GONE: Final = Lease(W1, holds=False, answered_at=at(4), ends_at=at(14))
 
 
@@ -200,11 +201,30 @@ SITUATIONS: Final = (
         ),
         S.RUNNING,
         B.STALLED,
-        "It has stalled on w1: nothing has come from step a at 46/90 flights for 50 s, 50 times the 1.0 s that it took"
-        " between two reports before.",
-        f"step a at 46/90 flights has to report or to end; a time-out in its policy would end it;"
-        f" or 'milepost jobs stop {JOB_ID}'",
+        "It has stalled on w1 (which answered 0.0 s ago): nothing has come from step a at 46/90 flights for 50 s, 50 times"
+        " the 1.0 s that it took between two reports before.",
+        "step a at 46/90 flights has to report or to end; a time-out in its policy would end it;"
+        " or end worker w1: another takes it over",
         second=60,
+    ),
+    Situation(
+        "silent, and so is its worker, whose lease still holds",
+        AT_WORK,
+        S.RUNNING,
+        B.WORKER_SILENT,
+        "Its worker w1 has not answered for 6.0 s, and its lease holds for another 4.0 s: 0 of 2 steps have ended, 40"
+        " flights done.",
+        "its worker goes on by itself if it lives; or another worker takes it over in 4.0 s, when its lease has run out",
+        more={"lease": SILENT},
+    ),
+    Situation(
+        "being planned by a worker that is silent",
+        BEGUN,
+        S.PREPARING,
+        B.WORKER_SILENT,
+        "Its worker w1 has not answered for 6.0 s, and its lease holds for another 4.0 s: its steps are not planned yet.",
+        "its worker goes on by itself if it lives; or another worker takes it over in 4.0 s, when its lease has run out",
+        more={"lease": SILENT},
     ),
     Situation(
         "its worker killed, and another one there",
@@ -453,8 +473,8 @@ def test_the_pace_is_told_with_its_evidence() -> None:
 
     assert found.pace is not None
     assert found.pace.verdict == "stalled"
-    assert found.pace.text.endswith(
-        "nothing for 50 s, 50 times as long as usual: usual are 1.0 s, the longest so far 1.0 s"
+    assert found.pace.text == (
+        "it has stalled: nothing for 50 s; usual are 1.0 s between two reports, the longest so far were 1.0 s"
     )
 
 
