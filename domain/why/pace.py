@@ -70,7 +70,7 @@ def pace(seen: Seen) -> Pace | None:
     usual, longest = (median(gaps), max(gaps)) if known else (_step_of_type(seen), None)
     silent = _silent(seen, began)
     return Pace(
-        _verdict(silent, usual, longest or usual or 0.0, now=now, before=[own, of_type], working=seen.running > 0),
+        _verdict(silent, usual, longest, now=now, before=[own, of_type], working=seen.running > 0),
         (seen.unit or "items") if by_items else "steps",
         now,
         own,
@@ -85,18 +85,21 @@ def pace(seen: Seen) -> Pace | None:
 def _verdict(
     silent: float,
     usual: float | None,
-    longest: float,
+    longest: float | None,
     *,
     now: float | None,
     before: Sequence[float | None],
     working: bool,
 ) -> Verdict:
-    """Nothing is said without what is usual; nor between a silence that is usual and one that is a stall."""
+    """Nothing is said without what is usual; nor between a silence that it knows and one that is a stall.
+
+    `longest`: None where that is what is usual for its type; from so few reports of its own it is not said to advance.
+    """
     if usual is None:
         return Verdict.UNKNOWN
-    if silent >= STALLED_SECONDS and silent > LONGER_THAN_EVER * longest:
+    if silent >= STALLED_SECONDS and silent > LONGER_THAN_EVER * (longest or usual):
         return Verdict.STALLED if working and silent >= STALLED_TIMES * usual else Verdict.UNKNOWN
-    if now is None:
+    if now is None or longest is None:
         return Verdict.UNKNOWN
     return Verdict.SLOWER if any(rate and now < SLOW_SHARE * rate for rate in before) else Verdict.ADVANCES
 

@@ -34,7 +34,7 @@ def _said(pace: Pace) -> str:
             return "it advances, more slowly than before"
         case Verdict.STALLED:
             return "it has stalled"
-        case Verdict.UNKNOWN if pace.usual_seconds is None:
+        case Verdict.UNKNOWN if pace.longest_seconds is None:
             return "it has reported too little to say whether it advances"
         case Verdict.UNKNOWN:
             return "nobody can say yet whether it advances"
@@ -43,7 +43,8 @@ def _said(pace: Pace) -> str:
 def _evidence(seen: Seen, pace: Pace) -> str:
     """A rate is none of what is silent."""
     silent = duration(pace.silent_seconds)
-    if pace.usual_seconds is None or pace.verdict in (Verdict.ADVANCES, Verdict.SLOWER):
+    goes_on = pace.verdict in (Verdict.ADVANCES, Verdict.SLOWER) or pace.longest_seconds is None
+    if pace.usual_seconds is None or (goes_on and pace.verdict is not Verdict.STALLED):
         rates = ", ".join(_rates(seen, pace))
         return f"{rates}; last heard of {silent} ago" if rates else ""
     between = "for a step of its type" if pace.usual_of_type else "between two reports"

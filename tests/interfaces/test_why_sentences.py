@@ -65,6 +65,9 @@ class Situation:
 S, B = JobStatus, Because
 HAS = f"'milepost jobs resume {JOB_ID}' has it go on"
 FINAL = "nothing: it has ended for good"
+PERHAPS = (
+    "its worker goes on by itself if it lives; or another worker takes it over in 4.0 s, when its lease has run out"
+)
 ALONE = "nothing is needed: its worker goes on by itself"
 SITUATIONS: Final = (
     Situation(
@@ -201,8 +204,8 @@ SITUATIONS: Final = (
         ),
         S.RUNNING,
         B.STALLED,
-        "It has stalled on w1 (which answered 0.0 s ago): nothing has come from step a at 46/90 flights for 50 s, 50 times"
-        " the 1.0 s that it took between two reports before.",
+        "It has stalled on w1 (which answered 0.0 s ago): nothing has come from step a at 46/90 flights for 50 s, 50"
+        " times the 1.0 s that it took between two reports before.",
         "step a at 46/90 flights has to report or to end; a time-out in its policy would end it;"
         " or end worker w1: another takes it over",
         second=60,
@@ -214,7 +217,7 @@ SITUATIONS: Final = (
         B.WORKER_SILENT,
         "Its worker w1 has not answered for 6.0 s, and its lease holds for another 4.0 s: 0 of 2 steps have ended, 40"
         " flights done.",
-        "its worker goes on by itself if it lives; or another worker takes it over in 4.0 s, when its lease has run out",
+        PERHAPS,
         more={"lease": SILENT},
     ),
     Situation(
@@ -222,8 +225,9 @@ SITUATIONS: Final = (
         BEGUN,
         S.PREPARING,
         B.WORKER_SILENT,
-        "Its worker w1 has not answered for 6.0 s, and its lease holds for another 4.0 s: its steps are not planned yet.",
-        "its worker goes on by itself if it lives; or another worker takes it over in 4.0 s, when its lease has run out",
+        "Its worker w1 has not answered for 6.0 s, and its lease holds for another 4.0 s: its steps are not planned"
+        " yet.",
+        PERHAPS,
         more={"lease": SILENT},
     ),
     Situation(

@@ -99,9 +99,8 @@ def test_nothing_advances_that_did_not_get_further_lately(
 
     assert any(isinstance(each[2], ADVANCING) for each in history)
     assert found.now
-    longest = found.longest_seconds or found.usual_seconds
-    assert longest is not None
-    assert found.silent_seconds < STALLED_SECONDS or found.silent_seconds <= LONGER_THAN_EVER * longest
+    assert found.longest_seconds is not None
+    assert found.silent_seconds < STALLED_SECONDS or found.silent_seconds <= LONGER_THAN_EVER * found.longest_seconds
 
 
 @given(st.lists(gaps, max_size=10), later, of_type)
