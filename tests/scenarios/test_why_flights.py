@@ -21,7 +21,7 @@ from milepost.interfaces.documents import from_json
 from milepost.interfaces.why.document import why_document
 from milepost.interfaces.why_documents import WhyDocument
 from tests.postgres import drop_database, fresh_database
-from tests.scenarios.workshop import FULL, WorkerProcess, Workshop, eventually, tell
+from tests.scenarios.workshop import FULL, Row, WorkerProcess, Workshop, eventually, tell
 
 MONTHS: Final = list(range(1, 13)) if FULL else [1]
 DAYS: Final = 80 if FULL else 7  # that a worker imports before it is looked at
@@ -135,15 +135,19 @@ class Import:
         """A worker that has imported so many days more, and stands still in the middle of another one."""
         worker = self._shop.worker(lease_seconds=lease_seconds)
         for imported in count(self._shop.row(self._job).succeeded + days):
-            self._imports(imported)
+            self._imports(worker, imported)
             self._shop.freeze(worker)
             if self._shop.row(self._job).running and self._lease().holds:
                 break
             worker.wake()
         return worker
 
-    def _imports(self, days: int) -> None:
-        self._shop.until(self._job, lambda row: row.succeeded >= days, f"{days} days imported")
+    def _imports(self, worker: WorkerProcess, days: int) -> None:
+        def imported(row: Row) -> bool:
+            assert worker.runs, worker.says
+            return row.succeeded >= days
+
+        self._shop.until(self._job, imported, f"{days} days imported")
 
     @staticmethod
     def _leaves(worker: WorkerProcess) -> None:
@@ -219,6 +223,8 @@ def in_general(text: str) -> str:
 
 
 DIFFERS: Final = {
+    # Whoever is frozen between a day's transaction and its end has imported it all.
+    "": r" at (its checkpoint, )?\d[\d,]*/\d[\d,]*\s+flights|,\s+\d[\d,]*/\d[\d,]*\s+flights| at its\s+checkpoint",
     "WHEN": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d",
     "DAY": r"\d{4}-\d\d-\d\d",
     "ID": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
