@@ -47,7 +47,9 @@ def _reported(draw: st.DrawFn, move: str, step: int, at_work: dict[int, float]) 
         at_work[step] += draw(st.sampled_from((1, 1000)))
         return progressed(step, e.Progress(done=at_work[step], unit=draw(st.sampled_from(("rows", "")))))
     del at_work[step]
-    return {"succeed": succeeded, "fail": failed, "interrupt": interrupted}[move](step)
+    if move == "succeed":
+        return succeeded(step)
+    return failed(step) if move == "fail" else interrupted(step)
 
 
 def looked(history: tuple[Told, ...], after: float, peers: tuple[Rates, ...] = ()) -> Pace | None:
