@@ -35,7 +35,7 @@ def _failed(failure: Failure) -> WhyLink:
     on = f" on {clean(failure.worker)}" if failure.worker else ""
     then = "; it is tried again" if failure.retry_at else "; that was its last attempt"
     return WhyLink(
-        text=f"{failure_text(failure).replace(', with', ', failed' + on + ' with', 1)}{then}",
+        text=f"{failure_text(failure, f' failed{on}')}{then}",
         event="StepFailed",
         occurred=moment(failure.at),
         version=failure.version,

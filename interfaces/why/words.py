@@ -21,9 +21,9 @@ def error_in_short(error: e.ErrorDetail) -> str:
     return f"{name}: {cut}" if cut else name
 
 
-def failure_text(failure: Failure) -> str:
-    """step 2013-01-05, attempt 3, with ValueError: no such aircraft"""
-    return f"step {clean(failure.name)}, attempt {failure.attempt}, with {error_in_short(failure.error)}"
+def failure_text(failure: Failure, did: str = "") -> str:
+    """step 2013-01-05, attempt 3, with ValueError: no such aircraft; `did`: what it did with that"""
+    return f"step {clean(failure.name)}, attempt {failure.attempt},{did} with {error_in_short(failure.error)}"
 
 
 def seconds_since(seen: Seen, at: datetime) -> float:

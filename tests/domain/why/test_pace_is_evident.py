@@ -22,17 +22,25 @@ BEGUN: Final[tuple[Told, ...]] = (
 )
 # From the same commit to a day; of several orders, and now and then back, as a clock is that somebody sets.
 gaps = st.one_of(st.just(0.0), st.floats(0.001, 2), st.floats(2, 100), st.floats(100, 90_000), st.floats(-4_000, 0))
+MOVES: Final = (*["report"] * 8, "start", "succeed", "fail", "interrupt")
 ADVANCING: Final = (e.StepProgressed, e.StepSucceeded)
 
 
 @st.composite
-def histories(draw: st.DrawFn, *, of_gaps: st.SearchStrategy[float] = gaps) -> tuple[Told, ...]:
+def pauses(draw: st.DrawFn) -> list[float]:
+    """Between events: of about the same length, as reports mostly are, or of any."""
+    about = draw(st.sampled_from((0.01, 1.0, 30.0, 600.0)))
+    regular = st.floats(about / 2, about * 2)
+    return draw(st.lists(regular, min_size=10, max_size=40) | st.lists(gaps, max_size=40))
+
+
+@st.composite
+def histories(draw: st.DrawFn, of_pauses: st.SearchStrategy[list[float]]) -> tuple[Told, ...]:
     """A worker's reports of steps that run beside one another: they begin, go on, end, fail, are tried again."""
-    seconds = list(accumulate(draw(st.lists(of_gaps, max_size=40))))
     happened, next_step = list[Told](), 0
     at_work = dict[int, float]()
-    for second in seconds:
-        move = draw(st.sampled_from(("start", "report", "report", "report", "succeed", "fail", "interrupt")))
+    for second in accumulate(draw(of_pauses)):
+        move = draw(st.sampled_from(MOVES))
         if (move == "start" or not at_work) and next_step < MANY:
             happened.append((second, W1, started(next_step)))
             at_work[next_step], next_step = 0.0, next_step + 1
@@ -61,7 +69,7 @@ later = st.one_of(st.floats(0, 10), st.floats(10, 1_000), st.floats(1_000, 10**6
 of_type = st.lists(st.builds(Rates, st.floats(0, 100), st.just(0.0) | st.floats(0.0001, 10)), max_size=3).map(tuple)
 
 
-@given(histories(), later, of_type)
+@given(histories(pauses()), later, of_type)
 def test_a_stall_is_a_silence_many_times_the_usual_one_and_longer_than_any_before(
     history: tuple[Told, ...], after: float, peers: tuple[Rates, ...]
 ) -> None:
@@ -77,7 +85,7 @@ def test_a_stall_is_a_silence_many_times_the_usual_one_and_longer_than_any_befor
     assert not reported or history[-1][0] + after - reported[-1] >= found.silent_seconds - 1e-3
 
 
-@given(histories(of_gaps=st.floats(0.001, 50)), st.floats(0, 1), of_type)
+@given(histories(st.lists(st.floats(0.001, 50), max_size=40)), st.floats(0, 1), of_type)
 def test_nothing_has_stalled_that_reported_within_its_own_usual_interval(
     history: tuple[Told, ...], share: float, peers: tuple[Rates, ...]
 ) -> None:
@@ -90,7 +98,7 @@ def test_nothing_has_stalled_that_reported_within_its_own_usual_interval(
     assert found.verdict is not Verdict.STALLED
 
 
-@given(histories(), later, of_type)
+@given(histories(pauses()), later, of_type)
 def test_nothing_advances_that_did_not_get_further_lately(
     history: tuple[Told, ...], after: float, peers: tuple[Rates, ...]
 ) -> None:
@@ -115,7 +123,7 @@ def test_nothing_is_said_of_what_has_only_begun(seconds: list[float], after: flo
     assert found.now is None
 
 
-@given(histories(), later, st.floats(0.1, 3_600), st.floats(0.51, 0.99))
+@given(histories(pauses()), later, st.floats(0.1, 3_600), st.floats(0.51, 0.99))
 def test_nothing_is_said_of_the_pace_under_a_worker_that_is_silent(
     history: tuple[Told, ...], after: float, lease_seconds: float, share: float
 ) -> None:
