@@ -167,7 +167,7 @@ class LocalService(LocalPast):
         return (event_document(each, steps) for each in islice(wanted, limit))
 
     def why(self, job_id: str) -> "WhyDocument":
-        from milepost.interfaces.why import why_document
+        from milepost.interfaces.why.document import why_document
 
         tries = 0
         row = self._app.queries.job(self.namespace, job_id)

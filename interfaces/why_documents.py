@@ -71,8 +71,8 @@ class WhyDocument(Document):
     at: str
     """The moment of which it tells."""
     because: str
-    """One of: waits, waits-for-job, worker-lost, prepares, runs, retries, stalled, comes-to-rest, stopped, cancelled,
-    completed, steps-failed, too-many-failed, failed, removed."""
+    """One of: waits, waits-for-job, worker-lost, worker-silent, prepares, runs, retries, stalled, comes-to-rest,
+    stopped, cancelled, completed, steps-failed, too-many-failed, failed, removed."""
     sentence: str
     chain: list[WhyLink]
     """The shortest one, oldest first."""

@@ -1,5 +1,6 @@
 """The shortest chain of events that explains a job's status: who asked for it, and what came of that."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +16,7 @@ MOST_FAILURES: Final = 3
 TOO_MANY: Final = "TooManyFailures"
 _SETS_GOING: Final = (e.JobStarted, e.JobResumed)
 _LETS_GO: Final = (e.JobReleased, e.JobStopped, e.JobCompleted, e.JobFailed, e.JobCancelled)
-_LEFT_IN: Final = {
+_LEFT_IN: Final[Mapping[type[e.JobEvent], JobStatus]] = {
     e.JobStopped: S.STOPPED,
     e.JobCancelled: S.CANCELLED,
     e.JobFailed: S.FAILED,

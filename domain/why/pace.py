@@ -25,7 +25,7 @@ class Verdict(StrEnum):
     ADVANCES = "advances"
     SLOWER = "slower"  # at less than half of what it, or its type, did before
     STALLED = "stalled"
-    UNKNOWN = "unknown"  # too little was reported yet
+    UNKNOWN = "unknown"  # too little was reported to say, or it has been silent for longer than it was before
 
 
 @value
@@ -53,9 +53,11 @@ class _Advance:
 
 
 def pace(seen: Seen) -> Pace | None:
-    """None where nothing can advance: it does not run, or its worker is lost."""
-    began = seen.running_since
-    if seen.status is not JobStatus.RUNNING or began is None or seen.lease is None or not seen.lease.holds:
+    """None where nothing can advance, or nobody knows: it does not run, or its worker is lost or silent."""
+    began, lease = seen.running_since, seen.lease
+    if seen.status is not JobStatus.RUNNING or began is None:
+        return None
+    if lease is None or not lease.holds or lease.overdue(seen.now):
         return None
     advances = _advances(seen, began)
     by_items = seen.items > seen.items_before
@@ -68,7 +70,7 @@ def pace(seen: Seen) -> Pace | None:
     usual, longest = (median(gaps), max(gaps)) if known else (_step_of_type(seen), None)
     silent = _silent(seen, began)
     return Pace(
-        _verdict(silent, usual, longest, now=now, before=[own, of_type], working=seen.running > 0, known=known),
+        _verdict(silent, usual, longest, now=now, before=[own, of_type], working=seen.running > 0),
         (seen.unit or "items") if by_items else "steps",
         now,
         own,
@@ -88,13 +90,17 @@ def _verdict(
     now: float | None,
     before: Sequence[float | None],
     working: bool,
-    known: bool,
 ) -> Verdict:
-    long = silent >= STALLED_SECONDS and silent > LONGER_THAN_EVER * (longest or 0.0)
-    if working and usual is not None and long and silent >= STALLED_TIMES * usual:
-        return Verdict.STALLED
-    if now is None or not known:
-        return Verdict.ADVANCES if now else Verdict.UNKNOWN
+    """Nothing is said without what is usual; nor between a silence that it knows and one that is a stall.
+
+    `longest`: None where that is what is usual for its type; from so few reports of its own it is not said to advance.
+    """
+    if usual is None:
+        return Verdict.UNKNOWN
+    if silent >= STALLED_SECONDS and silent > LONGER_THAN_EVER * (longest or usual):
+        return Verdict.STALLED if working and silent >= STALLED_TIMES * usual else Verdict.UNKNOWN
+    if now is None or longest is None:
+        return Verdict.UNKNOWN
     return Verdict.SLOWER if any(rate and now < SLOW_SHARE * rate for rate in before) else Verdict.ADVANCES
 
 

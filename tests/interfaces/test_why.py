@@ -1,15 +1,19 @@
 """`milepost jobs why` on the command line, through a server and from the clients: the same document everywhere."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 import pytest
 
+from milepost.client import NothingFound
 from milepost.domain import commands as c
+from milepost.infrastructure.settings import resolve
 from milepost.interfaces.why_documents import WhyDocument
 from tests.interfaces.clients import opened
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
+from tests.interfaces.server import Server
 
 ON_ALL_STORES = True
 EXPLAINED: Final = {
@@ -78,6 +82,33 @@ def test_a_job_that_is_being_stopped_names_the_step_that_holds_it(jobs: Furnitur
     assert "worker somewhere:1:abc, which answered" in told["moves"][0]["text"]
 
 
+def test_of_a_pruned_job_it_says_by_whom_when_and_why_it_was_pruned(
+    jobs: Furniture, ids: Mapping[str, str], call: Milepost
+) -> None:
+    call("jobs", "prune", "--all", "--status", "Failed", "--reason", "tidy", "--yes")
+
+    for words in (("-o", "json"), ("-o", "table")):
+        why, get = (call("jobs", each, ids["failed"], *words) for each in ("why", "get"))
+        assert (why.code, why.err) == (get.code, get.err)
+    told = call("jobs", "why", ids["failed"][:23], "-o", "json").error["message"]
+    assert re.search(r"Job '.*' \(self-test, Failed, \d+ events\) was pruned at \S+ by .+: tidy$", told)
+
+
+def test_the_same_is_said_of_it_over_http(
+    jobs: Furniture, ids: Mapping[str, str], call: Milepost, request: pytest.FixtureRequest
+) -> None:
+    call("jobs", "prune", "--all", "--status", "Failed", "--reason", "tidy", "--yes")
+    server: Server = request.getfixturevalue("a_server")
+    server.serve(resolve())
+    with opened("sync", server.url) as client, pytest.raises(NothingFound) as refused:
+        client.why(ids["failed"])
+    server.leave()
+
+    assert "was pruned at" in str(refused.value)
+    assert "by " in str(refused.value)
+    assert str(refused.value).count(": tidy") == 1
+
+
 def test_a_job_of_another_namespace_is_not_there(jobs: Furniture, ids: Mapping[str, str], call: Milepost) -> None:
     assert call("jobs", "why", ids["elsewhere"]).code == 1
 
@@ -86,9 +117,6 @@ def test_a_job_of_another_namespace_is_not_there(jobs: Furniture, ids: Mapping[s
 def test_the_clients_get_the_document(
     kind: str, jobs: Furniture, ids: Mapping[str, str], request: pytest.FixtureRequest
 ) -> None:
-    from milepost.infrastructure.settings import resolve
-    from tests.interfaces.server import Server
-
     server: Server = request.getfixturevalue("a_server")
     server.serve(resolve())
     with opened(kind, server.url) as client:

@@ -10,7 +10,7 @@ from milepost.domain.state_machine import JobStatus
 from milepost.domain.why.explain import Because
 from milepost.domain.why.seen import Lease, Seen
 from milepost.domain.why.waits import Waits, WaitsFor
-from milepost.interfaces.why import why_document
+from milepost.interfaces.why.document import why_document
 from milepost.interfaces.why_documents import WhyDocument
 from tests.domain.givens import (
     BOOM,
@@ -44,6 +44,7 @@ OTHER = "0198c0de-0000-7000-8000-000000000002"
 NO_WORKER = Waits(WaitsFor.ANY_WORKER, "no worker is running: start one with 'milepost worker'")
 OF_TYPE = Waits(WaitsFor.TYPE, "no worker that is running knows the job type 'self-test'")
 TAKEN_OVER = Waits(WaitsFor.TAKEOVER, "its worker does not answer; another takes it over when its lease has run out")
+SILENT: Final = Lease(W1, holds=True, answered_at=at(4), ends_at=at(14))
 GONE: Final = Lease(W1, holds=False, answered_at=at(4), ends_at=at(14))
 
 
@@ -64,6 +65,9 @@ class Situation:
 S, B = JobStatus, Because
 HAS = f"'milepost jobs resume {JOB_ID}' has it go on"
 FINAL = "nothing: it has ended for good"
+PERHAPS = (
+    "its worker goes on by itself if it lives; or another worker takes it over in 4.0 s, when its lease has run out"
+)
 ALONE = "nothing is needed: its worker goes on by itself"
 SITUATIONS: Final = (
     Situation(
@@ -200,11 +204,31 @@ SITUATIONS: Final = (
         ),
         S.RUNNING,
         B.STALLED,
-        "It has stalled on w1: nothing has come from step a at 46/90 flights for 50 s, 50 times the 1.0 s that it took"
-        " between two reports before.",
-        f"step a at 46/90 flights has to report or to end; a time-out in its policy would end it;"
-        f" or 'milepost jobs stop {JOB_ID}'",
+        "It has stalled on w1 (which answered 0.0 s ago): nothing has come from step a at 46/90 flights for 50 s, 50"
+        " times the 1.0 s that it took between two reports before.",
+        "step a at 46/90 flights has to report or to end; a time-out in its policy would end it;"
+        " or end worker w1: another takes it over",
         second=60,
+    ),
+    Situation(
+        "silent, and so is its worker, whose lease still holds",
+        AT_WORK,
+        S.RUNNING,
+        B.WORKER_SILENT,
+        "Its worker w1 has not answered for 6.0 s, and its lease holds for another 4.0 s: 0 of 2 steps have ended, 40"
+        " flights done.",
+        PERHAPS,
+        more={"lease": SILENT},
+    ),
+    Situation(
+        "being planned by a worker that is silent",
+        BEGUN,
+        S.PREPARING,
+        B.WORKER_SILENT,
+        "Its worker w1 has not answered for 6.0 s, and its lease holds for another 4.0 s: its steps are not planned"
+        " yet.",
+        PERHAPS,
+        more={"lease": SILENT},
     ),
     Situation(
         "its worker killed, and another one there",
@@ -453,8 +477,8 @@ def test_the_pace_is_told_with_its_evidence() -> None:
 
     assert found.pace is not None
     assert found.pace.verdict == "stalled"
-    assert found.pace.text.endswith(
-        "nothing for 50 s, 50 times as long as usual: usual are 1.0 s, the longest so far 1.0 s"
+    assert found.pace.text == (
+        "it has stalled: nothing for 50 s; usual are 1.0 s between two reports, the longest so far were 1.0 s"
     )
 
 

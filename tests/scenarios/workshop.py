@@ -236,9 +236,9 @@ class Workshop:
         return WorkerProcess(process, log)
 
     def freeze(self, worker: WorkerProcess) -> None:
-        """With the write lock of a file it would keep everybody waiting, as any program on SQLite does."""
+        """Not in a write transaction, in which it would keep everybody waiting: on a server, in none at all."""
         worker.freeze()
-        while self.url.startswith("sqlite") and self.is_locked():
+        while self.is_locked() if self.url.startswith("sqlite") else self.is_in_use():
             worker.wake()
             worker.freeze()
 
@@ -286,6 +286,15 @@ class Workshop:
         finally:
             probe.close()
         return False
+
+    def is_in_use(self) -> bool:
+        """Whether somebody is in the middle of a transaction, in the database on a server that it has alone."""
+        others = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+        )
+        with self.store.database.read() as connection:
+            return bool(connection.exec_driver_sql(others).scalar_one())
 
     def until_its_lease_is_over(self, job_id: UUID) -> None:
         def over() -> bool:

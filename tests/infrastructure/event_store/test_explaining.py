@@ -1,12 +1,12 @@
 """What explains a job is found from the end of its history, in few looks, however long that is."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import event
 
 from milepost.domain import commands as c
 from milepost.domain import events as e
@@ -16,7 +16,8 @@ from milepost.domain.why.chain import chain
 from milepost.domain.why.explain import Because, explain
 from milepost.domain.why.seen import Seen
 from milepost.domain.why.waits import WaitsFor
-from milepost.infrastructure.event_store.explaining import MOST_CHANGES, TAIL, Explaining
+from milepost.infrastructure.event_store.explaining import Explaining
+from milepost.infrastructure.event_store.newest_events import MOST_CHANGES, TAIL
 from milepost.infrastructure.event_store.queries import JobQueries
 from milepost.infrastructure.event_store.store import WorkerRecord
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, OPERATOR, Scene
@@ -42,7 +43,7 @@ def there(scene: Scene, name: str, *types: str) -> None:
 
 
 @contextmanager
-def looks(scene: Scene) -> Iterator[list[str]]:
+def looks(scene: Scene) -> Generator[list[str]]:
     """The statements that are executed meanwhile."""
     executed: list[str] = []
 
@@ -50,9 +51,9 @@ def looks(scene: Scene) -> Iterator[list[str]]:
         executed.append(statement)
 
     engine = scene.store.database.engine
-    sa.event.listen(engine, "before_cursor_execute", heard)
+    event.listen(engine, "before_cursor_execute", heard)
     yield executed
-    sa.event.remove(engine, "before_cursor_execute", heard)
+    event.remove(engine, "before_cursor_execute", heard)
 
 
 def test_a_takeover_is_seen_with_the_worker_that_was_lost_and_the_steps_it_was_at(scene: Scene) -> None:
