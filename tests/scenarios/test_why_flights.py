@@ -20,6 +20,7 @@ from milepost.interfaces.cli.jobs.why import why_view
 from milepost.interfaces.documents import from_json
 from milepost.interfaces.why.document import why_document
 from milepost.interfaces.why_documents import WhyDocument
+from tests.length import kinds
 from tests.postgres import drop_database, fresh_database
 from tests.scenarios.workshop import FULL, Row, WorkerProcess, Workshop, eventually, tell
 
@@ -43,7 +44,7 @@ MOMENTS: Final = {  # because, the events of the chain
 }
 
 
-@pytest.fixture(params=["file", "server"])
+@pytest.fixture(params=kinds("file", "server", short=["file"]))  # the rows that it reads are tested on both
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workshop]:
     url = fresh_database() if request.param == "server" else None
     made = Workshop(tmp_path, url=url)
