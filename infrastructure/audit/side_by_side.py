@@ -73,7 +73,7 @@ class Stored:
         self.foreign: list[str] = []  # ids of events that are no job's
         begin, same = (after, False) if only is None else (only, True)
         asked = _asked(events, "originator_id", "originator_version", value=bare(begin), same=same)
-        self.events = Rows(self._of_jobs(cursors.rows(*asked)))
+        self.events = Rows(_of_jobs(cursors.rows(*asked), self.foreign))
         self.jobs, self.steps, self.status_changes = (
             Rows(cursors.rows(*_asked(_select(table), *_keys(table), value=begin, same=same)))
             for table in (jobs, steps, status_changes)
@@ -97,16 +97,20 @@ class Stored:
             for _ in rows.of(key):
                 pass
 
-    def _of_jobs(self, rows: Iterable[Values]) -> Iterator[Values]:
-        """Without those whose id is none: they have no place in the order of the jobs."""
-        known = ""
-        for row in rows:
-            if row[0] != known:
-                if not (isinstance(row[0], str) and _HEX.fullmatch(row[0])):
-                    self.foreign.append(str(row[0]))
-                    continue
-                known = row[0]
-            yield row
+
+def _of_jobs(rows: Iterable[Values], foreign: list[str]) -> Iterator[Values]:
+    """Without those whose id is none, which go to `foreign`: they have no place in the order of the jobs.
+
+    No method: a generator that holds what holds it would keep all that was fetched until cyclic garbage is looked for.
+    """
+    known = ""
+    for row in rows:
+        if row[0] != known:
+            if not (isinstance(row[0], str) and _HEX.fullmatch(row[0])):
+                foreign.append(str(row[0]))
+                continue
+            known = row[0]
+        yield row
 
 
 def dashed(bare: str) -> str:
