@@ -32,7 +32,8 @@ _SAID: Final[dict[Kind, str]] = {
     "tombstone-missing": "job {job} had been pruned when it was sealed, and its tombstone is not there any more",
     "tombstone-changed": "job {job}: its tombstone does not say what was sealed (if it was imported and pruned again"
     " since, it has another one)",
-    "tombstone-false": "job {job} is not there any more, and its tombstone is not of the {last} events that were sealed",
+    "tombstone-false": "job {job} is not there any more, and its tombstone is not of the {last} events that were"
+    " sealed",
 }
 
 

@@ -71,10 +71,11 @@ def _pages(connection: sa.Connection, namespace: str, meant: JobFilter | Sequenc
     if not isinstance(meant, JobFilter):
         ids = sorted(set(meant))
         for first in range(0, len(ids), ASKED_AT_ONCE):
-            for each in (page := ids[first : first + ASKED_AT_ONCE]):
+            of_page = ids[first : first + ASKED_AT_ONCE]
+            for each in of_page:
                 if (pruned := tombstones.find(connection, each)) is not None:
                     raise JobPruned(pruned)
-            yield page
+            yield of_page
         return
     after = ""
     chosen = chosen_ids(namespace, meant).order_by(jobs.c.id).limit(ASKED_AT_ONCE)

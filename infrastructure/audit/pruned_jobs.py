@@ -15,7 +15,8 @@ from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, statu
 
 def check_pruned(tombstone: Values, stored: Stored) -> int:
     """How many of its events are still there. Raises Differs."""
-    row = TombstoneRow(*tombstone, digest="")
+    job_id, versions, head, remaining = tombstone
+    row = TombstoneRow(job_id, versions, head, remaining, digest="")
     if row.fault is not None:
         column, why = row.fault
         kind = Kind.TOMBSTONE_FALSE if is_job_id(row.job_id) else Kind.ID_INVALID
