@@ -114,7 +114,7 @@ class SealCompared(Document):
     jobs: int
     """That were sealed."""
     pruned: int
-    """Of these, how many were pruned since, or are being pruned, and their tombstones are of what was sealed."""
+    """Of these, how many are pruned, or being pruned, with tombstones that are of what was sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class VerificationDocument(Document):
     """Whose histories were read, for verifying or, where that was not asked for, for the seal."""
     events: int
     pruned: int
-    """Jobs of which only a tombstone is left, or that and the beginning that a prune has not come to yet."""
+    """Jobs of which a tombstone is left, perhaps with the beginning that their prune has not come to yet."""
     different: int
     seconds: float
     differences: list[DifferenceDocument]

@@ -127,7 +127,7 @@ def _topic_of(job_id: UUID, previous: bytes, row: Any) -> str | None:
 
 
 def _link(job_id: UUID, previous: bytes, row: Any) -> bytes:
-    _, version, topic, state, _ = (*row, None)[:5]
+    version, topic, state = row[1:4]
     try:
         return link(previous, job_id, version, topic, state)
     except (UnicodeEncodeError, AttributeError, TypeError, OverflowError):  # what is there is no event at all

@@ -52,7 +52,8 @@ def is_job_id(text: object) -> bool:
 
 def tombstone_row(connection: sa.Connection, job_id: UUID) -> TombstoneRow | None:
     """That of a job; None where it was not pruned."""
-    row = connection.execute(sa.select(tombstones).where(tombstones.c.job_id == str(job_id))).one_or_none()
+    asked = sa.select(tombstones).where(tombstones.c.job_id == str(job_id))
+    row = connection.execute(asked).mappings().one_or_none()
     return None if row is None else _of(row)
 
 
@@ -60,14 +61,14 @@ def tombstone_rows(connection: sa.Connection) -> Iterator[TombstoneRow]:
     """All, by their ids, page by page."""
     after = ""
     asked = sa.select(tombstones).order_by(tombstones.c.job_id).limit(PAGE)
-    while rows := connection.execute(asked.where(tombstones.c.job_id > after)).all():
+    while rows := connection.execute(asked.where(tombstones.c.job_id > after)).mappings().all():
         yield from map(_of, rows)
-        after = rows[-1].job_id
+        after = rows[-1]["job_id"]
 
 
-def _of(row: sa.Row[Any]) -> TombstoneRow:
-    kept = [row._mapping[column] for column in _KEPT]
-    return TombstoneRow(row.job_id, row.versions, row.head, row.remaining, _digest(kept))
+def _of(row: sa.RowMapping) -> TombstoneRow:
+    digest = _digest([row[column] for column in _KEPT])
+    return TombstoneRow(row["job_id"], row["versions"], row["head"], row["remaining"], digest)
 
 
 def _digest(values: Sequence[Any]) -> str:

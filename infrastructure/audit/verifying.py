@@ -150,8 +150,12 @@ def _any_text(connection: sa.Connection, *, strict: bool) -> Generator[None]:
         yield
         return
     driver: Any = connection.connection.driver_connection
-    driver.text_factory = lambda text: text.decode(errors="surrogateescape")
+    driver.text_factory = _with_surrogates
     try:
         yield
     finally:
         driver.text_factory = str
+
+
+def _with_surrogates(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")

@@ -111,7 +111,7 @@ def test_pruned_jobs_are_no_difference_and_are_counted(jobs: Furniture, ids: Ids
 
     assert (done.code, done.json["pruned"], done.json["seal"]["pruned"]) == (0, 1, 1)
     assert "and 1 tombstone: nothing differs" in done.err
-    assert "(1 pruned since): nothing sealed is missing or changed" in done.err
+    assert ", 1 of them pruned: nothing sealed is missing or changed" in done.err
     again = call("audit", "seal", "again.jsonl", "-o", "json").json[0]
     assert (again["jobs"], again["pruned"]) == (9, 1)
 

@@ -58,5 +58,5 @@ def told(comparison: "Comparison", different: int) -> str:
     tally = comparison.tally
     at = local(comparison.summary.sealed_at.isoformat())
     looked_at = f"Held {counted(tally.jobs, 'job')} with {counted(tally.events, 'event')} against the seal of {at}"
-    pruned = f" ({tally.pruned:,} pruned since)" if tally.pruned else ""
+    pruned = f", {tally.pruned:,} of them pruned" if tally.pruned else ""
     return f"{looked_at}{pruned}: {'nothing sealed is missing or changed' if not different else f'{different} differ'}"

@@ -3,14 +3,13 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import typer
 
-from milepost.interfaces.audit_documents import DifferenceDocument, VerificationDocument
+from milepost.interfaces.audit_documents import DifferenceDocument, SealCompared, VerificationDocument
 from milepost.interfaces.cli.audit import against_seal
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
@@ -80,27 +79,25 @@ def verify(
         found = _told(session, _verified(session, verifier, jobs or [], since)) if asked else []
         altered = _told(session, against_seal.differences(comparison)) if comparison else []
     tally = verifier.tally if asked or comparison is None else comparison.tally
-    everything = [*found, *altered]
-    if session.format in (Format.JSON, Format.JSON_COMPACT) and not session.quiet:
-        whole = VerificationDocument(
-            not everything,
-            tally.jobs,
-            tally.events,
-            tally.pruned,
-            len(everything),
-            round(time.monotonic() - began, 3),
-            everything,
-            against_seal.document(seal, comparison) if seal and comparison else None,
-        )
-        session.out.json(to_json(whole))
-    elif session.format is not Format.TABLE or session.quiet:
-        session.out.many(everything, COLUMNS, lambda each: each.job_id)
+    compared = against_seal.document(seal, comparison) if seal and comparison else None
+    _show(session, tally, [*found, *altered], time.monotonic() - began, compared)
     if asked:
         session.note(_sum(tally, len(found)))
     if comparison:
         session.note(against_seal.told(comparison, len(altered)))
-    if everything:
+    if found or altered:
         session.code = DIFFERENT
+
+
+def _show(
+    session: Session, tally: "Tally", found: list[DifferenceDocument], seconds: float, seal: SealCompared | None
+) -> None:
+    """For programs: people were told while it went on."""
+    if session.format in (Format.JSON, Format.JSON_COMPACT) and not session.quiet:
+        counts = (tally.jobs, tally.events, tally.pruned, len(found), round(seconds, 3))
+        session.out.json(to_json(VerificationDocument(not found, *counts, found, seal)))
+    elif session.format is not Format.TABLE or session.quiet:
+        session.out.many(found, COLUMNS, lambda each: each.job_id)
 
 
 def _comparison(session: Session, seal: Path, progress: "Progress") -> "Comparison":
@@ -125,7 +122,8 @@ def _verified(
     session: Session, verifier: "Verifier", jobs: list[str], since: str | None
 ) -> Iterator[DifferenceDocument]:
     for each in _differences(session, verifier, jobs, since):
-        yield DifferenceDocument(**asdict(each) | {"kind": each.kind.value, "last_version": each.version})
+        place = (each.table, each.row, each.column, each.found, each.expected)
+        yield DifferenceDocument(each.job_id, each.version, each.version, each.kind.value, *place, each.message)
 
 
 def _differences(session: Session, verifier: "Verifier", jobs: list[str], since: str | None) -> "Iterator[Difference]":
