@@ -14,13 +14,27 @@ from milepost.infrastructure.event_store.schema import tombstones
 
 PAGE: Final = 1_000
 _LINK: Final = re.compile("[0-9a-f]{64}")
-# All that a prune writes for ever. How many events are still to be deleted changes until there are none.
-_KEPT: Final = tuple(column for column in tombstones.c if column is not tombstones.c.remaining)
+# What is in the digest, for ever, in this order. How many events are still to be deleted changes until there are none.
+_KEPT: Final = (
+    "job_id",
+    "namespace",
+    "type",
+    "status",
+    "versions",
+    "head",
+    "created_at",
+    "ended_at",
+    "pruned_at",
+    "actor",
+    "source",
+    "reason",
+    "places",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TombstoneRow:
-    """One, as it is stored. `head`: of its chain, in hexadecimal; `digest`: of all that it says, see `_digest`."""
+    """One, as it is stored. `head`: of its chain, in hexadecimal; `digest`: of all that it says for ever."""
 
     job_id: str
     versions: Any
@@ -72,5 +86,5 @@ def _of(row: sa.RowMapping) -> TombstoneRow:
 
 
 def _digest(values: Sequence[Any]) -> str:
-    """SHA-256 of the columns, without `remaining`, as a JSON array in ASCII without spaces."""
+    """SHA-256 of these columns as a JSON array in ASCII without spaces."""
     return hashlib.sha256(json.dumps(values, separators=(",", ":"), default=repr).encode()).hexdigest()

@@ -1,11 +1,14 @@
 """What a prune leaves does not differ, and what no prune leaves does."""
 
+import hashlib
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 
 from milepost.domain.job import Job
 from milepost.infrastructure.audit.differences import Difference, Kind
+from milepost.infrastructure.audit.tombstone_rows import tombstone_rows
 from milepost.infrastructure.audit.verifying import NothingStored, Verifier
 from milepost.infrastructure.event_store.database import Database
 from tests.infrastructure.audit.pruned import (
@@ -130,3 +133,18 @@ def test_where_the_tombstone_was_removed_too_only_a_seal_can_tell(scene: Scene) 
     assert list(verifier.all()) == []
     with pytest.raises(NothingStored):
         list(verifier.jobs([job.id]))
+
+
+def test_the_digest_of_a_tombstone_is_the_same_for_ever(scene: Scene) -> None:
+    job = Job(UUID("0192f0c1-2a3b-7c4d-8e5f-000102030405"))
+    forge_tombstone(scene.store.database, job, versions=7, reason="für immer")
+    when = "2026-01-02T03:04:05.000000+00:00"
+    written = (
+        f'["{job.id}","Default","import","CompletedSuccessfully",7,"{"0" * 64}","{when}","{when}","{when}",'
+        '"eve@engine","cli","f\\u00fcr immer","[]"]'
+    )
+
+    with scene.store.database.read() as connection:
+        (row,) = tombstone_rows(connection)
+
+    assert row.digest == hashlib.sha256(written.encode()).hexdigest()
