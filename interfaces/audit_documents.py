@@ -72,6 +72,8 @@ class SealResult(Document):
     file: str
     event_store: str
     jobs: int
+    pruned: int
+    """How many of them had been pruned: their tombstones are sealed."""
     root: str
     """The Merkle root of all chains; whoever keeps it can tell later whether a seal was altered."""
     sealed_at: str
@@ -84,9 +86,12 @@ class DifferenceDocument(Document):
     job_id: str
     version: int
     """Of the event that it is in, or up to which the row was computed; 0 where there is no history."""
+    last_version: int
+    """Where several events are not as they were sealed: of the last of them; else the same as `version`."""
     kind: str
     """One of: event-changed, event-missing, event-moved, link-changed, event-unreadable, event-impossible, row-changed,
-    row-missing, row-unfounded, id-invalid."""
+    row-missing, row-unfounded, id-invalid, tombstone-false. By a seal: job-missing, events-missing, event-changed,
+    events-swapped, history-replaced, tombstone-missing, tombstone-changed, tombstone-false."""
     table: str
     row: str
     """Which of the job's rows in that table: the version of an event or of a change, the index of a step."""
@@ -98,13 +103,32 @@ class DifferenceDocument(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class SealCompared(Document):
+    """A seal that the event store was held against. Its differences come behind those that need no seal."""
+
+    file: str
+    event_store: str
+    """The name of the one that was sealed."""
+    sealed_at: str
+    root: str
+    jobs: int
+    """That were sealed."""
+    pruned: int
+    """Of these, how many are pruned, or being pruned, with tombstones that are of what was sealed."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerificationDocument(Document):
     """What was verified, and the first difference of each job that has one."""
 
     verified: bool
     """Nothing differs."""
     jobs: int
+    """Whose histories were read, for verifying or, where that was not asked for, for the seal."""
     events: int
+    pruned: int
+    """Jobs of which a tombstone is left, perhaps with the beginning that their prune has not come to yet."""
     different: int
     seconds: float
     differences: list[DifferenceDocument]
+    seal: SealCompared | None = None

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from milepost.infrastructure.audit.comparing import Comparison
 from milepost.infrastructure.audit.export_file import ExportFile
 from milepost.infrastructure.audit.exporting import export
 from milepost.infrastructure.audit.importing import Importer, check
 from milepost.infrastructure.audit.new_file import new_file
 from milepost.infrastructure.audit.replaying import Moment, replayed
-from milepost.infrastructure.audit.seal import Sealed, seal
+from milepost.infrastructure.audit.seal import Sealed, SealFile, seal
+from milepost.infrastructure.audit.verifying import Tally
 from milepost.infrastructure.event_store.read_models import job_row, status_row
 from milepost.interfaces.audit_documents import (
     BrokenChain,
@@ -35,7 +37,7 @@ class AuditService:
         self._name = app.settings.event_store.value
 
     def export(self, path: Path, meant: JobFilter | Sequence[str], *, replace: bool) -> ExportResult:
-        """Raises FileThere, FileUnusable, HistoryGone."""
+        """Raises FileThere, FileUnusable, JobPruned, HistoryGone."""
         namespace = self._app.namespace
         done = export(
             self._app.existing, path, event_store=self._name, namespace=namespace, meant=meant, replace=replace
@@ -74,12 +76,16 @@ class AuditService:
             sealed = self._write_seal(file)
         return self._sealed(str(path), sealed)
 
+    def comparison(self, path: Path, progress: Callable[[Tally], None]) -> Comparison:
+        """With a seal, which is read whole first. Raises LinesInvalid, FileUnusable."""
+        return Comparison(self._app.existing, SealFile(path), progress)
+
     def _write_seal(self, file: BinaryIO) -> Sealed:
         return seal(self._app.existing, file, event_store=self._name, at=self._app.now())
 
     def _sealed(self, file: str, sealed: Sealed) -> SealResult:
         at = sealed.sealed_at.isoformat(timespec="microseconds")
-        return SealResult(file, self._name, sealed.jobs, sealed.root, at)
+        return SealResult(file, self._name, sealed.jobs, sealed.pruned, sealed.root, at)
 
 
 def replay(path: Path, prefix: str | None = None) -> Iterator[ReplayedEvent]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from milepost.domain.job import Job, evolve
+from milepost.infrastructure.event_store.job_not_found import JobPruned
 from milepost.infrastructure.event_store.past import NotYet
 from milepost.infrastructure.event_store.past_jobs import past_page
 from milepost.infrastructure.event_store.read_models import job_row, step_row
@@ -40,12 +41,17 @@ class PastService:
             self._app.reading, self._namespace, meant, at, limit=limit, after=after, oldest_first=oldest_first
         )
         changes = self._app.queries.status_changes([row["id"] for row in page.rows])
-        return JobList(tuple(self._listed(row, at, changes[row["id"]]) for row in page.rows), page.more)
+        listed = (self._listed(row, at, changes[row["id"]]) for row in page.rows)
+        return JobList(tuple(job for job in listed if job is not None), page.more)
 
-    def _listed(self, row: Row, at: datetime, changes: Sequence[Row]) -> JobDocument:
+    def _listed(self, row: Row, at: datetime, changes: Sequence[Row]) -> JobDocument | None:
+        """None for one that was pruned since the page was read."""
         store, job_id = self._app.store, UUID(row["id"])
         if not store.had_come_to(job_id, row["version"], at):
-            row = job_row(store.as_of(job_id, at=at))
+            try:
+                row = job_row(store.as_of(job_id, at=at))
+            except JobPruned:
+                return None
         return job_document(row, at, changes=_until(row, changes), as_of=_as_of(row["version"], at))
 
     def job(self, job_id: str, steps: StepsAsked, *, at: datetime | None, version: int | None) -> JobDocument:

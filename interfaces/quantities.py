@@ -30,6 +30,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.2f}".rstrip("0")
 
 
+def counted(number: int, what: str) -> str:
+    """1 job, 2 jobs."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 ITEMS: Final = "items"  # what steps count where they do not say what
 
 

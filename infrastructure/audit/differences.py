@@ -23,6 +23,7 @@ class Kind(StrEnum):
     ROW_MISSING = "row-missing"
     ROW_UNFOUNDED = "row-unfounded"  # no event says what it shows
     ID_INVALID = "id-invalid"  # no job can have it
+    TOMBSTONE_FALSE = "tombstone-false"  # no prune leaves what it says, or what there is beside it
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ from milepost.infrastructure.audit.export_format import ExportEnd, ExportManifes
 from milepost.infrastructure.audit.lines import written
 from milepost.infrastructure.audit.linked_events import linked_events
 from milepost.infrastructure.audit.new_file import new_file
+from milepost.infrastructure.event_store import tombstones
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.infrastructure.event_store.job_not_found import JobPruned
 from milepost.infrastructure.event_store.queries import chosen_ids
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs
 
@@ -48,7 +50,7 @@ class Selection:
     """The jobs that are to be exported, each up to the version it had when it was chosen."""
 
     def __init__(self, database: Database, namespace: str, meant: JobFilter | Sequence[str]) -> None:
-        """Those that a filter means, or these ids."""
+        """Those that a filter means, or these ids. Raises JobPruned: what may be left of one is no history."""
         self._taken = bytearray()
         self.events = 0
         with database.read() as connection:
@@ -69,7 +71,11 @@ def _pages(connection: sa.Connection, namespace: str, meant: JobFilter | Sequenc
     if not isinstance(meant, JobFilter):
         ids = sorted(set(meant))
         for first in range(0, len(ids), ASKED_AT_ONCE):
-            yield ids[first : first + ASKED_AT_ONCE]
+            of_page = ids[first : first + ASKED_AT_ONCE]
+            for each in of_page:
+                if (pruned := tombstones.find(connection, each)) is not None:
+                    raise JobPruned(pruned)
+            yield of_page
         return
     after = ""
     chosen = chosen_ids(namespace, meant).order_by(jobs.c.id).limit(ASKED_AT_ONCE)
@@ -98,7 +104,7 @@ def export(
     meant: JobFilter | Sequence[str],
     replace: bool = False,
 ) -> Exported:
-    """Write the histories of what is meant. Raises FileThere, FileUnusable, HistoryGone; then there is no new file."""
+    """Write the histories of what is meant. Raises FileThere, FileUnusable, JobPruned, HistoryGone; then no file."""
     with new_file(path, replace=replace) as file:
         chosen = Selection(database, namespace, meant)
         manifest = ExportManifest(event_store=event_store, namespace=namespace, jobs=len(chosen), events=chosen.events)

@@ -26,7 +26,7 @@ def check(job_id: str, stored: Stored) -> int:
     job = Job(UUID(job_id))
     shown = next(stored.jobs.of(job_id), None)
     changes = stored.status_changes.of(job_id)
-    for recorded in _recorded(job.id, stored.events.of(job.id.hex)):
+    for recorded in recorded_events(job.id, stored.events.of(job.id.hex)):
         before = job.status
         try:
             job = evolve(job, recorded)
@@ -60,13 +60,13 @@ def unfounded(job_id: str, stored: Stored) -> Difference:
 # The history
 
 
-def _recorded(job_id: UUID, rows: Iterator[Values]) -> Iterator[Any]:
+def recorded_events(job_id: UUID, rows: Iterator[Values]) -> Iterator[Any]:
     """The events, each of which follows the one before it and is chained to it. Raises Differs."""
     previous, expected = GENESIS, 1
     for row in rows:
         _, version, topic, state, chain = row
         if version != expected:
-            raise _missing(job_id, expected, f"behind it comes event {version}", found=version)
+            raise missing(job_id, expected, f"behind it comes event {version}", found=version)
         state = state if isinstance(state, bytes) else str(state or "").encode(errors="surrogateescape")
         topic = topic if isinstance(topic, str) else str(topic)
         try:
@@ -127,14 +127,14 @@ def _topic_of(job_id: UUID, previous: bytes, row: Any) -> str | None:
 
 
 def _link(job_id: UUID, previous: bytes, row: Any) -> bytes:
-    _, version, topic, state, _ = (*row, None)[:5]
+    version, topic, state = row[1:4]
     try:
         return link(previous, job_id, version, topic, state)
     except (UnicodeEncodeError, AttributeError, TypeError, OverflowError):  # what is there is no event at all
         return b""
 
 
-def _missing(job_id: UUID, version: int, why: str, found: Any = None) -> Differs:
+def missing(job_id: UUID, version: int, why: str, found: Any = None) -> Differs:
     return _in_event(job_id, version, Kind.EVENT_MISSING, "originator_version", found, version, f"is missing: {why}")
 
 
@@ -198,7 +198,7 @@ def _tell_if_cut_off(job: Job, shown: Values | None, differs: Differs) -> None:
         return
     if differs.difference.table == jobs.name and [*_differing(shown, tuple(job_row(job).values()))] == [at]:
         return
-    raise _missing(job.id, job.version + 1, f"{jobs.name} knows of version {shown[at]}") from differs
+    raise missing(job.id, job.version + 1, f"{jobs.name} knows of version {shown[at]}") from differs
 
 
 def _differing(found: Iterable[Any], expected: Iterable[Any]) -> Iterator[int]:

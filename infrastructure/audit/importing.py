@@ -14,8 +14,10 @@ from milepost.domain.job import Job, evolve
 from milepost.domain.state_machine import LIVE
 from milepost.infrastructure.audit.export_file import ExportFile, recorded
 from milepost.infrastructure.audit.export_format import StoredEvent
-from milepost.infrastructure.audit.linked_events import linked_events
+from milepost.infrastructure.audit.linked_events import link_of, linked_events
+from milepost.infrastructure.audit.tombstone_rows import tombstone_row
 from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store import tombstones
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.codec import EventRow, UnreadableEvent
 from milepost.infrastructure.event_store.database import Database
@@ -76,7 +78,7 @@ class Importer:
         held = 0
         for job_id, events in file.histories():
             if self._is_there(job_id):
-                yield self._compared(job_id, events)
+                yield self._half_pruned(job_id) or self._compared(job_id, events)
                 continue
             parts = self._parts(job_id, events)
             first = next(parts)
@@ -92,6 +94,14 @@ class Importer:
 
     def _is_there(self, job_id: UUID) -> bool:
         return next(linked_events(self._database, job_id, 1), None) is not None
+
+    def _half_pruned(self, job_id: UUID) -> Imported | None:
+        """What is here of it is about to be deleted."""
+        with self._database.read() as connection:
+            found = tombstone_row(connection, job_id)
+        if found is None or not found.remaining:
+            return None
+        return Imported(job_id, "refused", 0, "its prune is not finished: import it again when it is")
 
     def _compared(self, job_id: UUID, events: Iterable[StoredEvent]) -> Imported:
         """Of a job that is here: whether it has these events, to the byte. It may have gone on since."""
@@ -129,6 +139,7 @@ class Importer:
                             self._streams.write_stored(connection, batch, rows)
                         assert job is not None, "a history has events"
                         self._refuse_live(connection, job)
+                        _lift_tombstone(connection, job)
                     found.append(Imported(job.id, "imported", job.version))
                 except (NotImported, StreamMoved, JobError) as error:
                     assert job is not None, "it was being written"
@@ -141,6 +152,16 @@ class Importer:
         if not self._live:
             raise NotImported(f"it is {job.status}, not at rest, and a worker here would go on with it")
         refuse_if_taken(connection, job)
+
+
+def _lift_tombstone(connection: sa.Connection, job: Job) -> None:
+    """Of a job that was pruned here and is back: only what was pruned may take its place."""
+    found = tombstone_row(connection, job.id)
+    if found is None:
+        return
+    if (found.versions, found.head) != (job.version, link_of(connection, job.id, job.version).hex()):
+        raise NotImported(f"it was pruned here, and its {found.versions} events were not those of the file")
+    tombstones.lift(connection, job.id)
 
 
 def check(file: ExportFile) -> None:

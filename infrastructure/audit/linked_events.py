@@ -30,6 +30,13 @@ def linked_events(database: Database, job_id: UUID, until: int | None = None) ->
         after = rows[-1][0]
 
 
+def link_of(connection: sa.Connection, job_id: UUID, version: int) -> bytes:
+    """That of one event; that of none where it is not there."""
+    sign = mark(connection)
+    asked = f"SELECT chain FROM {EVENTS_TABLE} WHERE originator_id = {sign} AND originator_version = {sign}"
+    return _bytes(connection.exec_driver_sql(asked, (job_id.hex, version)).scalar() or GENESIS)
+
+
 def heads(connection: sa.Connection) -> Iterator[tuple[UUID, int, bytes]]:
     """The newest version and link of every job, by their ids; in one transaction, so as they were at one moment."""
     sign = mark(connection)

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps, tombstones
 
 Values = tuple[Any, ...]
 
 FETCHED: Final = 1_000  # rows at once from a server
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
+_TOMBSTONES: Final = f"SELECT job_id, versions, head, remaining FROM {tombstones.name}"
 _EVENTS: Final = {
     "sqlite": f"SELECT originator_id, originator_version, topic, state, chain FROM {EVENTS_TABLE}",
     "postgresql": (
@@ -66,7 +67,7 @@ class Rows:
 
 
 class Stored:
-    """The four tables from the job behind `after` on, or of the job `only`."""
+    """The tables from the job behind `after` on, or of the job `only`."""
 
     def __init__(self, cursors: Cursors, *, after: str = "", only: str | None = None) -> None:
         events = _EVENTS[cursors.dialect]
@@ -78,22 +79,19 @@ class Stored:
             Rows(cursors.rows(*_asked(_select(table), *_keys(table), value=begin, same=same)))
             for table in (jobs, steps, status_changes)
         )
+        self.tombstones = Rows(cursors.rows(*_asked(_TOMBSTONES, "job_id", "job_id", value=begin, same=same)))
+        self._of_rows = (self.jobs, self.steps, self.status_changes, self.tombstones)
 
     def next_job(self) -> str | None:
         """The id of the next job of which anything is stored; None at the end."""
-        heads = [rows.next[0] for rows in (self.jobs, self.steps, self.status_changes) if rows.next is not None]
+        heads = [rows.next[0] for rows in self._of_rows if rows.next is not None]
         if self.events.next is not None:
             heads.append(dashed(self.events.next[0]))
         return min(heads, default=None)
 
     def skip(self, job_id: str) -> None:
         """Leave the rest of a job out."""
-        for rows, key in (
-            (self.events, bare(job_id)),
-            (self.jobs, job_id),
-            (self.steps, job_id),
-            (self.status_changes, job_id),
-        ):
+        for rows, key in ((self.events, bare(job_id)), *((rows, job_id) for rows in self._of_rows)):
             for _ in rows.of(key):
                 pass
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from milepost.infrastructure.audit.differences import Difference, Differs, Kind
 from milepost.infrastructure.audit.histories import check, unfounded
 from milepost.infrastructure.audit.lately import newest_since
+from milepost.infrastructure.audit.pruned_jobs import check_pruned
 from milepost.infrastructure.audit.side_by_side import Cursors, Stored, bare
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.garbage import collection_paused
@@ -37,11 +38,13 @@ class Tally:
     jobs: int = 0
     events: int = 0
     different: int = 0  # jobs, and what belongs to none
+    pruned: int = 0  # jobs of which a tombstone is left
 
     def add(self, other: "Tally") -> None:
         self.jobs += other.jobs
         self.events += other.events
         self.different += other.different
+        self.pruned += other.pruned
 
 
 class Verifier:
@@ -67,15 +70,19 @@ class Verifier:
     def jobs(self, ids: Iterable[UUID]) -> Iterator[Difference]:
         """Of these. Raises NothingStored for one of which nothing is stored."""
         for job_id in ids:
-            before = self.tally.jobs + self.tally.different
+            before = self._seen
             yield from self._one(str(job_id))
-            if self.tally.jobs + self.tally.different == before:
+            if self._seen == before:
                 raise NothingStored(job_id)
 
     def since(self, at: datetime) -> Iterator[Difference]:
         """Of all whose newest event was recorded at that time or later, and of rows that are no job's."""
         for job_id in newest_since(self._database, at):
             yield from self._one(job_id)
+
+    @property
+    def _seen(self) -> int:
+        return self.tally.jobs + self.tally.pruned + self.tally.different
 
     def _one(self, job_id: str) -> list[Difference]:
         return self._part(only=job_id)[0]
@@ -120,13 +127,15 @@ class Verifier:
 
 def _checked(job_id: str, stored: Stored, tally: Tally) -> Difference | None:
     """The first difference of the job that comes next; all of it is read then."""
-    if stored.events.next is None or stored.events.next[0] != bare(job_id):
-        difference: Difference | None = unfounded(job_id, stored)
+    difference: Difference | None = None
+    tombstone = next(stored.tombstones.of(job_id), None)
+    if tombstone is None and (stored.events.next is None or stored.events.next[0] != bare(job_id)):
+        difference = unfounded(job_id, stored)
     else:
-        tally.jobs += 1
+        tally.jobs += tombstone is None
         try:
-            tally.events += check(job_id, stored)
-            difference = None
+            tally.events += check(job_id, stored) if tombstone is None else check_pruned(tombstone, stored)
+            tally.pruned += tombstone is not None
         except Differs as differs:
             difference = differs.difference
             tally.events += difference.version
@@ -141,8 +150,12 @@ def _any_text(connection: sa.Connection, *, strict: bool) -> Generator[None]:
         yield
         return
     driver: Any = connection.connection.driver_connection
-    driver.text_factory = lambda text: text.decode(errors="surrogateescape")
+    driver.text_factory = _with_surrogates
     try:
         yield
     finally:
         driver.text_factory = str
+
+
+def _with_surrogates(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")

@@ -256,7 +256,7 @@ class JobStore:
     def as_of(self, job_id: UUID, *, version: int | None = None, at: datetime | None = None) -> Job:
         """The job as it was at this version of its history, or at this time; version 0 is what was before it began.
 
-        Raises VersionUnknown, NotBegun.
+        Raises VersionUnknown, NotBegun, JobPruned.
         """
         return self._streams.as_of(job_id, version=version, at=at)
 

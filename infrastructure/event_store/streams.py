@@ -11,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from milepost.domain.envelope import RecordedEvent
 from milepost.domain.job import Job, evolve
 from milepost.domain.state_machine import JobStatus
-from milepost.infrastructure.event_store import snapshots
+from milepost.infrastructure.event_store import snapshots, tombstones
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.codec import EventRow, decode, encode
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.garbage import collection_paused
+from milepost.infrastructure.event_store.job_not_found import JobPruned
 from milepost.infrastructure.event_store.past import NotBegun, VersionUnknown
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 
@@ -66,15 +67,24 @@ class Streams:
     def as_of(self, job_id: UUID, *, version: int | None = None, at: datetime | None = None) -> Job:
         """The job as it was at this version of its history, or at this time; version 0 is what was before it began.
 
-        Raises VersionUnknown, NotBegun.
+        Raises VersionUnknown, NotBegun, JobPruned.
         """
-        with collection_paused():
-            job = self._begin(job_id, version, at)
-            for recorded in self.until(job, version=version, at=at):
-                job = evolve(job, recorded)
+        try:
+            with collection_paused():
+                job = self._begin(job_id, version, at)
+                for recorded in self.until(job, version=version, at=at):
+                    job = evolve(job, recorded)
+        finally:  # perhaps it was pruned while it was read: what is left of it is no history
+            self._refuse_pruned(job_id)
         if at is not None and job.version == 0 and (first := self.event(job_id, 1)) is not None:
             raise NotBegun(job_id, at, first.recorded_at)
         return job
+
+    def _refuse_pruned(self, job_id: UUID) -> None:
+        with self.database.read() as connection:
+            pruned = tombstones.find(connection, job_id)
+        if pruned is not None:
+            raise JobPruned(pruned)
 
     def until(self, job: Job, *, version: int | None = None, at: datetime | None = None) -> Iterator[RecordedEvent]:
         """What the job's history holds behind `job`, up to this version or this time. Raises VersionUnknown.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.job_not_found import Tombstone
-from milepost.infrastructure.event_store.schema import tombstones
+from milepost.infrastructure.event_store.schema import tombstones, webhooks
 
 _TOLD: Final = (
     tombstones.c.job_id,
@@ -59,6 +59,21 @@ def place_before(connection: sa.Connection, key: EventKey) -> EventKey | None:
         raise KeyError(key)
     _, *at = places[index]
     return EventKey(UUID(at[0]), at[1]) if at else None
+
+
+def lift(connection: sa.Connection, job_id: UUID) -> None:
+    """Take a tombstone away: all events of its job are back, at the end of the log.
+
+    A webhook that stands at one of them has not heard what was recorded since, so it goes on from where it stood.
+    """
+    at = (webhooks.c.id, webhooks.c.place_version)
+    standing = connection.execute(sa.select(*at).where(webhooks.c.place_job == str(job_id))).all()
+    for webhook, version in standing:
+        before = place_before(connection, EventKey(job_id, version))
+        place = (None, None) if before is None else (str(before.job_id), before.version)
+        moved = webhooks.update().where(webhooks.c.id == webhook)
+        connection.execute(moved.values(place_job=place[0], place_version=place[1]))
+    connection.execute(tombstones.delete().where(tombstones.c.job_id == str(job_id)))
 
 
 def namespace_of_pruned(connection: sa.Connection, key: EventKey) -> str | None:

@@ -79,6 +79,52 @@ def test_what_steps_wrote_in_their_own_transactions_is_in_the_backup_and_is_writ
         assert written == {(step, item): 1 for step in range(STEPS) for item in range(1, ITEMS + 1)}
 
 
+@ways_to_copy
+def test_a_seal_that_is_newer_than_a_restored_sqlite_backup_names_every_event_that_is_missing(
+    workshop: Workshop, copy: Callable[[Path, Path], None]
+) -> None:
+    before = begun(workshop)
+    with closing(Workshop(workshop.folder, "restored")) as restored:
+        copy(workshop.file, restored.file)
+        names_what_is_missing(workshop, restored, before)
+
+
+def test_a_seal_that_is_newer_than_a_restored_postgresql_dump_names_every_event_that_is_missing(
+    workshop: Workshop, server: Postgres
+) -> None:
+    with closing(Workshop(workshop.folder, "original", url=server.url)) as original:
+        before = begun(original)
+        with closing(Workshop(workshop.folder, "restored", url=server.dumped_and_restored("milepost"))) as restored:
+            names_what_is_missing(original, restored, before)
+
+
+def begun(workshop: Workshop) -> tuple[UUID, UUID]:
+    """A job that goes on after the backup, and one that does not."""
+    return workshop.start("self-test"), workshop.start("self-test")
+
+
+def names_what_is_missing(original: Workshop, restored: Workshop, before: tuple[UUID, UUID]) -> None:
+    went_on, rested = before
+    for verb in ("stop", "resume", "stop"):
+        assert original.milepost("jobs", verb, str(went_on)).code == 0
+    later = original.start("self-test")
+    seal = str(original.folder / "seal.jsonl")
+    assert original.milepost("audit", "seal", seal).code == 0
+    assert original.milepost("audit", "verify", "--all", "--seal", seal).code == 0
+    versions = {job_id: original.row(job_id).version for job_id in (went_on, rested, later)}
+    assert (versions[went_on], versions[rested], restored.row(went_on).version) == (6, 1, 1)
+
+    assert restored.milepost("audit", "verify", "--all").code == 0, "in itself a backup is whole"
+    done = restored.milepost("audit", "verify", "--seal", seal)
+
+    assert done.code == 3
+    found = [(each["jobId"], each["kind"], each["version"], each["lastVersion"]) for each in done.json["differences"]]
+    assert found == [
+        (str(went_on), "events-missing", 2, versions[went_on]),
+        (str(later), "job-missing", 1, versions[later]),
+    ]
+
+
 def under_way(workshop: Workshop) -> tuple[UUID, UUID]:
     """A job that is in the middle until it is let go, however long a backup takes; and one that writes meanwhile."""
     workshop.hold()

@@ -16,6 +16,7 @@ app = new_app()
 COLUMNS: Final[tuple[Column[SealResult], ...]] = (
     Column("File", lambda each: each.file),
     Column("Jobs", lambda each: each.jobs, right=True),
+    Column("Pruned", lambda each: each.pruned, right=True),
     Column("Root", lambda each: each.root),
     Column("SealedAt", lambda each: each.sealed_at),
 )
@@ -41,4 +42,5 @@ def seal_event_store(
 
 def _said(done: SealResult) -> str:
     into = "" if done.file == "-" else f" in {done.file}"
-    return f"Sealed {done.jobs} jobs{into}. Merkle root {done.root}"
+    pruned = f", {done.pruned} of them by their tombstones," if done.pruned else ""
+    return f"Sealed {done.jobs} jobs{pruned}{into}. Merkle root {done.root}"

@@ -2,14 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import typer
 
-from milepost.interfaces.audit_documents import DifferenceDocument, VerificationDocument
+from milepost.interfaces.audit_documents import DifferenceDocument, SealCompared, VerificationDocument
+from milepost.interfaces.cli.audit import against_seal
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
 from milepost.interfaces.cli.jobs.filters import JobIds, moment_given
@@ -17,9 +18,10 @@ from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.documents import to_json
 from milepost.interfaces.error_mapping import INVALID, SERVER_ERROR, Told
-from milepost.interfaces.quantities import clean
+from milepost.interfaces.quantities import clean, counted
 
 if TYPE_CHECKING:
+    from milepost.infrastructure.audit.comparing import Comparison
     from milepost.infrastructure.audit.differences import Difference
     from milepost.infrastructure.audit.verifying import Tally, Verifier
 
@@ -31,6 +33,7 @@ REDRAW_SECONDS: Final = 0.2
 COLUMNS: Final[tuple[Column[DifferenceDocument], ...]] = (
     Column("Job", lambda each: each.job_id),
     Column("Version", lambda each: each.version, right=True),
+    Column("LastVersion", lambda each: each.last_version, right=True),
     Column("Kind", lambda each: each.kind),
     Column("Table", lambda each: each.table),
     Column("Row", lambda each: each.row),
@@ -54,34 +57,73 @@ def verify(
             metavar="WHEN",
         ),
     ] = None,
+    seal: Annotated[
+        Path | None,
+        typer.Option(
+            "--seal",
+            help="A seal: whether anything that was sealed is gone or changed. Alone, or with --all.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Fold histories anew from the stored bytes, and compare all that is shown. Exit code: 0 the same, 3 not."""
-    if bool(jobs) + every + (since is not None) != 1:
-        raise Told(INVALID, "Which jobs are to be verified?", "Give ids, or --all, or --since")
+    asked = bool(jobs) + every + (since is not None)
+    if seal is not None and (jobs or since is not None):
+        raise Told(INVALID, "A seal is of the whole event store", "Give --seal alone, or with --all")
+    if asked != 1 and (asked or seal is None):
+        raise Told(INVALID, "Which jobs are to be verified?", "Give ids, or --all, or --since, or --seal")
     began = time.monotonic()
     with Progress(session) as progress:
+        comparison = None if seal is None else _comparison(session, seal, progress)  # before anything: is it whole?
         verifier = session.app.verifier(progress.show)
-        found = _told(session, verifier, jobs or [], since)
-    tally = verifier.tally
-    if session.format in (Format.JSON, Format.JSON_COMPACT) and not session.quiet:
-        seconds = round(time.monotonic() - began, 3)
-        whole = VerificationDocument(not found, tally.jobs, tally.events, len(found), seconds, found)
-        session.out.json(to_json(whole))
-    elif session.format is not Format.TABLE or session.quiet:
-        session.out.many(found, COLUMNS, lambda each: each.job_id)
-    session.note(_sum(tally, len(found)))
-    if found:
+        found = _told(session, _verified(session, verifier, jobs or [], since)) if asked else []
+        altered = _told(session, against_seal.differences(comparison)) if comparison else []
+    tally = verifier.tally if asked or comparison is None else comparison.tally
+    compared = against_seal.document(seal, comparison) if seal and comparison else None
+    _show(session, tally, [*found, *altered], time.monotonic() - began, compared)
+    if asked:
+        session.note(_sum(tally, len(found)))
+    if comparison:
+        session.note(against_seal.told(comparison, len(altered)))
+    if found or altered:
         session.code = DIFFERENT
 
 
-def _told(session: Session, verifier: "Verifier", jobs: list[str], since: str | None) -> list[DifferenceDocument]:
-    """The differences; people are told each when it is found."""
+def _show(
+    session: Session, tally: "Tally", found: list[DifferenceDocument], seconds: float, seal: SealCompared | None
+) -> None:
+    """For programs: people were told while it went on."""
+    if session.format in (Format.JSON, Format.JSON_COMPACT) and not session.quiet:
+        counts = (tally.jobs, tally.events, tally.pruned, len(found), round(seconds, 3))
+        session.out.json(to_json(VerificationDocument(not found, *counts, found, seal)))
+    elif session.format is not Format.TABLE or session.quiet:
+        session.out.many(found, COLUMNS, lambda each: each.job_id)
+
+
+def _comparison(session: Session, seal: Path, progress: "Progress") -> "Comparison":
+    from milepost.interfaces.audit_service import AuditService
+
+    comparison = AuditService(session.app).comparison(seal, progress.show)
+    against_seal.warn_of_another_event_store(session, comparison)
+    return comparison
+
+
+def _told(session: Session, differences: Iterable[DifferenceDocument]) -> list[DifferenceDocument]:
+    """All of them; people are told each when it is found."""
     found: list[DifferenceDocument] = []
-    for each in _differences(session, verifier, jobs, since):
-        found.append(DifferenceDocument(**asdict(each) | {"kind": each.kind.value}))
+    for each in differences:
+        found.append(each)
         if session.format is Format.TABLE and not session.quiet:
             session.out.line(clean(each.message))
     return found
+
+
+def _verified(
+    session: Session, verifier: "Verifier", jobs: list[str], since: str | None
+) -> Iterator[DifferenceDocument]:
+    for each in _differences(session, verifier, jobs, since):
+        place = (each.table, each.row, each.column, each.found, each.expected)
+        yield DifferenceDocument(each.job_id, each.version, each.version, each.kind.value, *place, each.message)
 
 
 def _differences(session: Session, verifier: "Verifier", jobs: list[str], since: str | None) -> "Iterator[Difference]":
@@ -100,12 +142,9 @@ def _id_of(session: Session, text: str) -> UUID:
 
 
 def _sum(tally: "Tally", different: int) -> str:
-    looked_at = f"Verified {_counted(tally.jobs, 'job')} with {_counted(tally.events, 'event')}"
+    pruned = f", and {counted(tally.pruned, 'tombstone')}" if tally.pruned else ""
+    looked_at = f"Verified {counted(tally.jobs, 'job')} with {counted(tally.events, 'event')}{pruned}"
     return f"{looked_at}: {'nothing differs' if not different else f'{different} differ'}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 class Progress:
@@ -122,7 +161,7 @@ class Progress:
         if self._session.quiet or time.monotonic() < self._at + pause:
             return
         self._at = time.monotonic()
-        line = f"{_counted(tally.jobs, 'job')}, {_counted(tally.events, 'event')}, {tally.different:,} differ"
+        line = f"{counted(tally.jobs, 'job')}, {counted(tally.events, 'event')}, {tally.different:,} differ"
         sys.stderr.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
         sys.stderr.flush()
         self._drawn = self._terminal

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -106,14 +107,13 @@ def test_a_store_of_version_4_is_chained_when_it_is_opened_and_goes_on(scene: Sc
         schema.tombstones.drop(connection)
         connection.execute(schema.schema.update().values(version=4))
 
-    database = open_database(url)
-    again = Scene(JobStore(database, Surroundings()), Surroundings())
-    second = again.succeed(again.store.load(second.id), 0)
+    with closing(open_database(url)) as database:
+        again = Scene(JobStore(database, Surroundings()), Surroundings())
+        second = again.succeed(again.store.load(second.id), 0)
 
-    assert schema.version_of(database) == schema.VERSION
-    assert is_one_chain(database, first.id)
-    assert is_one_chain(database, second.id)
-    database.close()
+        assert schema.version_of(database) == schema.VERSION
+        assert is_one_chain(database, first.id)
+        assert is_one_chain(database, second.id)
 
 
 def test_more_events_than_a_page_are_chained_page_by_page(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +134,7 @@ def test_what_the_first_milepost_wrote_is_chained(tmp_path: Path) -> None:
     raw.close()
     engine.dispose()
 
-    database = open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    JobStore(database, Surroundings())
+    with closing(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")) as database:
+        JobStore(database, Surroundings())
 
-    assert is_one_chain(database, UUID("01a20ed9-8fe7-7583-9003-298c997360a6"))
-    database.close()
+        assert is_one_chain(database, UUID("01a20ed9-8fe7-7583-9003-298c997360a6"))

@@ -1,9 +1,8 @@
 """What was changed behind Milepost's back is found and named; what was not, never."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -11,15 +10,22 @@ from milepost.domain.commands import ReportProgress, StartStep
 from milepost.domain.events import Progress
 from milepost.domain.job import Job
 from milepost.infrastructure.audit import lately, verifying
-from milepost.infrastructure.audit.chain import GENESIS, links
 from milepost.infrastructure.audit.differences import Difference, Kind
 from milepost.infrastructure.audit.verifying import NothingStored, Verifier
-from milepost.infrastructure.event_store.database import Database
-from tests.infrastructure.audit.stored import events_of, tamper
+from tests.infrastructure.audit.stored import (
+    chain_anew,
+    events_of,
+    flip,
+    forge_actor,
+    remove,
+    renumber,
+    set_state,
+    swap,
+    tamper,
+)
 from tests.infrastructure.event_store.scene import Scene
 
 EVENTS = "milepost_events"
-Tampers = Callable[[Database, Job], None]
 
 
 def differences(scene: Scene) -> list[Difference]:
@@ -45,33 +51,6 @@ def job(scene: Scene) -> Job:
     return scene.store.load(job.id)
 
 
-def swap(database: Database, job: Job, one: int, other: int) -> None:
-    for old, new in ((one, -1), (other, one), (-1, other)):
-        tamper(
-            database,
-            f"UPDATE {EVENTS} SET originator_version=? WHERE originator_id=? AND originator_version=?",
-            new,
-            job.id.hex,
-            old,
-        )
-
-
-def flip(database: Database, job: Job, version: int) -> None:
-    state = bytearray(events_of(database, job.id)[version - 1][2])
-    state[len(state) // 2] ^= 1
-    set_state(database, job, version, bytes(state))
-
-
-def set_state(database: Database, job: Job, version: int, state: bytes) -> None:
-    tamper(
-        database,
-        f"UPDATE {EVENTS} SET state=? WHERE originator_id=? AND originator_version=?",
-        state,
-        job.id.hex,
-        version,
-    )
-
-
 def test_what_nobody_changed_does_not_differ(scene: Scene, job: Job) -> None:
     verifier = Verifier(scene.store.database)
 
@@ -84,43 +63,33 @@ def test_a_flipped_byte_is_found_in_its_event(scene: Scene, job: Job) -> None:
     database = scene.store.database
     for version in range(1, job.version + 1):
         state = events_of(database, job.id)[version - 1][2]
-        flip(database, job, version)
+        flip(database, job.id, version)
 
         found = only(scene)
 
         assert (found.job_id, found.version) == (str(job.id), version)
         assert (found.kind, found.table, found.column) == (Kind.EVENT_CHANGED, EVENTS, "state")
-        set_state(database, job, version, state)
+        set_state(database, job.id, version, state)
     assert differences(scene) == []
 
 
 def test_a_removed_event_is_found_as_a_gap(scene: Scene, job: Job) -> None:
-    delete(scene.store.database, job, 5)
+    remove(scene.store.database, job.id, 5)
 
     assert told(only(scene)) == (Kind.EVENT_MISSING, EVENTS, "5", "originator_version", 6, 5)
     assert only(scene).version == 5
 
 
-def delete(database: Database, job: Job, version: int) -> None:
-    tamper(database, f"DELETE FROM {EVENTS} WHERE originator_id=? AND originator_version=?", job.id.hex, version)
-
-
 def test_a_removed_event_is_found_also_where_those_behind_it_were_moved_up(scene: Scene, job: Job) -> None:
-    delete(scene.store.database, job, 5)
+    remove(scene.store.database, job.id, 5)
     for version in range(6, job.version + 1):
-        tamper(
-            scene.store.database,
-            f"UPDATE {EVENTS} SET originator_version=? WHERE originator_id=? AND originator_version=?",
-            version - 1,
-            job.id.hex,
-            version,
-        )
+        renumber(scene.store.database, job.id, version, version - 1)
 
     assert (only(scene).kind, only(scene).version) == (Kind.EVENT_CHANGED, 5)
 
 
 def test_the_newest_event_is_missed_because_the_lists_know_of_it(scene: Scene, job: Job) -> None:
-    delete(scene.store.database, job, job.version)
+    remove(scene.store.database, job.id, job.version)
 
     found = only(scene)
 
@@ -129,7 +98,7 @@ def test_the_newest_event_is_missed_because_the_lists_know_of_it(scene: Scene, j
 
 
 def test_two_swapped_events_are_found_as_moved(scene: Scene, job: Job) -> None:
-    swap(scene.store.database, job, 5, 7)
+    swap(scene.store.database, job.id, 5, 7)
 
     assert told(only(scene)) == (Kind.EVENT_MOVED, EVENTS, "5", "originator_version", 7, 5)
 
@@ -151,8 +120,7 @@ def test_two_events_whose_bytes_were_swapped_are_found_as_moved(scene: Scene, jo
 
 def test_a_forged_actor_is_found_in_its_event(scene: Scene, job: Job) -> None:
     database = scene.store.database
-    state = events_of(database, job.id)[0][2]
-    set_state(database, job, 1, state.replace(b"ada@engine", b"eve@engine"))
+    forge_actor(database, job.id, 1, b"ada@engine", b"eve@engine")
     tamper(database, "UPDATE milepost_status_changes SET actor='eve@engine' WHERE job_id=? AND version=1", str(job.id))
 
     found = only(scene)
@@ -296,7 +264,7 @@ def test_a_job_that_was_forged_into_the_list_is_found(scene: Scene, job: Job) ->
 def test_an_event_that_cannot_happen_is_found_also_where_the_chain_was_made_anew(scene: Scene, job: Job) -> None:
     database = scene.store.database
     state = events_of(database, job.id)[6][2]
-    set_state(database, job, 7, state.replace(b'"step":1', b'"step":0'))  # starts a step that has succeeded
+    set_state(database, job.id, 7, state.replace(b'"step":1', b'"step":0'))  # starts a step that has succeeded
     chain_anew(database, job.id)
 
     found = only(scene)
@@ -305,28 +273,15 @@ def test_an_event_that_cannot_happen_is_found_also_where_the_chain_was_made_anew
     assert "step 0 (Succeeded)" in found.message
 
 
-def chain_anew(database: Database, job_id: UUID) -> None:
-    found = events_of(database, job_id)
-    made = links(GENESIS, job_id, [each[:3] for each in found])
-    for (version, *_), link in zip(found, made, strict=True):
-        tamper(
-            database,
-            f"UPDATE {EVENTS} SET chain=? WHERE originator_id=? AND originator_version=?",
-            link,
-            job_id.hex,
-            version,
-        )
-
-
 def test_an_event_that_cannot_be_read_is_found_also_where_the_chain_was_made_anew(scene: Scene, job: Job) -> None:
-    set_state(scene.store.database, job, 6, b'{"meta":{}}')
+    set_state(scene.store.database, job.id, 6, b'{"meta":{}}')
     chain_anew(scene.store.database, job.id)
 
     assert (only(scene).kind, only(scene).version) == (Kind.EVENT_UNREADABLE, 6)
 
 
 def test_what_was_appended_to_a_changed_history_does_not_hide_the_change(scene: Scene, job: Job) -> None:
-    flip(scene.store.database, job, 6)
+    flip(scene.store.database, job.id, 6)
     scene.do(job, StartStep(job.claim, 2))
 
     assert (only(scene).kind, only(scene).version) == (Kind.EVENT_CHANGED, 6)
@@ -335,7 +290,7 @@ def test_what_was_appended_to_a_changed_history_does_not_hide_the_change(scene: 
 def test_each_job_that_differs_is_told_once_and_the_others_are_looked_at(scene: Scene, job: Job) -> None:
     others = [scene.completed() for _ in range(5)]
     for each in (job, others[1], others[4]):
-        flip(scene.store.database, each, 2)
+        flip(scene.store.database, each.id, 2)
         tamper(scene.store.database, "UPDATE milepost_jobs SET total = 77 WHERE id=?", str(each.id))
     verifier = Verifier(scene.store.database)
 
@@ -376,7 +331,7 @@ def test_a_job_that_goes_on_while_it_is_verified_is_not_found_to_differ(
 
 def test_only_the_jobs_that_were_asked_for_are_verified(scene: Scene, job: Job) -> None:
     other = scene.completed()
-    flip(scene.store.database, job, 3)
+    flip(scene.store.database, job.id, 3)
     verifier = Verifier(scene.store.database)
 
     assert list(verifier.jobs([other.id])) == []
@@ -399,7 +354,7 @@ def test_jobs_whose_newest_event_is_older_are_left_out(scene: Scene, job: Job, m
     assert list(verifier.since(at)) == []
     assert (verifier.tally.jobs, verifier.tally.events) == (2, new.version + again.version)
 
-    flip(scene.store.database, job, 2)
+    flip(scene.store.database, job.id, 2)
     assert [each.job_id for each in Verifier(scene.store.database).since(at)] == [str(job.id)]
 
 

@@ -17,12 +17,14 @@ from milepost.infrastructure.event_store import snapshots
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.job_filter import ALL_JOBS, JobFilter
+from milepost.infrastructure.event_store.job_not_found import JobPruned
 from milepost.infrastructure.event_store.past import NotBegun, VersionUnknown
 from milepost.infrastructure.event_store.past_jobs import past_page
 from milepost.infrastructure.event_store.read_models import job_row, step_row
 from milepost.infrastructure.event_store.schema import jobs, status_changes, steps
 from milepost.infrastructure.event_store.store import JobStore
 from tests.domain.test_job_machine import JobMachine
+from tests.infrastructure.audit.pruned import half_pruned, prune
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
 
 MORE: Final = 100 if os.environ.get("MILEPOST_PROOFS") == "full" else 1
@@ -95,6 +97,19 @@ def test_a_version_that_is_none_is_refused_with_the_newest(scene: Scene) -> None
 
     assert told.value.newest == job.version
     assert scene.store.as_of(job.id, version=0) == Job(job.id)
+
+
+@pytest.mark.parametrize("parts", [0, 1, 3])
+def test_a_pruned_job_has_no_past_also_where_its_prune_is_not_finished(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    job, at = half_pruned(scene, monkeypatch, parts), scene.surroundings.now()
+    moments: list[dict[str, Any]] = [{"version": 1}, {"version": job.version}, {"version": 99}, {"at": at}]
+    for _ in ("half-way", "whole"):
+        for moment in moments:
+            with pytest.raises(JobPruned, match="was pruned at"):
+                scene.store.as_of(job.id, **moment)
+        prune(scene)
 
 
 def test_a_time_before_the_job_is_refused_with_its_beginning(scene: Scene) -> None:

@@ -16,8 +16,10 @@ from milepost.infrastructure.audit.exporting import HistoryGone
 from milepost.infrastructure.audit.lines import LinesInvalid
 from milepost.infrastructure.audit.new_file import FileThere, FileUnusable
 from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.infrastructure.event_store.job_not_found import JobPruned
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 from tests.infrastructure.audit.files.archive import Archive
+from tests.infrastructure.audit.pruned import half_pruned
 from tests.infrastructure.audit.stored import tamper
 
 JOB_ID = UUID("0198c0de-0000-7000-8000-000000000001")
@@ -165,3 +167,14 @@ def test_no_file_is_made_of_a_history_that_has_a_gap(archive: Archive, file: Pat
         archive.export(file)
 
     assert not file.exists()
+
+
+def test_what_is_left_of_a_job_that_is_being_pruned_is_not_exported(
+    archive: Archive, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = half_pruned(archive.scene, monkeypatch, parts=1)
+
+    with pytest.raises(JobPruned):
+        archive.export(file, [str(job.id)])
+    assert not file.exists()
+    assert archive.export(file).jobs == 0

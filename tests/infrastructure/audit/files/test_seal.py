@@ -3,22 +3,38 @@
 import hashlib
 import json
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
+from milepost.domain.commands import CompleteJob
 from milepost.domain.job import Job
-from milepost.infrastructure.audit.chain import GENESIS, link
-from milepost.infrastructure.audit.comparing import Breach, breaches
+from milepost.infrastructure.audit.comparing import Breach, Comparison
 from milepost.infrastructure.audit.lines import LinesInvalid
 from milepost.infrastructure.audit.merkle import MerkleTree
 from milepost.infrastructure.audit.new_file import new_file
 from milepost.infrastructure.audit.seal import Sealed, SealFile, seal
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, tombstones
 from tests.infrastructure.audit.files.archive import Archive
-from tests.infrastructure.audit.stored import events_of, tamper
-
-EVENT = "originator_id=? AND originator_version=?"
+from tests.infrastructure.audit.pruned import (
+    edit_tombstone,
+    forge_tombstone,
+    half_prune,
+    long_job,
+    prune,
+    remove_tombstone,
+)
+from tests.infrastructure.audit.stored import (
+    EVENT,
+    chain_anew,
+    events_of,
+    flip,
+    forge_actor,
+    remove,
+    remove_job,
+    renumber,
+    swap,
+    tamper,
+)
 
 
 def sealed(archive: Archive, path: Path) -> Sealed:
@@ -27,7 +43,7 @@ def sealed(archive: Archive, path: Path) -> Sealed:
 
 
 def found(archive: Archive, path: Path) -> list[Breach]:
-    return list(breaches(archive.database, SealFile(path)))
+    return list(Comparison(archive.database, SealFile(path)).breaches())
 
 
 def test_a_seal_lists_the_head_of_every_chain_in_all_namespaces(archive: Archive, file: Path) -> None:
@@ -77,33 +93,6 @@ def job(archive: Archive, file: Path) -> Job:
     return job
 
 
-def remove(archive: Archive, job_id: UUID, version: int) -> None:
-    tamper(archive.database, f"DELETE FROM {EVENTS_TABLE} WHERE {EVENT}", job_id.hex, version)
-
-
-def renumber(archive: Archive, job_id: UUID, version: int, to: int) -> None:
-    tamper(archive.database, f"UPDATE {EVENTS_TABLE} SET originator_version=? WHERE {EVENT}", to, job_id.hex, version)
-
-
-def rewrite(archive: Archive, job_id: UUID, version: int, state: bytes, *, topic: str | None = None) -> None:
-    changed, values = ("state=?", [state]) if topic is None else ("state=?, topic=?", [state, topic])
-    tamper(archive.database, f"UPDATE {EVENTS_TABLE} SET {changed} WHERE {EVENT}", *values, job_id.hex, version)
-
-
-def chain_anew(archive: Archive, job_id: UUID) -> None:
-    """As somebody would who knows how the links are made."""
-    previous = GENESIS
-    for version, topic, state, _ in events_of(archive.database, job_id):
-        previous = link(previous, job_id, version, topic, state)
-        tamper(archive.database, f"UPDATE {EVENTS_TABLE} SET chain=? WHERE {EVENT}", previous, job_id.hex, version)
-
-
-def swap(archive: Archive, job_id: UUID, first: int) -> None:
-    renumber(archive, job_id, first, 1000)
-    renumber(archive, job_id, first + 1, first)
-    renumber(archive, job_id, 1000, first + 1)
-
-
 def test_a_removed_job_is_named(archive: Archive, job: Job, file: Path) -> None:
     tamper(archive.database, f"DELETE FROM {EVENTS_TABLE} WHERE originator_id=?", job.id.hex)
 
@@ -114,8 +103,8 @@ def test_a_removed_job_is_named(archive: Archive, job: Job, file: Path) -> None:
 
 
 def test_events_removed_from_the_end_are_named(archive: Archive, job: Job, file: Path) -> None:
-    remove(archive, job.id, 6)
-    remove(archive, job.id, 7)
+    remove(archive.database, job.id, 6)
+    remove(archive.database, job.id, 7)
 
     (breach,) = found(archive, file)
 
@@ -124,7 +113,7 @@ def test_events_removed_from_the_end_are_named(archive: Archive, job: Job, file:
 
 
 def test_an_event_removed_from_the_middle_is_named(archive: Archive, job: Job, file: Path) -> None:
-    remove(archive, job.id, 4)
+    remove(archive.database, job.id, 4)
 
     (breach,) = found(archive, file)
 
@@ -133,29 +122,29 @@ def test_an_event_removed_from_the_middle_is_named(archive: Archive, job: Job, f
 
 
 def test_a_removal_that_was_covered_up_by_numbers_is_found_where_it_was(archive: Archive, job: Job, file: Path) -> None:
-    remove(archive, job.id, 4)
+    remove(archive.database, job.id, 4)
     for version in (5, 6, 7):
-        renumber(archive, job.id, version, version - 1)
+        renumber(archive.database, job.id, version, version - 1)
 
     assert found(archive, file) == [Breach(job.id, "event-changed", 4, 4)]
 
 
 def test_a_flipped_byte_is_named(archive: Archive, job: Job, file: Path) -> None:
-    state = events_of(archive.database, job.id)[2][2]
-    rewrite(archive, job.id, 3, bytes([state[0] ^ 1]) + state[1:])
+    flip(archive.database, job.id, 3)
 
     assert found(archive, file) == [Breach(job.id, "event-changed", 3, 3)]
 
 
 def test_a_changed_last_event_is_named(archive: Archive, job: Job, file: Path) -> None:
-    rewrite(archive, job.id, 7, b"{}", topic="milepost:JobFailed")
+    changed = f"UPDATE {EVENTS_TABLE} SET state=?, topic='milepost:JobFailed' WHERE {EVENT}"
+    tamper(archive.database, changed, b"{}", job.id.hex, 7)
 
     assert found(archive, file) == [Breach(job.id, "event-changed", 7, 7)]
 
 
 @pytest.mark.parametrize("first", [1, 3, 6])
 def test_swapped_events_are_named(archive: Archive, job: Job, file: Path, first: int) -> None:
-    swap(archive, job.id, first)
+    swap(archive.database, job.id, first, first + 1)
 
     (breach,) = found(archive, file)
 
@@ -164,9 +153,8 @@ def test_swapped_events_are_named(archive: Archive, job: Job, file: Path, first:
 
 
 def test_a_history_whose_chain_was_made_anew_is_found_by_the_seal_alone(archive: Archive, job: Job, file: Path) -> None:
-    state = events_of(archive.database, job.id)[0][2]
-    rewrite(archive, job.id, 1, state.replace(b"ada@engine", b"eve@engine"))
-    chain_anew(archive, job.id)
+    forge_actor(archive.database, job.id, 1, b"ada@engine", b"eve@engine")
+    chain_anew(archive.database, job.id)
 
     assert found(archive, file) == [Breach(job.id, "history-replaced", 1, 7)]
 
@@ -195,20 +183,128 @@ def test_a_backup_that_is_older_than_the_seal_lacks_exactly_what_happened_betwee
     ]
 
 
-def test_a_pruned_job_is_missing_only_where_its_tombstone_is_of_something_else(
-    archive: Archive, job: Job, file: Path
+def kinds(archive: Archive, path: Path) -> list[str]:
+    return [each.kind for each in found(archive, path)]
+
+
+def test_a_job_that_was_pruned_since_is_as_it_was_sealed(archive: Archive, job: Job, file: Path) -> None:
+    prune(archive.scene)
+    comparison = Comparison(archive.database, SealFile(file))
+
+    assert list(comparison.breaches()) == []
+    assert (comparison.tally.jobs, comparison.tally.pruned) == (3, 3)
+
+
+def test_a_job_that_went_on_before_it_was_pruned_is_as_it_was_sealed(archive: Archive, file: Path) -> None:
+    job = archive.scene.running()
+    sealed(archive, file)
+    job = archive.scene.succeed(job, 0, 1, 2)
+    archive.scene.do(job, CompleteJob(job.claim))
+    prune(archive.scene)
+
+    assert found(archive, file) == []
+
+
+@pytest.mark.parametrize("parts", [0, 1, 3])
+def test_a_job_whose_prune_was_broken_off_is_as_it_was_sealed(
+    archive: Archive, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
 ) -> None:
-    head = events_of(archive.database, job.id)[-1][3] or b""
-    tamper(archive.database, f"DELETE FROM {EVENTS_TABLE} WHERE originator_id=?", job.id.hex)
-    missing = [Breach(job.id, "job-missing", 1, 7)]
+    job = long_job(archive.scene)
+    sealed(archive, file)
+    half_prune(archive.scene, monkeypatch, job, parts)
+    again = sealed(archive, tmp_path / "again")
 
-    def found_with(tombstone: tuple[int, bytes]) -> list[Breach]:
-        return list(breaches(archive.database, SealFile(file), {job.id: tombstone}.get))
+    assert found(archive, file) == found(archive, tmp_path / "again") == []
+    assert (again.jobs, again.pruned) == (1, 1)
 
-    assert found_with((7, head)) == []
-    assert found_with((9, GENESIS)) == [], "it went on, and was pruned then"
-    assert found_with((7, GENESIS)) == missing
-    assert found_with((6, head)) == missing
+    flip(archive.database, job.id, 2)
+    for each in (file, tmp_path / "again"):
+        assert found(archive, each) == [Breach(job.id, "event-changed", 2, 2)]
+    flip(archive.database, job.id, 2)
+
+    left = job.version - 6 * parts
+    remove(archive.database, job.id, left)
+    for each in (file, tmp_path / "again"):
+        assert found(archive, each) == [Breach(job.id, "events-missing", left, job.version)]
+
+
+@pytest.mark.parametrize("change", [{"head": "0" * 64}, {"versions": 6}, {"head": None}])
+def test_a_tombstone_that_is_not_of_what_was_sealed_is_named(
+    archive: Archive, job: Job, file: Path, change: dict[str, object]
+) -> None:
+    prune(archive.scene)
+    edit_tombstone(archive.database, job.id, **change)
+
+    assert found(archive, file) == [Breach(job.id, "tombstone-false", 1, 7)]
+
+
+def test_a_removed_job_that_was_given_a_tombstone_is_named(archive: Archive, job: Job, file: Path) -> None:
+    remove_job(archive.database, job.id)
+    forge_tombstone(archive.database, job)
+
+    assert found(archive, file) == [Breach(job.id, "tombstone-false", 1, 7)]
+
+
+def test_a_seal_lists_pruned_jobs_by_their_tombstones(archive: Archive, job: Job, tmp_path: Path) -> None:
+    head = (events_of(archive.database, job.id)[-1][3] or b"").hex()
+    prune(archive.scene)
+    there = archive.scene.start()
+
+    done = sealed(archive, tmp_path / "later")
+
+    heads = {each.job_id: each for each in SealFile(tmp_path / "later").heads()}
+    assert (heads[job.id].version, heads[job.id].head) == (7, head)
+    assert (heads[job.id].pruned is None, heads[there.id].pruned is None) == (False, True)
+    assert (done.jobs, done.pruned) == (4, 3)
+    assert SealFile(tmp_path / "later").read() == done
+    assert found(archive, tmp_path / "later") == []
+
+
+@pytest.fixture
+def pruned(archive: Archive, job: Job, tmp_path: Path) -> tuple[Job, Path]:
+    """A job that had been pruned when this seal was made."""
+    prune(archive.scene)
+    sealed(archive, tmp_path / "later")
+    return job, tmp_path / "later"
+
+
+def test_a_removed_tombstone_is_named(archive: Archive, pruned: tuple[Job, Path]) -> None:
+    job, later = pruned
+    remove_tombstone(archive.database, job.id)
+
+    (breach,) = found(archive, later)
+
+    assert breach == Breach(job.id, "tombstone-missing", 1, 7)
+    assert "had been pruned when it was sealed" in breach.message
+
+
+@pytest.mark.parametrize("column", [each.name for each in tombstones.c if each.name not in ("job_id", "remaining")])
+def test_a_tombstone_that_was_edited_is_named(archive: Archive, pruned: tuple[Job, Path], column: str) -> None:
+    job, later = pruned
+    edit_tombstone(archive.database, job.id, **{column: 8 if column == "versions" else "eve"})
+
+    assert kinds(archive, later) == ["tombstone-changed"]
+
+
+def test_a_pruned_job_that_was_imported_again_is_as_it_was_sealed(
+    archive: Archive, job: Job, file: Path, tmp_path: Path
+) -> None:
+    archive.export(tmp_path / "archive")
+    prune(archive.scene)
+    sealed(archive, tmp_path / "later")
+
+    assert {each.fate for each in archive.import_(tmp_path / "archive")} == {"imported"}
+
+    assert found(archive, file) == found(archive, tmp_path / "later") == []
+    remove(archive.database, job.id, 7)
+    assert kinds(archive, file) == kinds(archive, tmp_path / "later") == ["events-missing"]
+
+
+def test_a_tombstone_whose_id_is_none_is_left_out_of_a_seal(archive: Archive, job: Job, tmp_path: Path) -> None:
+    prune(archive.scene)
+    edit_tombstone(archive.database, job.id, job_id="forged")
+
+    assert sealed(archive, tmp_path / "later").jobs == 2
 
 
 @pytest.mark.parametrize(
