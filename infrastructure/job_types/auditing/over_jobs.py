@@ -186,11 +186,11 @@ def _versions(connection: sa.Connection, namespace: str) -> list[tuple[str, int]
 
 def _spans(known: list[tuple[str, int]], count: int) -> Iterator[tuple[Span, int]]:
     """With how many events each is expected to have."""
-    left, events, after = sum(version for _, version in known), 0, ""
-    share = left / count
+    total, after = sum(version for _, version in known), ""
+    come_to = begun_at = made = 0
     for job_id, version in known[:-1]:
-        events += version
-        if events >= share:
-            yield Span(after, job_id), events
-            left, events, after = left - events, 0, job_id
-    yield Span(after, None), left
+        come_to += version
+        if come_to * count >= total * (made + 1):
+            yield Span(after, job_id), come_to - begun_at
+            after, begun_at, made = job_id, come_to, made + 1
+    yield Span(after, None), total - begun_at

@@ -80,7 +80,8 @@ DAMAGES = {
     "a change": "UPDATE milepost_status_changes SET actor = 'eve' WHERE job_id=? AND version=1",
     "all changes": "DELETE FROM milepost_status_changes WHERE job_id=?",
     "an invented change": "INSERT INTO milepost_status_changes"
-    " SELECT job_id, 2, status, occurred, 'eve', source, reason FROM milepost_status_changes WHERE job_id=? AND version=1",
+    " SELECT job_id, 2, status, occurred, 'eve', source, reason FROM milepost_status_changes"
+    " WHERE job_id=? AND version=1",
 }
 
 
