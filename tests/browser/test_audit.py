@@ -1,4 +1,4 @@
-"""The jobs that prove histories, from the page: asked for with a reason and followed there, and what differs is told."""
+"""The jobs that prove histories, from the page: asked for with a reason, followed there, and what differs is told."""
 
 import os
 import re

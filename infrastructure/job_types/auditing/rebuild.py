@@ -27,9 +27,9 @@ class NotRebuilt(Exception):
 
     def __init__(self, reached: Reached) -> None:
         self.left, self.told = reached.found, reached.told
-        lines = [f"{counted(reached.found, 'job')} not rebuilt:", *reached.told]
+        lines = [f"{counted(reached.found, 'job')} not rebuilt:", *(f"{each}." for each in reached.told)]
         if more := reached.found - len(reached.told):
-            lines.append(f"and {more:,} more")
+            lines.append(f"And {more:,} more.")
         lines.append(
             "'milepost audit verify ID' tells more of one. A history that is only shorter than its rows know is taken"
             " for whole with 'milepost audit rebuild --trust-history'."

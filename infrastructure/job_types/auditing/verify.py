@@ -20,9 +20,12 @@ class JobsDiffer(Exception):
 
     def __init__(self, reached: Reached) -> None:
         self.different, self.told = reached.found, reached.told
-        lines = [f"{reached.found:,} of {counted(max(reached.jobs, reached.found), 'job')} differ:", *reached.told]
+        lines = [
+            f"{reached.found:,} of {counted(max(reached.jobs, reached.found), 'job')} differ:",
+            *(f"{each}." for each in reached.told),
+        ]
         if more := reached.found - len(reached.told):
-            lines.append(f"and {more:,} more")
+            lines.append(f"And {more:,} more.")
         lines.append("'milepost audit verify ID' tells more of one; 'milepost audit rebuild ID' makes its rows anew.")
         super().__init__("\n".join(lines))
 

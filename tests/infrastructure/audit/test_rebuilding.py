@@ -296,7 +296,7 @@ def heal(url: str, seed: int, damages: int) -> None:
         rebuild(healed.database, trust_history=True)
 
         after = contents(healed.database)
-        caches = {"milepost_snapshots": []}  # those of rebuilt jobs are dropped
+        caches: dict[str, list[Any]] = {"milepost_snapshots": []}  # those of rebuilt jobs are dropped
         assert after | caches == before | caches
         assert set(after["milepost_snapshots"]) <= set(before["milepost_snapshots"])
         assert differing(healed.database) == []

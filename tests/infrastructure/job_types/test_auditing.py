@@ -9,6 +9,7 @@ import pytest
 
 from milepost.domain.state_machine import JobStatus, StepStatus
 from milepost.infrastructure.audit import walking
+from milepost.infrastructure.audit.owning import bound
 from milepost.infrastructure.audit.verifying import Verifier
 from milepost.infrastructure.job_types.auditing.rebuild import RebuildReadModels
 from milepost.infrastructure.job_types.auditing.verify import VerifyHistories
@@ -100,18 +101,18 @@ def test_a_job_that_was_stopped_goes_on_behind_the_last_one_and_counts_none_twic
     counts_wrong(stage, done[0], done[4])
     monkeypatch.setattr(walking, "JOBS_OF_A_READ", 1)
     job_id, worker = stage.start("verify-histories"), stage.worker()
-    real, seen = walking.bound, list[str]()
+    seen = list[str]()
 
     def stop_at_the_third(cursors: object, namespace: str, **which: str | None) -> object:
         seen.append(which["after"] or "")
         if len(seen) == 3:
             stage.stop(job_id)
-        return real(cursors, namespace, **which)  # type: ignore[arg-type]
+        return bound(cursors, namespace, **which)  # type: ignore[arg-type]
 
     monkeypatch.setattr(walking, "bound", stop_at_the_third)
     monkeypatch.setattr(walking, "JOBS_OF_A_RUN", 1)
     assert stage.finish(job_id, worker) is S.STOPPED
-    monkeypatch.setattr(walking, "bound", real)
+    monkeypatch.setattr(walking, "bound", bound)
 
     stage.resume(job_id)
 
