@@ -12,7 +12,10 @@ from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, statu
 ROWS_AT_ONCE: Final = 500
 _EVENT_OF: Final = {
     "sqlite": f"SELECT 1 FROM {EVENTS_TABLE} e WHERE e.originator_id = replace(o.job_id, '-', '')",
-    "postgresql": f"SELECT 1 FROM {EVENTS_TABLE} e WHERE e.originator_id::text = o.job_id",
+    "postgresql": (  # by the index, and whatever the text is
+        f"SELECT 1 FROM {EVENTS_TABLE} e WHERE e.originator_id ="
+        " CASE WHEN o.job_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN o.job_id::uuid END"
+    ),
 }
 
 

@@ -84,7 +84,9 @@ class Stored:
         which = {"after": after, "first": first, "until": until, "only": only}
         bare_ones = {name: value if value is None else bare(value) for name, value in which.items()}
         asked = _asked(events, "originator_id", "originator_version", bare_ones)
-        self.events = Rows(self._of_jobs(cursors.rows(*asked)))
+        # What is no id has no events, and a server would refuse to look for them.
+        none = only is not None and not is_id(only)
+        self.events = Rows(() if none else self._of_jobs(cursors.rows(*asked)))
         self.jobs, self.steps, self.status_changes = (
             Rows(cursors.rows(*_asked(_select(table), *_keys(table), which))) for table in (jobs, steps, status_changes)
         )
@@ -117,6 +119,11 @@ class Stored:
                     continue
                 known = row[0]
             yield row
+
+
+def is_id(text: str) -> bool:
+    """Whether a row's id is one that a job can have."""
+    return dashed(bare(text)) == text and _HEX.fullmatch(bare(text)) is not None
 
 
 def dashed(bare: str) -> str:

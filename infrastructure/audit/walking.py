@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from milepost.infrastructure.audit.owning import Bond, Bound, bound
-from milepost.infrastructure.audit.side_by_side import Cursors, Stored
+from milepost.infrastructure.audit.side_by_side import Cursors, Stored, is_id
 from milepost.infrastructure.audit.verifying import any_text
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.garbage import collection_paused
@@ -62,7 +62,7 @@ def part(database: Database, namespace: str, span: Span, look: Look[T]) -> Part[
                 seen += _looked_at(run, cursors.connection, look)
                 events = sum(each.events for each in seen)
             jobs += len(run)
-            if jobs >= JOBS_OF_A_READ or events >= EVENTS_OF_A_READ:
+            if (jobs >= JOBS_OF_A_READ or events >= EVENTS_OF_A_READ) and is_id(run[-1].job_id):
                 return Part(seen, run[-1].job_id)
         return Part(seen, None)
 
@@ -80,9 +80,12 @@ def one(database: Database, namespace: str, job_id: UUID, look: Look[T]) -> list
 
 
 def _runs(jobs: Iterator[Bound]) -> Iterator[list[Bound]]:
-    """Jobs that follow one another and are all the namespace's, or all not: of others nothing more is read."""
-    for mine, run in groupby(jobs, key=lambda each: each.bond is not Bond.NONE):
-        while some := list(islice(run, JOBS_OF_A_RUN if mine else JOBS_OF_A_READ)):
+    """Jobs that follow one another and are all the namespace's, or all not: of others nothing more is read.
+
+    A row whose id is none stands alone: no range of events can begin or end there.
+    """
+    for (mine, usual), run in groupby(jobs, key=lambda each: (each.bond is not Bond.NONE, is_id(each.job_id))):
+        while some := list(islice(run, (JOBS_OF_A_RUN if mine else JOBS_OF_A_READ) if usual else 1)):
             yield some
 
 

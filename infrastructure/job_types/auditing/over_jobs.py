@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
 from milepost.domain.events import Json
+from milepost.infrastructure.audit.side_by_side import is_id
 from milepost.infrastructure.audit.walking import Look, Part, Span, one, part
 from milepost.infrastructure.event_store.database import DatabaseUnavailable
 from milepost.infrastructure.event_store.schema import jobs
@@ -190,7 +191,7 @@ def _spans(known: list[tuple[str, int]], count: int) -> Iterator[tuple[Span, int
     come_to = begun_at = made = 0
     for job_id, version in known[:-1]:
         come_to += version
-        if come_to * count >= total * (made + 1):
+        if come_to * count >= total * (made + 1) and is_id(job_id):
             yield Span(after, job_id), come_to - begun_at
             after, begun_at, made = job_id, come_to, made + 1
     yield Span(after, None), total - begun_at

@@ -1,6 +1,7 @@
 """`rebuild-read-models`: makes what the lists show of a namespace's jobs follow from their events again, online."""
 
 from functools import partial
+from typing import Any
 
 from pydantic import Field
 
@@ -41,7 +42,7 @@ class NotRebuilt(Exception):
 class RebuildReadModels(OverJobs[RebuildReadModelsRequest]):
     """Compares the rows of the namespace's jobs with their events, and writes those that differ, while others work."""
 
-    def look(self, request: RebuildReadModelsRequest) -> Look[Comparison]:
+    def look(self, request: RebuildReadModelsRequest) -> Look[Any]:
         return partial(compare, trust_history=request.trust_history)
 
     def take(self, step: StepContext[RebuildReadModelsRequest], seen: Comparison, reached: Reached) -> None:

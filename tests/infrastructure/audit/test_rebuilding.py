@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from milepost.domain.commands import StartStep
 from milepost.domain.job import Job
-from milepost.infrastructure.audit import rebuilding
+from milepost.infrastructure.audit import rebuilding, walking
 from milepost.infrastructure.audit.orphans import remove_orphans
 from milepost.infrastructure.audit.rebuilding import Comparison, compare, mend
 from milepost.infrastructure.audit.verifying import Verifier
@@ -140,8 +140,14 @@ def test_a_job_whose_history_was_changed_keeps_its_rows(scene: Scene, job: Job) 
         assert connection.scalar(sa.select(schema.jobs.c.total).where(schema.jobs.c.id == str(job.id))) == 77
 
 
-def test_a_job_that_was_invented_is_removed_where_the_histories_are_trusted(scene: Scene, job: Job) -> None:
-    database, before, invented = scene.store.database, contents(scene.store.database), str(uuid4())
+@pytest.mark.parametrize(
+    "invented", ["0192f0c1-2a3b-7c4d-8e5f-000102030405", "nobody", "019B76DA-A803-7893-923F-0824128B2F33", "0"]
+)
+def test_a_job_that_was_invented_is_removed_where_the_histories_are_trusted(
+    scene: Scene, job: Job, invented: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "JOBS_OF_A_READ", 1)
+    database, before = scene.store.database, contents(scene.store.database)
     for table in (schema.jobs, schema.steps, schema.status_changes):
         key = next(iter(table.primary_key)).name
         columns = ", ".join(f'"{column.name}"' for column in table.c if column.name != key)
