@@ -6,9 +6,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from milepost.domain.envelope import RecordedEvent
 from milepost.domain.errors import JobError
 from milepost.domain.events import EVENT_CLASSES
 from milepost.domain.job import Job, evolve
+from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.audit.chain import GENESIS, link
 from milepost.infrastructure.audit.differences import Difference, Differs, Kind, ahead, brief
 from milepost.infrastructure.audit.side_by_side import Stored, Values
@@ -23,21 +25,14 @@ _WHAT_A_FOLD_CANNOT_TAKE: Final = (JobError, ValueError, TypeError, KeyError, Ov
 
 def check(job_id: str, stored: Stored) -> int:
     """How many events the job has. Raises Differs at its first difference."""
-    job = Job(UUID(job_id))
+    fold = Fold(UUID(job_id))
     shown = next(stored.jobs.of(job_id), None)
     changes = stored.status_changes.of(job_id)
-    for recorded in recorded_events(job.id, stored.events.of(job.id.hex)):
-        before = job.status
-        try:
-            job = evolve(job, recorded)
-        except _WHAT_A_FOLD_CANNOT_TAKE as error:
-            name = type(recorded.event).__name__
-            raise _in_event(
-                job.id, recorded.version, Kind.EVENT_IMPOSSIBLE, "topic", recorded.event.topic, None,
-                f"cannot have happened then: {name} to a job that is {before or 'not started'} ({error})",
-            ) from error  # fmt: skip
+    for recorded, before in fold.follow(stored.events.of(fold.job.id.hex)):
+        job = fold.job
         if job.status is not before:
             _same(status_changes, job, next(changes, None), tuple(status_row(recorded, job.status).values()))
+    job = fold.job
     try:
         _nothing_more(status_changes, job, changes)
         _same_steps(job, stored.steps.of(job_id))
@@ -60,9 +55,34 @@ def unfounded(job_id: str, stored: Stored) -> Difference:
 # The history
 
 
-def recorded_events(job_id: UUID, rows: Iterator[Values]) -> Iterator[Any]:
-    """The events, each of which follows the one before it and is chained to it. Raises Differs."""
-    previous, expected = GENESIS, 1
+class Fold:
+    """A history that is read from its stored bytes, proved, and folded."""
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job = Job(job_id)
+        self.link = GENESIS  # of the newest event
+
+    def follow(self, rows: Iterator[Values]) -> Iterator[tuple[RecordedEvent, JobStatus | None]]:
+        """Each further event when it is folded, and the status before it. Raises Differs."""
+        for recorded, link_of_it in recorded_events(self.job.id, rows, self.link, self.job.version):
+            before = self.job.status
+            try:
+                self.job = evolve(self.job, recorded)
+            except _WHAT_A_FOLD_CANNOT_TAKE as error:
+                name = type(recorded.event).__name__
+                raise _in_event(
+                    self.job.id, recorded.version, Kind.EVENT_IMPOSSIBLE, "topic", recorded.event.topic, None,
+                    f"cannot have happened then: {name} to a job that is {before or 'not started'} ({error})",
+                ) from error  # fmt: skip
+            self.link = link_of_it
+            yield recorded, before
+
+
+def recorded_events(
+    job_id: UUID, rows: Iterator[Values], previous: bytes = GENESIS, version_before: int = 0
+) -> Iterator[tuple[RecordedEvent, bytes]]:
+    """The events, each of which follows the one before it and is chained to it, with its link. Raises Differs."""
+    expected = version_before + 1
     for row in rows:
         _, version, topic, state, chain = row
         if version != expected:
@@ -76,11 +96,12 @@ def recorded_events(job_id: UUID, rows: Iterator[Values]) -> Iterator[Any]:
         if chain != computed:
             raise _changed(job_id, previous, ahead((job_id, version, topic, state, chain), rows, LOOKED_AHEAD))
         try:
-            yield decode(job_id, version, topic, state)
+            recorded = decode(job_id, version, topic, state)
         except UnreadableEvent as error:
             raise _in_event(
                 job_id, version, Kind.EVENT_UNREADABLE, "state", _text(state), None, f"cannot be read: {error.cause}"
             ) from error
+        yield recorded, computed
         previous, expected = computed, expected + 1
 
 

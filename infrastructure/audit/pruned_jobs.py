@@ -1,11 +1,11 @@
 """Whether what is left of a pruned job is what a prune leaves: a tombstone, and until it is finished a beginning."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from milepost.infrastructure.audit.chain import GENESIS
 from milepost.infrastructure.audit.differences import Difference, Differs, Kind
 from milepost.infrastructure.audit.histories import missing, recorded_events
 from milepost.infrastructure.audit.side_by_side import Rows, Stored, Values
@@ -30,16 +30,9 @@ def check_pruned(tombstone: Values, stored: Stored) -> int:
 
 def _beginning(row: TombstoneRow, stored: Stored) -> int:
     """What a prune has left so far."""
-    job_id, newest = UUID(row.job_id), b""
-    found = 0
+    job_id, newest, found = UUID(row.job_id), GENESIS, 0
 
-    def noted(rows: Iterator[Values]) -> Iterator[Values]:
-        nonlocal newest
-        for each in rows:
-            newest = each[4]
-            yield each
-
-    for recorded in recorded_events(job_id, noted(stored.events.of(job_id.hex))):
+    for recorded, newest in recorded_events(job_id, stored.events.of(job_id.hex)):  # noqa: B007 - of the last one
         found = recorded.version
         if found > row.remaining:
             said = f"says that {row.remaining} of its events are left, and {EVENTS_TABLE} has more"

@@ -1,7 +1,8 @@
 """What is stored of each job, side by side: its events, and the rows that a list shows of it; streamed."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, statu
 
 Values = tuple[Any, ...]
 
+_NAMES: Final = count()  # two reads may be in one transaction
 FETCHED: Final = 1_000  # rows at once from a server
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
 _TOMBSTONES: Final = f"SELECT job_id, versions, head, remaining FROM {tombstones.name}"
@@ -36,7 +38,7 @@ class Cursors:
             cursor: Any = self.connection.connection.cursor()
         else:
             driver: Any = self.connection.connection.driver_connection
-            cursor = driver.cursor(f"milepost_audit_{len(self._open)}", binary=True)
+            cursor = driver.cursor(f"milepost_audit_{next(_NAMES)}", binary=True)
             cursor.itersize = FETCHED
             asked = asked.replace("?", "%s")
         self._open.append(cursor)
@@ -67,19 +69,29 @@ class Rows:
 
 
 class Stored:
-    """The tables from the job behind `after` on, or of the job `only`."""
+    """The tables from the job behind `after` on, or from `first` to `until`, or of the job `only`."""
 
-    def __init__(self, cursors: Cursors, *, after: str = "", only: str | None = None) -> None:
+    def __init__(
+        self,
+        cursors: Cursors,
+        *,
+        after: str = "",
+        first: str | None = None,
+        until: str | None = None,
+        only: str | None = None,
+    ) -> None:
         events = _EVENTS[cursors.dialect]
         self.foreign: list[str] = []  # ids of events that are no job's
-        begin, same = (after, False) if only is None else (only, True)
-        asked = _asked(events, "originator_id", "originator_version", value=bare(begin), same=same)
-        self.events = Rows(_of_jobs(cursors.rows(*asked), self.foreign))
+        which = {"after": after, "first": first, "until": until, "only": only}
+        bare_ones = {name: value if value is None else bare(value) for name, value in which.items()}
+        asked = _asked(events, "originator_id", "originator_version", bare_ones)
+        # What is no id has no events, and a server would refuse to look for them.
+        none = only is not None and not is_id(only)
+        self.events = Rows(() if none else _of_jobs(cursors.rows(*asked), self.foreign))
         self.jobs, self.steps, self.status_changes = (
-            Rows(cursors.rows(*_asked(_select(table), *_keys(table), value=begin, same=same)))
-            for table in (jobs, steps, status_changes)
+            Rows(cursors.rows(*_asked(_select(table), *_keys(table), which))) for table in (jobs, steps, status_changes)
         )
-        self.tombstones = Rows(cursors.rows(*_asked(_TOMBSTONES, "job_id", "job_id", value=begin, same=same)))
+        self.tombstones = Rows(cursors.rows(*_asked(_TOMBSTONES, "job_id", "job_id", which)))
         self._of_rows = (self.jobs, self.steps, self.status_changes, self.tombstones)
 
     def next_job(self) -> str | None:
@@ -111,6 +123,11 @@ def _of_jobs(rows: Iterable[Values], foreign: list[str]) -> Iterator[Values]:
         yield row
 
 
+def is_id(text: str) -> bool:
+    """Whether a row's id is one that a job can have."""
+    return dashed(bare(text)) == text and _HEX.fullmatch(bare(text)) is not None
+
+
 def dashed(bare: str) -> str:
     """An id as the rows have it."""
     return f"{bare[:8]}-{bare[8:12]}-{bare[12:16]}-{bare[16:20]}-{bare[20:]}"
@@ -131,6 +148,20 @@ def _keys(table: sa.Table) -> tuple[str, str]:
     return job, others[0] if others else job
 
 
-def _asked(selected: str, job: str, then: str, *, value: str, same: bool) -> tuple[str, Values]:
-    where = f" WHERE {job} {'=' if same else '>'} ?" if value else ""
-    return f"{selected}{where} ORDER BY {job}, {then}", (value,) if value else ()
+def _asked(selected: str, job: str, then: str, which: Mapping[str, str | None]) -> tuple[str, Values]:
+    where, values = within(job, **which)
+    return f"{selected}{where} ORDER BY {job}, {then}", values
+
+
+def within(
+    job: str,
+    *,
+    after: str | None = None,
+    first: str | None = None,
+    until: str | None = None,
+    only: str | None = None,
+) -> tuple[str, Values]:
+    """The condition that a column's value is behind `after`, from `first`, up to `until`, or `only` this one."""
+    given = {f"{job} > ?": after, f"{job} >= ?": first, f"{job} <= ?": until, f"{job} = ?": only}
+    meant = {asked: value for asked, value in given.items() if value}
+    return f" WHERE {' AND '.join(meant)}" if meant else "", tuple(meant.values())

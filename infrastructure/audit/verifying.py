@@ -102,7 +102,7 @@ class Verifier:
         with collection_paused(), self._read(strict=strict) as cursors:
             stored = Stored(cursors, after=after, only=only)
             while (job_id := stored.next_job()) is not None and tally.events < EVENTS_OF_A_READ:
-                if (difference := _checked(job_id, stored, tally)) is not None:
+                if (difference := checked(job_id, stored, tally)) is not None:
                     found.append(difference)
                 last = job_id
             more = job_id is not None
@@ -114,7 +114,7 @@ class Verifier:
 
     @contextmanager
     def _read(self, *, strict: bool) -> Generator[Cursors]:
-        with self._database.read() as connection, _any_text(connection, strict=strict), Cursors(connection) as cursors:
+        with self._database.read() as connection, any_text(connection, strict=strict), Cursors(connection) as cursors:
             yield cursors
 
     def _no_jobs(self, ids: list[str]) -> Iterator[Difference]:
@@ -125,7 +125,7 @@ class Verifier:
                 yield Difference(each, 0, Kind.ID_INVALID, EVENTS_TABLE, each, "originator_id", each, None, message)
 
 
-def _checked(job_id: str, stored: Stored, tally: Tally) -> Difference | None:
+def checked(job_id: str, stored: Stored, tally: Tally) -> Difference | None:
     """The first difference of the job that comes next; all of it is read then."""
     difference: Difference | None = None
     tombstone = next(stored.tombstones.of(job_id), None)
@@ -144,7 +144,7 @@ def _checked(job_id: str, stored: Stored, tally: Tally) -> Difference | None:
 
 
 @contextmanager
-def _any_text(connection: sa.Connection, *, strict: bool) -> Generator[None]:
+def any_text(connection: sa.Connection, *, strict: bool) -> Generator[None]:
     """Where not `strict`, bytes that are no text are read as text all the same, to be told as what they are."""
     if strict:
         yield

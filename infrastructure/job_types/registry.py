@@ -26,6 +26,8 @@ SHIPPED: Final = (
     "milepost.infrastructure.job_types.observing.partitions:ReplayObserverPartition",
     "milepost.infrastructure.job_types.observing.replay:RebuildIndex",
     "milepost.infrastructure.job_types.observing.replay:ReplayObserver",
+    "milepost.infrastructure.job_types.auditing.verify:VerifyHistories",
+    "milepost.infrastructure.job_types.auditing.rebuild:RebuildReadModels",
     "milepost.infrastructure.flights.observers.aircraft_places:AircraftPlaces",
     "milepost.infrastructure.flights.observers.route_delays:RouteDelays",
     "milepost.infrastructure.flights.observers.flight_search:FlightSearch",

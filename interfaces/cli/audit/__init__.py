@@ -10,6 +10,7 @@ class AuditCommands(LazyGroup):
 
     modules: ClassVar[dict[str, str]] = {
         "verify": "milepost.interfaces.cli.audit.verify",
+        "rebuild": "milepost.interfaces.cli.audit.rebuild",
         "export": "milepost.interfaces.cli.audit.exporting",
         "import": "milepost.interfaces.cli.audit.importing",
         "replay": "milepost.interfaces.cli.audit.replay",

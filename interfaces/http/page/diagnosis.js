@@ -1,6 +1,7 @@
 // Whether all is well: what was looked at and what is not as it should be, as a strip beside other things and as a page.
 
 import { ask } from "./api.js";
+import { auditButtons } from "./audit_commands.js";
 import { h } from "./dom.js";
 import { count } from "./format.js";
 import { observerPaths } from "./observer_paths.js";
@@ -52,7 +53,7 @@ export function diagnosisView(context) {
   function render() {
     const { diagnosis: found, problem } = diagnosis.state;
     return [
-      h("div", { class: "title" }, h("h1", {}, "Diagnosis"), found ? h("p", { class: "muted" }, "checked ", time(found.checked)) : null),
+      h("div", { class: "title" }, h("h1", {}, "Diagnosis"), found ? h("p", { class: "muted" }, "checked ", time(found.checked)) : null, context.may("operator") ? auditButtons(place) : null),
       problem ? notice(problem) : null,
       found ? findings(found) : problem ? null : h("p", { class: "muted", role: "status" }, "Loading …"),
     ];

@@ -1,0 +1,200 @@
+"""Makes the rows that a list shows of a job what follows from its events, while others go on writing. See ADR/0022.
+
+What differs is found outside of any lock. It is written in short transactions, each of which first folds what was
+appended meanwhile: rows of events that come later are kept by whoever appends them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from milepost.infrastructure.audit.differences import Differs
+from milepost.infrastructure.audit.histories import Fold
+from milepost.infrastructure.audit.owning import Bond, Bound
+from milepost.infrastructure.audit.side_by_side import Stored, Values, bare
+from milepost.infrastructure.event_store import snapshots, tombstones
+from milepost.infrastructure.event_store.all_streams import mark
+from milepost.infrastructure.event_store.database import Database
+from milepost.infrastructure.event_store.read_models import job_row, status_row, step_values, upsert
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
+from milepost.infrastructure.event_store.schema import snapshots as folds_kept
+
+ROWS_AT_ONCE: Final = 500  # that one transaction writes
+
+_TAIL: Final = (
+    f"SELECT originator_id, originator_version, topic, state, chain FROM {EVENTS_TABLE}"
+    " WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version"
+)
+
+Key = tuple[sa.Table, Any]  # a table, and which of the job's rows in it
+
+
+@dataclass(slots=True)
+class Comparison:
+    """A job's rows beside what follows from its events."""
+
+    job_id: str
+    fold: Fold | None  # None: there is no event of it
+    wrong: list[Key] = field(default_factory=list[Key])
+    changes: dict[Any, Values] = field(
+        default_factory=dict[Any, Values]
+    )  # by version: those that are due and not there
+    snapshot_is_wrong: bool = False
+    refused: str = ""  # why its rows are left as they are
+
+    @property
+    def events(self) -> int:
+        return 0 if self.fold is None else self.fold.job.version
+
+    @property
+    def mends(self) -> bool:
+        """Whether there is something to be written."""
+        return not self.refused and bool(self.wrong or self.snapshot_is_wrong)
+
+    def follow(self, connection: sa.Connection) -> None:
+        """Fold what was appended meanwhile. Raises Differs."""
+        if self.fold is None:
+            return
+        asked = _TAIL.replace("?", mark(connection))
+        rows = connection.exec_driver_sql(asked, (self.fold.job.id.hex, self.fold.job.version)).all()
+        for recorded, before in self.fold.follow(tuple(row) for row in rows):
+            if self.fold.job.status is not before:
+                self.changes[recorded.version] = tuple(status_row(recorded, self.fold.job.status).values())
+
+    def due(self, key: Key) -> Values | None:
+        """The row that must be there; None: there must be none."""
+        table, which = key
+        if self.fold is None:
+            return None
+        job = self.fold.job
+        if table is jobs:
+            return tuple(job_row(job).values())
+        if table is status_changes:
+            return self.changes.get(which)
+        step = job.steps.get(which) if isinstance(which, int) else None
+        return None if step is None else step_values(self.job_id, step)
+
+
+def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_history: bool) -> Comparison:
+    """What is wrong. A history that is broken, or shorter than its rows know, is `refused`: its rows are evidence.
+
+    `trust_history`: one that is shorter is taken for whole.
+    """
+    events = stored.events.next
+    if events is None or events[0] != bare(each.job_id):
+        return _without_history(each, stored, trust_history=trust_history)
+    found = Comparison(each.job_id, Fold(UUID(each.job_id)))
+    try:
+        shown = _compare(found, stored, connection)
+    except Differs as differs:
+        told = f"{jobs.name} has a row of job {each.job_id} here, and no event says so"
+        found.refused = told if each.bond is Bond.ROW_OF_ANOTHER else differs.difference.message
+        return found
+    if not trust_history and (known := _later_version(found, shown)):
+        found.refused = (
+            f"{jobs.name} knows of version {known} of job {each.job_id}, and there are {found.events} events: the"
+            " newest were removed, or the row was changed"
+        )
+    return found
+
+
+def _without_history(each: Bound, stored: Stored, *, trust_history: bool) -> Comparison:
+    found = Comparison(each.job_id, None)
+    for table, rows in ((jobs, stored.jobs), (status_changes, stored.status_changes), (steps, stored.steps)):
+        found.wrong += [(table, None if table is jobs else row[1]) for row in rows.of(each.job_id)]
+    if not trust_history:
+        found.refused = f"{jobs.name} has a row of job {each.job_id}, of which there is no event"
+    return found
+
+
+def _compare(found: Comparison, stored: Stored, connection: sa.Connection) -> Values | None:
+    """The row of the job that was found. Raises Differs."""
+    assert found.fold is not None
+    job_id, fold = found.job_id, found.fold
+    shown = next(stored.jobs.of(job_id), None)
+    changes = {row[1]: row for row in stored.status_changes.of(job_id)}
+    snapshot_at = _snapshot_version(connection, job_id)
+    for recorded, before in fold.follow(stored.events.of(bare(job_id))):
+        version = recorded.version
+        if fold.job.status is not before:
+            due = tuple(status_row(recorded, fold.job.status).values())
+            if changes.pop(version, None) != due:
+                found.wrong.append((status_changes, version))
+                found.changes[version] = due
+        if version == snapshot_at:
+            found.snapshot_is_wrong = snapshots.newest(connection, fold.job.id) != fold.job
+    found.snapshot_is_wrong |= snapshot_at > fold.job.version
+    found.wrong += [(status_changes, version) for version in changes]
+    found.wrong += [(steps, index) for index in _wrong_steps(fold, stored.steps.of(job_id))]
+    if shown != tuple(job_row(fold.job).values()):
+        found.wrong.append((jobs, None))
+    return shown
+
+
+def _wrong_steps(fold: Fold, rows: Iterator[Values]) -> Iterator[Any]:
+    missing, job_id = set(fold.job.steps), str(fold.job.id)
+    for row in rows:
+        index = row[1]
+        step = fold.job.steps.get(index) if isinstance(index, int) else None
+        missing.discard(index)
+        if step is None or row != step_values(job_id, step):
+            yield index
+    yield from sorted(missing)
+
+
+def _later_version(found: Comparison, shown: Values | None) -> int | None:
+    """That of the row, where it is not the number alone that is wrong: see `histories`."""
+    if shown is None or found.fold is None:
+        return None
+    at = jobs.c.keys().index("version")
+    known, due = shown[at], tuple(job_row(found.fold.job).values())
+    if not isinstance(known, int) or known <= found.fold.job.version:
+        return None
+    alone = len(found.wrong) == 1 and (*shown[:at], due[at], *shown[at + 1 :]) == due
+    return None if alone else known
+
+
+def _snapshot_version(connection: sa.Connection, job_id: str) -> int:
+    asked = sa.select(sa.func.max(folds_kept.c.version)).where(folds_kept.c.job_id == job_id)
+    return connection.scalar(asked) or 0
+
+
+def mend(database: Database, found: Comparison) -> int:
+    """Write what is wrong, a little at a time; how many rows that were. Raises Differs, DatabaseUnavailable."""
+    rows = 0
+    for first in range(0, max(1, len(found.wrong)), ROWS_AT_ONCE):
+        keys = found.wrong[first : first + ROWS_AT_ONCE]
+        with database.read() as connection:
+            found.follow(connection)  # most of it without the lock
+        with database.write() as connection:
+            if tombstones.find(connection, found.job_id) is not None:
+                return rows  # it was pruned meanwhile
+            found.follow(connection)
+            if found.fold is None and _has_events(connection, found.job_id):
+                return rows
+            if first == 0:
+                connection.execute(folds_kept.delete().where(folds_kept.c.job_id == found.job_id))
+            for table in (jobs, status_changes, steps):
+                _write(connection, table, found, [key for key in keys if key[0] is table])
+        rows += len(keys)
+    return rows
+
+
+def _has_events(connection: sa.Connection, job_id: str) -> bool:
+    try:
+        asked = _TAIL.replace("?", mark(connection))
+        return connection.exec_driver_sql(asked, (UUID(job_id).hex, 0)).first() is not None
+    except ValueError:  # no job can be called so
+        return False
+
+
+def _write(connection: sa.Connection, table: sa.Table, found: Comparison, keys: Sequence[Key]) -> None:
+    due = {key: found.due(key) for key in keys}
+    if rows := [row for row in due.values() if row is not None]:
+        connection.exec_driver_sql(upsert(table, connection.dialect.name), rows)
+    job, *others = table.primary_key.columns.values()
+    for _, which in (key for key, row in due.items() if row is None):
+        connection.execute(table.delete().where(job == found.job_id, *(other == which for other in others)))

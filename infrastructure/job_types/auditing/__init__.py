@@ -1,0 +1,1 @@
+"""The job types that prove histories, and make what is shown follow from them."""
