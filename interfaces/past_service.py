@@ -1,7 +1,7 @@
 """Jobs as they were, from their histories: one, a list of them, and what changed between two moments."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -124,7 +124,7 @@ class PastService:
         now = self._app.now()
         if at > now + CLOCKS_DIFFER:
             raise NotYet(at, now)
-        return min(at, now)
+        return min(at, now).astimezone(UTC)
 
     def _must_be_here(self, job_id: str) -> None:
         self._app.queries.job(self._namespace, job_id)

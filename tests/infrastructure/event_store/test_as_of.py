@@ -1,7 +1,7 @@
 """A job as it was: at each version and time it is what was seen then, and no other moment is made up."""
 
 import os
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -105,6 +105,14 @@ def test_a_time_before_the_job_is_refused_with_its_beginning(scene: Scene) -> No
         scene.store.as_of(job.id, at=before)
 
     assert told.value.began == job.created_at
+
+
+def test_the_first_of_all_times_is_before_a_job_that_has_a_snapshot(scene: Scene) -> None:
+    job = scene.completed()
+    scene.store.take_snapshot(job)
+
+    with pytest.raises(NotBegun):
+        scene.store.as_of(job.id, at=datetime.min.replace(tzinfo=UTC))
 
 
 def test_a_history_is_cut_at_the_first_event_that_is_later_though_a_clock_was_set_back(scene: Scene) -> None:
