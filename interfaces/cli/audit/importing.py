@@ -49,7 +49,7 @@ def import_histories(
         session.note(f"and {there - TOLD} more")
     session.out.said([done], COLUMNS, lambda each: each.file, _said)
     for each in done.refused:
-        advice = "" if "already" in each.message else "Give --live where that is meant"
+        advice = "Give --live where that is meant" if "not at rest" in each.message else ""
         session.fail(Problem(REFUSED, f"Job {each.id} was not imported: {each.message}", advice))
 
 
