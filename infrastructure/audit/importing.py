@@ -17,6 +17,7 @@ from milepost.infrastructure.audit.export_format import StoredEvent
 from milepost.infrastructure.audit.linked_events import linked_events
 from milepost.infrastructure.audit.possible import Impossible, followed
 from milepost.infrastructure.clock import Surroundings
+from milepost.infrastructure.event_store import tombstones
 from milepost.infrastructure.event_store.batch import Batch
 from milepost.infrastructure.event_store.codec import EventRow
 from milepost.infrastructure.event_store.database import Database
@@ -127,6 +128,8 @@ class Importer:
                     with connection.begin_nested():
                         for batch, rows in history:
                             job = batch.after
+                            if batch.before.version == 0:
+                                _refuse_pruned(connection, job)
                             self._streams.write_stored(connection, batch, rows)
                         assert job is not None, "a history has events"
                         self._refuse_live(connection, job)
@@ -142,6 +145,12 @@ class Importer:
         if not self._live:
             raise NotImported(f"it is {job.status}, not at rest, and a worker here would go on with it")
         refuse_if_taken(connection, job)
+
+
+def _refuse_pruned(connection: sa.Connection, job: Job) -> None:
+    """The tombstone says for ever that it is gone, and whoever stood at one of its events goes on by that."""
+    if (pruned := tombstones.find(connection, job.id)) is not None:
+        raise NotImported(f"it was pruned here at {pruned.pruned_at} by {pruned.actor}")
 
 
 def _why(error: Exception) -> str:

@@ -20,10 +20,11 @@ from milepost.infrastructure.audit.importing import HistoryBroken
 from milepost.infrastructure.audit.lines import LinesInvalid
 from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.job_filter import JobFilter
+from milepost.infrastructure.event_store.pruning import PruneRule, Pruning
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.audit.files.archive import Archive
 from tests.infrastructure.event_store.rows import folded, kept
-from tests.infrastructure.event_store.scene import Scene, Surroundings
+from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
 from tests.infrastructure.event_store.test_store_machine import OnServer, StoreMachine
 from tests.postgres import fresh_url
 
@@ -144,6 +145,26 @@ def test_a_job_that_is_not_at_rest_is_imported_only_where_that_is_meant(
     second = {each.job_id: each.fate for each in other.import_(file, live=True)}
     assert second == {running.id: "imported", completed.id: "there"}
     assert other.scene.claimed("w2", only=running.id).claim == 2, "a worker goes on with it"
+
+
+def test_a_job_that_was_pruned_here_stays_out_and_what_can_be_pruned_still_goes(archive: Archive, file: Path) -> None:
+    pruned, kept_here = archive.scene.completed(), archive.scene.completed()
+    archive.export(file)
+    pruner = Pruning(archive.database, archive.scene.surroundings, lambda _: None)
+
+    def rule(keep: int) -> PruneRule:
+        archive.scene.surroundings.wait(60)
+        return PruneRule("Default", archive.scene.surroundings.now(), keep=keep)
+
+    pruner.prune(rule(keep=1), OPERATOR, limit=9)
+    before = archive.events()
+
+    done = {each.job_id: each for each in archive.import_(file)}
+
+    assert {job_id: each.fate for job_id, each in done.items()} == {pruned.id: "refused", kept_here.id: "there"}
+    assert done[pruned.id].why.startswith("it was pruned here at 2026-01-02T03:05:05")
+    assert archive.events() == before
+    assert [each.jobs for each in pruner.prune(rule(keep=0), OPERATOR, limit=9).found] == [1]
 
 
 def test_no_second_live_job_of_a_key_is_imported(archive: Archive, other: Archive, file: Path) -> None:
