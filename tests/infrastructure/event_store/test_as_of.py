@@ -22,6 +22,7 @@ from milepost.infrastructure.event_store.past_jobs import past_page
 from milepost.infrastructure.event_store.read_models import job_row, step_row
 from milepost.infrastructure.event_store.schema import jobs, status_changes, steps
 from milepost.infrastructure.event_store.store import JobStore
+from milepost.infrastructure.event_store.streams import CLOCK_SLACK
 from tests.domain.test_job_machine import JobMachine
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
 
@@ -164,7 +165,7 @@ def test_jobs_of_a_time_are_those_that_there_were_with_the_status_of_then(scene:
     assert then(JobFilter(("Pending",), live=True)) == [str(stopped.id), str(removed.id)]
     assert then(JobFilter(until=removed.created_at)) == []
     assert then(JobFilter(since=stopped.created_at)) == [str(stopped.id)]
-    assert then(JobFilter(("Pending",)), when=scene.surroundings.at) == [str(later.id)]
+    assert then(JobFilter(("Pending",)), when=scene.surroundings.at + CLOCK_SLACK) == [str(later.id)]
     assert then(when=at - timedelta(hours=1)) == []
 
 
@@ -176,6 +177,7 @@ def test_a_removed_job_is_listed_as_of_before_it_was_removed(scene: Scene) -> No
     at = scene.surroundings.at
     scene.surroundings.wait(1)
     scene.store.execute("Default", job.id, lambda _: RemoveJob(), OPERATOR)
+    scene.surroundings.wait(CLOCK_SLACK.total_seconds())
 
     def listed(when: datetime, *statuses: str) -> int:
         return len(past_page(scene.store.database, "Default", JobFilter(statuses), when, limit=9).rows)
