@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DataError
 
 from milepost.domain.envelope import Origin
 from milepost.domain.errors import JobError
@@ -134,7 +135,7 @@ class Importer:
                         assert job is not None, "a history has events"
                         self._refuse_live(connection, job)
                     found.append(Imported(job.id, "imported", job.version))
-                except (NotImported, StreamMoved, JobError, sa.exc.DataError, OverflowError) as error:
+                except (NotImported, StreamMoved, JobError, DataError, OverflowError) as error:
                     assert job is not None, "it was being written"
                     found.append(Imported(job.id, "refused", 0, _why(error)))
         return found
@@ -155,8 +156,8 @@ def _refuse_pruned(connection: sa.Connection, job: Job) -> None:
 
 def _why(error: Exception) -> str:
     """A database's own words are of one line."""
-    if isinstance(error, (sa.exc.DataError, OverflowError)):
-        cause = str(error.orig if isinstance(error, sa.exc.DataError) else error).partition("\n")[0]
+    if isinstance(error, (DataError, OverflowError)):
+        cause = str(error.orig if isinstance(error, DataError) else error).partition("\n")[0]
         return f"it has something that this database cannot keep: {cause}"
     return str(error)
 
