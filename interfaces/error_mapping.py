@@ -133,7 +133,13 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "FileUnusable": (INVALID, lambda _: "Nothing was written"),
     "LinesInvalid": (INVALID, lambda _: "Nothing was done with it. Take another copy, from where it was kept"),
     "HistoryBroken": (INVALID, lambda _: "Nothing was written. 'milepost audit replay' shows the history up to there"),
-    "HistoryGone": (REFUSED, lambda _: "Export again what is left"),
+    "HistoryGone": (
+        REFUSED,
+        lambda error: (
+            f"Export again. Where it stays so, 'milepost audit verify {error.job_id}' tells what is gone;"
+            " leave that job out"
+        ),
+    ),
     "NotInFile": (NOT_FOUND, lambda _: "Leave the id out to see all jobs of the file"),
     "SeveralInFile": (INVALID, lambda _: "Give more of the id"),
     "UnreadableEvent": (SERVER_ERROR, lambda _: "Use the version of Milepost that wrote it, or a newer one"),

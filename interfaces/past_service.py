@@ -1,14 +1,14 @@
 """Jobs as they were, from their histories: one, a list of them, and what changed between two moments."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from milepost.domain.job import Job, evolve
 from milepost.infrastructure.event_store.job_not_found import JobPruned
 from milepost.infrastructure.event_store.past import NotYet
-from milepost.infrastructure.event_store.past_jobs import past_page
+from milepost.infrastructure.event_store.past_jobs import past_page, was_meant
 from milepost.infrastructure.event_store.read_models import job_row, step_row
 from milepost.interfaces.bootstrap import Application, JobFilter, Row
 from milepost.interfaces.command_results import STEPS_SAID
@@ -37,21 +37,33 @@ class PastService:
     def jobs(self, meant: JobFilter, at: datetime, *, limit: int, after: str | None, oldest_first: bool) -> JobList:
         """Those that there were then. Only what the page shows is folded, and of that only what has gone on since."""
         at = self._come(at)
-        page = past_page(
-            self._app.reading, self._namespace, meant, at, limit=limit, after=after, oldest_first=oldest_first
-        )
-        changes = self._app.queries.status_changes([row["id"] for row in page.rows])
-        listed = (self._listed(row, at, changes[row["id"]]) for row in page.rows)
-        return JobList(tuple(job for job in listed if job is not None), page.more)
+        found: list[JobDocument] = []
+        more = True
+        while more and len(found) < limit:
+            page = past_page(
+                self._app.reading,
+                self._namespace,
+                meant,
+                at,
+                limit=limit - len(found),
+                after=after,
+                oldest_first=oldest_first,
+            )
+            changes = self._app.queries.status_changes([row["id"] for row in page.rows])
+            listed = (self._listed(row, at, changes[row["id"]]) for row in page.rows)
+            found += [job for job in listed if job is not None and was_meant(meant, job.status)]
+            more, after = page.more, page.rows[-1]["id"] if page.rows else None
+        return JobList(tuple(found), more)
 
     def _listed(self, row: Row, at: datetime, changes: Sequence[Row]) -> JobDocument | None:
-        """None for one that was pruned since the page was read."""
+        """None where it was pruned meanwhile."""
         store, job_id = self._app.store, UUID(row["id"])
         if not store.had_come_to(job_id, row["version"], at):
             try:
-                row = job_row(store.as_of(job_id, at=at))
+                job = store.as_of(job_id, at=at)
             except JobPruned:
                 return None
+            row = job_row(job)
         return job_document(row, at, changes=_until(row, changes), as_of=_as_of(row["version"], at))
 
     def job(self, job_id: str, steps: StepsAsked, *, at: datetime | None, version: int | None) -> JobDocument:
@@ -130,7 +142,7 @@ class PastService:
         now = self._app.now()
         if at > now + CLOCKS_DIFFER:
             raise NotYet(at, now)
-        return min(at, now)
+        return min(at, now).astimezone(UTC)
 
     def _must_be_here(self, job_id: str) -> None:
         self._app.queries.job(self._namespace, job_id)

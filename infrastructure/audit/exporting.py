@@ -27,12 +27,13 @@ _TAKEN: Final = struct.Struct(">16sQ")  # a job and how many events it had: of a
 
 
 class HistoryGone(Exception):
-    """Events were taken away while they were being exported."""
+    """Events are not there: they were taken away while they were being exported, or before."""
 
     def __init__(self, job_id: UUID, version: int) -> None:
         self.job_id, self.version = job_id, version
         super().__init__(
-            f"Event {version} of job {job_id} is not there; it was when the export began. No file was made"
+            f"Event {version} of job {job_id} is not there, and later ones are, or were when the export began."
+            " No file was made"
         )
 
 

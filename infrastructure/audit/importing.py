@@ -7,19 +7,21 @@ from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DataError
 
 from milepost.domain.envelope import Origin
 from milepost.domain.errors import JobError
-from milepost.domain.job import Job, evolve
+from milepost.domain.job import Job
 from milepost.domain.state_machine import LIVE
 from milepost.infrastructure.audit.export_file import ExportFile, recorded
 from milepost.infrastructure.audit.export_format import StoredEvent
 from milepost.infrastructure.audit.linked_events import link_of, linked_events
+from milepost.infrastructure.audit.possible import Impossible, followed
 from milepost.infrastructure.audit.tombstone_rows import tombstone_row
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store import tombstones
 from milepost.infrastructure.event_store.batch import Batch
-from milepost.infrastructure.event_store.codec import EventRow, UnreadableEvent
+from milepost.infrastructure.event_store.codec import EventRow
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.keys import refuse_if_taken
 from milepost.infrastructure.event_store.streams import StreamMoved, Streams
@@ -141,9 +143,9 @@ class Importer:
                         self._refuse_live(connection, job)
                         _lift_tombstone(connection, job)
                     found.append(Imported(job.id, "imported", job.version))
-                except (NotImported, StreamMoved, JobError) as error:
+                except (NotImported, StreamMoved, JobError, DataError, OverflowError) as error:
                     assert job is not None, "it was being written"
-                    found.append(Imported(job.id, "refused", 0, str(error)))
+                    found.append(Imported(job.id, "refused", 0, _why(error)))
         return found
 
     def _refuse_live(self, connection: sa.Connection, job: Job) -> None:
@@ -164,6 +166,14 @@ def _lift_tombstone(connection: sa.Connection, job: Job) -> None:
     tombstones.lift(connection, job.id)
 
 
+def _why(error: Exception) -> str:
+    """A database's own words are of one line."""
+    if isinstance(error, (DataError, OverflowError)):
+        cause = str(error.orig if isinstance(error, DataError) else error).partition("\n")[0]
+        return f"it has something that this database cannot keep: {cause}"
+    return str(error)
+
+
 def check(file: ExportFile) -> None:
     """Read all of it and fold every history, before anything is written. Raises LinesInvalid, HistoryBroken."""
     namespace = file.manifest.namespace
@@ -171,8 +181,8 @@ def check(file: ExportFile) -> None:
         job = Job(job_id)
         try:
             for event in events:
-                job = evolve(job, recorded(event))
-        except (UnreadableEvent, JobError) as error:
+                _, job = followed(job, event)
+        except Impossible as error:
             raise HistoryBroken(job_id, str(error)) from error
         if job.facts.namespace != namespace:
             raise HistoryBroken(job_id, f"it is of namespace {job.facts.namespace}, the file of {namespace}")

@@ -6,11 +6,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from milepost.domain.envelope import RecordedEvent
-from milepost.domain.errors import JobError
-from milepost.domain.job import Job, evolve
-from milepost.infrastructure.audit.export_file import ExportFile, recorded
+from milepost.domain.job import Job
+from milepost.infrastructure.audit.export_file import ExportFile
 from milepost.infrastructure.audit.importing import HistoryBroken
-from milepost.infrastructure.event_store.codec import UnreadableEvent
+from milepost.infrastructure.audit.possible import Impossible, followed
 
 
 class NotInFile(Exception):
@@ -51,9 +50,8 @@ def replayed(path: Path, prefix: str | None = None) -> Iterator[Moment]:
         for event in events:
             before = job
             try:
-                happened = recorded(event)
-                job = evolve(job, happened)
-            except (UnreadableEvent, JobError) as error:
+                happened, job = followed(job, event)
+            except Impossible as error:
                 raise HistoryBroken(job_id, str(error)) from error
             yield Moment(happened, before, job)
 

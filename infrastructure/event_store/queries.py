@@ -385,18 +385,18 @@ def which_jobs(namespace: str, meant: JobFilter) -> list[sa.ColumnElement[bool]]
     if meant.types:
         found.append(jobs.c.type.in_(meant.types))
     if meant.since:
-        found += [jobs.c.created_at >= time_text(meant.since), jobs.c.id >= _id_at(meant.since - ID_SLACK)]
+        found += [jobs.c.created_at >= time_text(meant.since), jobs.c.id >= _id_at(meant.since, -ID_SLACK)]
     if meant.until:
-        found += [jobs.c.created_at < time_text(meant.until), jobs.c.id < _id_at(meant.until + ID_SLACK)]
+        found += [jobs.c.created_at < time_text(meant.until), jobs.c.id < _id_at(meant.until, ID_SLACK)]
     for tag in meant.tags:
         tags = json_texts(jobs.c.tags)
         found.append(sa.exists(sa.select(sa.literal(1)).select_from(tags).where(tags.c.value == tag)))
     return found
 
 
-def _id_at(moment: datetime) -> str:
+def _id_at(moment: datetime, slack: timedelta) -> str:
     """Where ids of that time begin: a UUIDv7 carries its time, so that the index on ids serves for times too."""
-    milliseconds = max(0, int(moment.timestamp() * 1000))
+    milliseconds = max(0, int((moment.timestamp() + slack.total_seconds()) * 1000))
     return id_prefix(f"{milliseconds:012x}")
 
 

@@ -120,7 +120,7 @@ class Streams:
     def had_come_to(self, job_id: UUID, version: int, at: datetime) -> bool:
         """Whether this version was surely there by that time, whatever the clock did; False where it is close."""
         event = self.event(job_id, version)
-        return event is not None and event.recorded_at <= at - CLOCK_SLACK
+        return event is not None and event.recorded_at + CLOCK_SLACK <= at
 
     def load(self, job_id: UUID) -> Job:
         """The fold of the job's history, from its newest usable snapshot; version 0 where there is none."""

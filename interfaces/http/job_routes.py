@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from milepost.domain.errors import VersionMismatch
 from milepost.domain.queues import HIGHEST_PRIORITY, LOWEST_PRIORITY
@@ -25,7 +25,7 @@ from milepost.interfaces.http.answers import (
     answered,
     told,
 )
-from milepost.interfaces.http.moments import LARGEST, At
+from milepost.interfaces.http.moments import LARGEST, At, Instant
 from milepost.interfaces.http.versions import ETAGS, etag
 from milepost.interfaces.job_documents import JobDocument
 from milepost.interfaces.result_documents import CommandResult, StartResult
@@ -112,8 +112,8 @@ async def meant(
     status: Annotated[list[JobStatus], Query(max_length=20)] = [],  # noqa: B006 - FastAPI copies it
     type: Texts = [],  # noqa: A002, B006 - the parameter's name
     tag: Texts = [],  # noqa: B006
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     live: bool = False,
     id: Annotated[str, Query(pattern=ID_BEGUN, description="How their ids begin.")] = "",  # noqa: A002 - likewise
 ) -> JobFilter:

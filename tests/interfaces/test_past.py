@@ -8,6 +8,9 @@ from uuid import UUID
 import pytest
 
 from milepost.domain import commands as c
+from milepost.domain.envelope import Origin
+from milepost.infrastructure.clock import RealSurroundings
+from milepost.infrastructure.event_store.batch import Batch
 from milepost.interfaces.cli.jobs.diff import MOST
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import WORKER, Furniture
@@ -117,6 +120,27 @@ def test_a_moment_that_is_none_is_refused(
 
     assert (done.code, done.out) == (code, "")
     assert said in done.err
+
+
+def test_the_list_of_a_time_agrees_with_the_job_of_that_time_though_a_clock_was_set_back(
+    jobs: Furniture, ids: Ids, call: Milepost
+) -> None:
+    job = jobs.running()
+    began = times_of(jobs, str(job.id))[-1]
+    batch = Batch(job, Origin(WORKER, "worker"), RealSurroundings(ahead=lambda: 30.0))
+    assert batch.do(c.StartStep(job.claim, 2))
+    jobs.store.append(batch)
+    jobs.execute(job.id, c.CancelJob(worker_alive=False))
+    cancelled = times_of(jobs, str(job.id))[-1]
+    assert began < cancelled < max(times_of(jobs, str(job.id)))
+
+    then = got(call, str(job.id), "--at", cancelled)["status"]
+    listed = call("jobs", "list", "--at", cancelled, "--limit", "1").json
+    cancelled_then = call("jobs", "list", "--at", cancelled, "--status", "Cancelled", "-q", "-o", "json").json
+
+    assert then == "Running"
+    assert [(each["id"], each["status"]) for each in listed] == [(str(job.id), then)]
+    assert cancelled_then == [ids["cancelled"]]
 
 
 def test_the_list_of_a_time_has_the_jobs_of_then_as_they_were(jobs: Furniture, ids: Ids, call: Milepost) -> None:

@@ -14,6 +14,10 @@ from milepost.interfaces.error_mapping import REFUSED, Problem
 app = new_app()
 
 TOLD: Final = 20  # jobs that were there already, one by one
+ADVICE: Final = {
+    "not at rest": "Give --live where that is meant",
+    "was pruned here": "Import it into an event store of its own, or read the file by 'milepost audit replay'",
+}
 COLUMNS: Final[tuple[Column[ImportResult], ...]] = (
     Column("File", lambda each: each.file),
     Column("Namespace", lambda each: each.namespace),
@@ -49,7 +53,7 @@ def import_histories(
         session.note(f"and {there - TOLD} more")
     session.out.said([done], COLUMNS, lambda each: each.file, _said)
     for each in done.refused:
-        advice = "Give --live where that is meant" if "not at rest" in each.message else ""
+        advice = next((advice for said, advice in ADVICE.items() if said in each.message), "")
         session.fail(Problem(REFUSED, f"Job {each.id} was not imported: {each.message}", advice))
 
 

@@ -1,7 +1,7 @@
 """A job as it was: at each version and time it is what was seen then, and no other moment is made up."""
 
 import os
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from milepost.infrastructure.event_store.past_jobs import past_page
 from milepost.infrastructure.event_store.read_models import job_row, step_row
 from milepost.infrastructure.event_store.schema import jobs, status_changes, steps
 from milepost.infrastructure.event_store.store import JobStore
+from milepost.infrastructure.event_store.streams import CLOCK_SLACK
 from tests.domain.test_job_machine import JobMachine
 from tests.infrastructure.audit.pruned import half_pruned, prune
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
@@ -122,6 +123,14 @@ def test_a_time_before_the_job_is_refused_with_its_beginning(scene: Scene) -> No
     assert told.value.began == job.created_at
 
 
+def test_the_first_of_all_times_is_before_a_job_that_has_a_snapshot(scene: Scene) -> None:
+    job = scene.completed()
+    scene.store.take_snapshot(job)
+
+    with pytest.raises(NotBegun):
+        scene.store.as_of(job.id, at=datetime.min.replace(tzinfo=UTC))
+
+
 def test_a_history_is_cut_at_the_first_event_that_is_later_though_a_clock_was_set_back(scene: Scene) -> None:
     job = scene.running()
     scene.surroundings.wait(30)
@@ -171,7 +180,7 @@ def test_jobs_of_a_time_are_those_that_there_were_with_the_status_of_then(scene:
     assert then(JobFilter(("Pending",), live=True)) == [str(stopped.id), str(removed.id)]
     assert then(JobFilter(until=removed.created_at)) == []
     assert then(JobFilter(since=stopped.created_at)) == [str(stopped.id)]
-    assert then(JobFilter(("Pending",)), when=scene.surroundings.at) == [str(later.id)]
+    assert then(JobFilter(("Pending",)), when=scene.surroundings.at + CLOCK_SLACK) == [str(later.id)]
     assert then(when=at - timedelta(hours=1)) == []
 
 
@@ -183,6 +192,7 @@ def test_a_removed_job_is_listed_as_of_before_it_was_removed(scene: Scene) -> No
     at = scene.surroundings.at
     scene.surroundings.wait(1)
     scene.store.execute("Default", job.id, lambda _: RemoveJob(), OPERATOR)
+    scene.surroundings.wait(CLOCK_SLACK.total_seconds())
 
     def listed(when: datetime, *statuses: str) -> int:
         return len(past_page(scene.store.database, "Default", JobFilter(statuses), when, limit=9).rows)

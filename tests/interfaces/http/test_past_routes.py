@@ -1,6 +1,7 @@
 """The past over HTTP: a job, a list and a diff as of a version or a time, and what is no moment."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import httpx
@@ -51,6 +52,22 @@ def test_a_list_is_answered_as_it_was(client: httpx.Client, ids: Ids) -> None:
     assert client.get(JOBS, params={"at": LONG_AGO}).json() == {"jobs": [], "next": None}
 
 
+def test_a_time_of_any_zone_is_answered_in_utc(client: httpx.Client, ids: Ids) -> None:
+    at = datetime.fromisoformat(client.get(f"{JOBS}/{ids['completed']}", params={"version": 8}).json()["asOf"]["at"])
+    elsewhere = at.astimezone(timezone(timedelta(hours=-9))).isoformat()
+
+    job = client.get(f"{JOBS}/{ids['completed']}", params={"at": elsewhere}).json()
+    diff = client.get(f"{JOBS}/{ids['completed']}/diff", params={"from": 1, "to": elsewhere}).json()
+
+    assert (job["asOf"]["at"], job["version"]) == (at.isoformat(), 8)
+    assert diff["after"]["at"] == at.isoformat()
+
+
+def test_the_first_and_last_of_all_times_are_asked_for_like_any(client: httpx.Client) -> None:
+    assert client.get(JOBS, params={"since": "0001-01-01T00:00:00Z", "limit": 1}).status_code == 200
+    assert client.get(JOBS, params={"until": "9999-12-31T23:59:59Z", "limit": 1}).status_code == 200
+
+
 def test_a_diff_is_of_two_moments_or_of_two_jobs(client: httpx.Client, ids: Ids) -> None:
     path = f"{JOBS}/{ids['completed']}/diff"
     times = [client.get(f"{JOBS}/{ids['completed']}", params={"version": v}).json()["asOf"]["at"] for v in (4, 8)]
@@ -77,6 +94,12 @@ def test_a_diff_is_of_two_moments_or_of_two_jobs(client: httpx.Client, ids: Ids)
         ("/{completed}", {"at": LONG_AGO, "version": 2}, 400),
         ("", {"at": TO_COME}, 400),
         ("", {"at": "yesterday"}, 400),
+        ("", {"at": "0001-01-01T00:00:00+14:00"}, 400),
+        ("", {"since": "0001-01-01T00:00:00+14:00"}, 400),
+        ("", {"until": "9999-12-31T23:59:59-14:00"}, 400),
+        ("/{completed}", {"at": "0001-01-01T00:00:00+14:00"}, 400),
+        ("/{completed}", {"at": "0001-01-01T00:00:00Z"}, 404),
+        ("/{completed}/diff", {"from": "0001-01-01T00:00:00+14:00"}, 400),
         ("/{completed}/diff", {}, 400),
         ("/{completed}/diff", {"to": 3}, 400),
         ("/{completed}/diff", {"from": 1, "other": "{failed}"}, 400),

@@ -229,6 +229,20 @@ def test_no_second_live_job_of_a_key_is_imported(archive: Archive, other: Archiv
     assert "which has the same key 'k'" in done.why
 
 
+def test_what_a_database_cannot_keep_stays_out_and_the_rest_comes(archive: Archive, other: Archive, file: Path) -> None:
+    first, second = archive.scene.completed(), archive.scene.start()
+    archive.scene.stop(second.id)
+    archive.export(file)
+    altered = file.read_bytes().replace(rb'"priority\":0', rb'"priority\":%d' % 10**30, 1)
+    file.write_bytes(sealed(linked(altered.splitlines(keepends=True))))
+
+    done = {each.job_id: each for each in other.import_(file)}
+
+    assert {job_id: each.fate for job_id, each in done.items()} == {first.id: "refused", second.id: "imported"}
+    assert "this database cannot keep" in done[first.id].why
+    assert other.store.load(first.id).version == 0
+
+
 Lines = list[bytes]
 
 
@@ -257,6 +271,31 @@ def linked(lines: Lines) -> Lines:
 def removed(line: bytes) -> bytes:
     meta = json.loads(json.loads(line)["state"])["meta"]
     return edited(line, topic="JobRemoved", state=json.dumps({"meta": meta, "event": {}}))
+
+
+def said(lines: Lines, topic: str, **values: Any) -> bytes:
+    """Another file, in which each event of that topic says these values; `at` is when it was recorded."""
+    found = [lines[0]]
+    for line in lines[1:-1]:
+        if json.loads(line)["topic"] == f"milepost:{topic}":
+            state = json.loads(json.loads(line)["state"])
+            state["event"] |= {name: value for name, value in values.items() if name != "at"}
+            state["meta"] |= {name: value for name, value in values.items() if name == "at"}
+            line = edited(line, state=json.dumps(state))
+        found.append(line)
+    return sealed(linked([*found, lines[-1]]))
+
+
+def never_succeeded(lines: Lines) -> bytes:
+    """The same but for the successes of its steps."""
+    found, version, job_id = lines[:1], 0, None
+    for line in lines[1:-1]:
+        event = json.loads(line)
+        version, job_id = 0 if event["jobId"] != job_id else version, event["jobId"]
+        if event["topic"] != "milepost:StepSucceeded":
+            version += 1
+            found.append(edited(line, version=version))
+    return sealed(linked([*found, lines[-1]]))
 
 
 def flipped(lines: Lines) -> bytes:
@@ -302,12 +341,20 @@ ALTERED: dict[str, tuple[Callable[[Lines], bytes], str]] = {
         lambda lines: sealed(linked([*lines[:2], edited(lines[2], topic="JobDreamt"), *lines[3:]])),
         "this Milepost does not know such events",
     ),
+    "a time of no zone": (lambda lines: said(lines, "JobStarted", at="2026-01-02T03:04:05"), "not in UTC"),
+    "a time of another zone": (lambda lines: said(lines, "JobClaimed", at="2026-01-02T03:04:05+02:00"), "not in UTC"),
+    "a claim out of turn": (lambda lines: said(lines, "JobClaimed", claim=7), "is claim 7, behind claim 0"),
+    "a plan with a gap": (lambda lines: said(lines, "StepsPlanned", first=2), "plans steps from 2 on, behind 0"),
+    "a plan of another size": (lambda lines: said(lines, "JobPrepared", total_steps=9), "that 9 steps are planned"),
+    "an attempt out of turn": (lambda lines: said(lines, "StepStarted", attempt=3), "starts attempt 3 behind"),
+    "a report of another attempt": (lambda lines: said(lines, "StepSucceeded", attempt=2), "while attempt 1 runs"),
+    "an end before the steps'": (never_succeeded, "of which 1 steps have not ended"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("alter", "said"), ALTERED.values(), ids=ALTERED)
+@pytest.mark.parametrize(("alter", "told"), ALTERED.values(), ids=ALTERED)
 def test_a_file_that_is_not_what_was_exported_is_refused_before_anything_is_written(
-    alter: Callable[[Lines], bytes], said: str, file: Path
+    alter: Callable[[Lines], bytes], told: str, file: Path
 ) -> None:
     archive, other = in_memory(), in_memory()
     archive.scene.completed()
@@ -317,7 +364,7 @@ def test_a_file_that_is_not_what_was_exported_is_refused_before_anything_is_writ
     assert altered != file.read_bytes()
     file.write_bytes(altered)
 
-    with pytest.raises((LinesInvalid, HistoryBroken), match=said):
+    with pytest.raises((LinesInvalid, HistoryBroken), match=told):
         other.import_(file)
 
     assert other.events() == []
