@@ -19,6 +19,7 @@ class Because(StrEnum):
     WAITS = "waits"  # for a worker
     WAITS_FOR_JOB = "waits-for-job"  # for the end of another one that has its key
     WORKER_LOST = "worker-lost"  # whoever has it gives no sign of life
+    WORKER_SILENT = "worker-silent"  # so does its worker, but its lease holds yet
     PREPARES = "prepares"
     RUNS = "runs"
     RETRIES = "retries"  # no step runs, and some wait for another attempt
@@ -42,7 +43,7 @@ class Move(StrEnum):
     BY_ITSELF = "by-itself"
     RETRY = "retry"
     CHECKPOINT = "checkpoint"
-    STEP = "step"  # the step that is silent, by its own doing
+    STEP = "step"  # the step that is silent, by its own doing; a stop would wait for it, too
     RESUME = "resume"
     STOP = "stop"
     NOTHING = "nothing"
@@ -67,10 +68,11 @@ MOVES: Final[dict[Because, tuple[Move, ...]]] = {
     Because.WAITS: (Move.WORKER,),
     Because.WAITS_FOR_JOB: (Move.OTHER_JOB,),
     Because.WORKER_LOST: (Move.TAKEOVER, Move.STOP),
+    Because.WORKER_SILENT: (Move.BY_ITSELF, Move.TAKEOVER),
     Because.PREPARES: (Move.BY_ITSELF,),
     Because.RUNS: (Move.BY_ITSELF,),
     Because.RETRIES: (Move.RETRY,),
-    Because.STALLED: (Move.STEP, Move.STOP),
+    Because.STALLED: (Move.STEP, Move.TAKEOVER),
     Because.COMES_TO_REST: (Move.CHECKPOINT,),
     Because.STOPPED: (Move.RESUME,),
     Because.CANCELLED: (Move.NOTHING,),
@@ -98,6 +100,8 @@ _BY_STATUS: Final[dict[JobStatus, Because]] = {
 def _because(seen: Seen, how_fast: Pace | None) -> Because:
     if seen.status in LIVE and seen.waits is not None:
         return _waits(seen.waits.what, seen)
+    if seen.status in (S.PREPARING, S.RUNNING) and seen.lease is not None and seen.lease.overdue(seen.now):
+        return Because.WORKER_SILENT
     if seen.status is S.RUNNING:
         return _runs(seen, how_fast)
     if seen.status is S.FAILED:

@@ -53,9 +53,11 @@ class _Advance:
 
 
 def pace(seen: Seen) -> Pace | None:
-    """None where nothing can advance: it does not run, or its worker is lost."""
-    began = seen.running_since
-    if seen.status is not JobStatus.RUNNING or began is None or seen.lease is None or not seen.lease.holds:
+    """None where nothing can advance, or nobody knows: it does not run, or its worker is lost or silent."""
+    began, lease = seen.running_since, seen.lease
+    if seen.status is not JobStatus.RUNNING or began is None:
+        return None
+    if lease is None or not lease.holds or lease.overdue(seen.now):
         return None
     advances = _advances(seen, began)
     by_items = seen.items > seen.items_before

@@ -48,6 +48,12 @@ class Lease:
     answered_at: datetime | None = None
     ends_at: datetime | None = None
 
+    def overdue(self, now: datetime) -> bool:
+        """Whether more than half of it has passed without a sign of life, where one comes in each third."""
+        if self.answered_at is None or self.ends_at is None:
+            return False
+        return now - self.answered_at > (self.ends_at - self.answered_at) / 2
+
 
 @value
 class Rates:

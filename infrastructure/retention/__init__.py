@@ -1,0 +1,1 @@
+"""Telling other programs what happened: what is signed and sent, tried again, and given up."""
