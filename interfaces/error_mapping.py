@@ -133,6 +133,10 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "FileUnusable": (INVALID, lambda _: "Nothing was written"),
     "LinesInvalid": (INVALID, lambda _: "Nothing was done with it. Take another copy, from where it was kept"),
     "HistoryBroken": (INVALID, lambda _: "Nothing was written. 'milepost audit replay' shows the history up to there"),
+    "ArchiveFailed": (
+        SERVER_ERROR,
+        lambda _: "Correct that, and prune again; 'milepost audit verify' examines histories",
+    ),
     "HistoryGone": (REFUSED, lambda _: "Export again what is left"),
     "NotInFile": (NOT_FOUND, lambda _: "Leave the id out to see all jobs of the file"),
     "SeveralInFile": (INVALID, lambda _: "Give more of the id"),

@@ -1,1 +1,1 @@
-"""Telling other programs what happened: what is signed and sent, tried again, and given up."""
+"""What goes out of an event store by itself: the rules of the settings, and who carries them out."""

@@ -1,4 +1,4 @@
-"""A thread beside a worker that prunes by the rules of the settings: one rule and one worker at a time. See ADR/0021."""
+"""A thread beside a worker that prunes by the rules of the settings: one rule, one worker at a time. See ADR/0021."""
 
 import logging
 import threading

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +19,9 @@ from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.prune_documents import PrunedDocument, PruneResult
 from milepost.interfaces.pruning import PruneAsked, together
 from milepost.interfaces.quantities import number
+
+if TYPE_CHECKING:
+    from milepost.infrastructure.audit.archiving import Archived
 
 app = new_app()
 
@@ -48,10 +52,16 @@ def prune_jobs(
         int, typer.Option("--keep", min=0, max=LARGEST, help="Of each type, keep so many of the newest.", metavar="N")
     ] = 0,
     all: Annotated[bool, typer.Option("--all", help="Also jobs that have just ended.")] = False,  # noqa: A002
+    archive: Annotated[
+        Path | None,
+        typer.Option("--archive", help="Write what goes to files in this folder before, as exports.", metavar="FOLDER"),
+    ] = None,
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> None:
     """Take histories of jobs that have ended out of the event store. Cannot be undone; a tombstone of each stays."""
+    if archive is not None:
+        _refuse_bad_folder(session, archive)
     if older_than is None and not keep and not all:
         raise Told(INVALID, "Which jobs? Nothing says how old they must be", "Give --older-than, --keep or --all")
     if older_than is not None and all:
@@ -65,17 +75,40 @@ def prune_jobs(
     if session.interactive and not session.given.yes:
         console(stderr=True).print(table(would.found, _FOUND))
     session.confirm(f"Prune {_told(would)} for good?")
-    _say(session, together(_done(session, replace(asked, dry_run=False))))
+    _say(session, together(_done(session, replace(asked, dry_run=False), archive)))
 
 
-def _done(session: Session, asked: PruneAsked) -> Iterator[PruneResult]:
-    """A part at a time, until nothing more is meant."""
+def _refuse_bad_folder(session: Session, folder: Path) -> None:
+    if session.settings.server is not None:
+        raise Told(
+            INVALID,
+            f"--archive writes files where the event store is opened, and that is at {session.settings.server.value}",
+            "Prune on that machine, without a server; or have its workers do it by a rule of its milepost.toml",
+        )
+    if not folder.is_dir():
+        raise Told(INVALID, f"--archive: there is no folder {folder}", "Make it first, or give another one")
+
+
+def _done(session: Session, asked: PruneAsked, folder: Path | None) -> Iterator[PruneResult]:
+    """A part at a time, until nothing more is meant, or what is left cannot go now."""
     while True:
-        done = session.service.prune(asked)
+        done = session.service.prune(asked) if folder is None else _archived(session, asked, folder)
         yield done
-        if not done.more:
+        if not done.more or not done.jobs:
             return
         session.note(f"Pruned {_told(done)}; there is more")
+
+
+def _archived(session: Session, asked: PruneAsked, folder: Path) -> PruneResult:
+    """The same, with what goes in files before."""
+
+    def told(kept: "Archived") -> None:
+        session.note(
+            f"Archived {number(len(kept.versions))} jobs with {number(kept.events)} events in {kept.file}."
+            f" SHA-256 {kept.sha256}"
+        )
+
+    return session.local.prune(asked, session.app.archive(folder, told))
 
 
 def _before(older_than: str | None) -> datetime:
