@@ -39,7 +39,7 @@ class Retention:
         self._event_store = event_store
         self._pruning = Pruning(database, surroundings)
         self._ledger = Ledger(database, surroundings, worker)
-        self._troubles: dict[str, str] = {}  # that were told
+        self._failing: set[str] = set()  # rules of which that was told
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="milepost-retention", daemon=True)
 
@@ -61,26 +61,25 @@ class Retention:
 
     def _carry_out(self, rule: RetentionRule) -> None:
         """What goes wrong is this rule's alone: it is told, and tried again."""
-        trouble: str | None = None
-        more = False
         try:
             more = self._prune(rule)
         except (DatabaseUnavailable, CannotOpenDatabase):
             raise
         except ArchiveFailed as error:
-            trouble = str(error)
-            if self._troubles.get(rule.name) != trouble:  # once, not at every try
+            if rule.name not in self._failing:  # once, not at every try
                 log.warning("retention %s: %s; it is tried again", rule.name, error)
+            self._later(rule, str(error))
         except Exception as error:
-            trouble = f"a defect: {type(error).__name__}: {error}"
-            if self._troubles.get(rule.name) != trouble:
+            if rule.name not in self._failing:
                 log.exception("retention %s: a defect; it is tried again", rule.name)
-        if trouble is None:
-            self._troubles.pop(rule.name, None)
+            self._later(rule, f"a defect: {type(error).__name__}: {error}")
         else:
-            self._troubles[rule.name] = trouble
-        later = AGAIN_SECONDS if trouble is None else TROUBLE_SECONDS
-        self._ledger.leave(rule.name, trouble=trouble, in_seconds=0.0 if more else later)
+            self._failing.discard(rule.name)
+            self._ledger.leave(rule.name, trouble=None, in_seconds=0.0 if more else AGAIN_SECONDS)
+
+    def _later(self, rule: RetentionRule, trouble: str) -> None:
+        self._failing.add(rule.name)
+        self._ledger.leave(rule.name, trouble=trouble, in_seconds=TROUBLE_SECONDS)
 
     def _prune(self, rule: RetentionRule) -> bool:
         """A part at a time, until nothing is left, or this is to end, or another has it; whether there is more."""
