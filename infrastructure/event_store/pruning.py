@@ -179,10 +179,12 @@ class Pruning:
             there = _unchanged(connection, batch)
             if not there:
                 return []
+            ids = [each.job_id for each in there]
+            # One that was imported again after a prune has a tombstone already, which says what is not so any more.
+            connection.execute(tombstones.delete().where(tombstones.c.job_id.in_(ids)))
             connection.execute(
                 tombstones.insert(), [self._tombstone(connection, each, places, origin, file) for each in there]
             )
-            ids = [each.job_id for each in there]
             for table in _WITH_JOB:
                 connection.execute(table.delete().where(_column(table).in_(ids)))
             large = [each for each in there if each.version > EVENTS_AT_ONCE]

@@ -40,7 +40,7 @@ def kept(jobs: Furniture, tmp_path: Path) -> Path:
 def worked_until(line: str) -> str:
     """What a worker said on standard error until it said that; then it is told to end, and does."""
     said = ""
-    words = [EXECUTABLE, "worker", "--types", "self-test", "--queues", "nobodys"]
+    words = [str(EXECUTABLE), "worker", "--types", "self-test", "--queues", "nobodys"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         assert process.stderr is not None
         for told in process.stderr:

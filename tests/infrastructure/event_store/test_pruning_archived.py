@@ -202,3 +202,16 @@ def test_others_write_while_a_file_is_written(scene: Scene, tmp_path: Path) -> N
     Pruning(scene.store.database, scene.surroundings, meanwhile).prune(rule, OPERATOR, limit=10, archive=archive)
 
     assert len(started) == 2
+
+
+def test_a_prune_after_an_archive_was_brought_back_ends_with_one_tombstone(scene: Scene, tmp_path: Path) -> None:
+    """Whether the event store that it was pruned from takes it again is for the import to say."""
+    job = scene.completed()
+    _, (file,) = prune(scene, tmp_path)
+    list(Importer(scene.store.database, scene.surroundings, live=False).run(ExportFile(file.file)))
+
+    prune(scene, tmp_path)
+
+    assert rows_of(scene.store.database, job.id) == {}
+    with pytest.raises(JobPruned):
+        JobQueries(scene.store.database).job("Default", str(job.id))
