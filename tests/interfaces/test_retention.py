@@ -79,6 +79,41 @@ def test_diagnose_tells_how_the_rules_go(jobs: Furniture, kept: Path, call: Mile
     assert call("diagnose").code == 3
 
 
+def test_a_rule_can_be_tried_before_anybody_carries_it_out(
+    jobs: Furniture, ids: Ids, kept: Path, call: Milepost
+) -> None:
+    (would,) = call("jobs", "prune", "--rule", "failed", "--dry-run").json
+    assert [(each["status"], each["jobs"]) for each in would["found"]] == [("Failed", 1)]
+    assert call("jobs", "prune", "--rule", "nobodys", "--dry-run").json[0]["jobs"] == 0
+    assert call("jobs", "get", ids["failed"]).json["status"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--rule", "nobody-has-it"), "'nobody-has-it' is no rule for this event store; there is failed, nobodys"),
+        (("--rule", "failed", "--all"), "A rule says itself which jobs go"),
+    ],
+)
+def test_a_rule_that_is_not_there_or_not_alone_is_refused(
+    given: tuple[str, ...], told: str, jobs: Furniture, kept: Path, call: Milepost
+) -> None:
+    refused = call("jobs", "prune", *given)
+
+    assert refused.code == 5
+    assert told in refused.error["message"]
+
+
+def test_a_rule_that_is_carried_out_by_hand_archives_as_it_says(
+    jobs: Furniture, ids: Ids, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["-o", "json", "jobs", "prune", "--rule", "failed", "--yes"]) == 0
+
+    assert len(list(kept.iterdir())) == 1
+    assert run(["-o", "json", "jobs", "get", ids["failed"]]) == 1
+    assert ": rule failed (older_than 1s); its history is in the archive" in capsys.readouterr().err
+
+
 def test_a_bad_rule_is_refused_before_a_worker_begins(
     environment: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
