@@ -257,11 +257,8 @@ def _meant(rule: PruneRule) -> sa.Select[Any]:
     if not rule.keep:  # nothing to be counted: the index on ids answers
         return sa.select(*columns).where(*wanted, ended_at < before).order_by(jobs.c.id)
     found = sa.select(*columns, newest_first.label("place")).where(*wanted).subquery()
-    return (
-        sa.select(*(found.c[name] for name in (*told, "ended_at")))
-        .where(found.c.place > rule.keep, found.c.ended_at < before)
-        .order_by(found.c.id)
-    )
+    seen: list[sa.ColumnElement[Any]] = [found.c[name] for name in (*told, "ended_at")]
+    return sa.select(*seen).where(found.c.place > rule.keep, found.c.ended_at < before).order_by(found.c.id)
 
 
 def _files(found: Sequence[_Candidate]) -> Iterator[list[_Candidate]]:
