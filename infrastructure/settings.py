@@ -13,7 +13,9 @@ from milepost.infrastructure.server_url import ServerUrl
 FILES: Final = ("milepost.toml", "pyproject.toml")
 DEFAULT_EVENT_STORE: Final = "default"
 DEFAULT_NAMESPACE: Final = "Default"
-KNOWN_KEYS: Final = frozenset({"event_stores", "job_types", "observers", "default_event_store", "default_namespace"})
+KNOWN_KEYS: Final = frozenset(
+    {"event_stores", "job_types", "observers", "default_event_store", "default_namespace", "retention"}
+)
 _PARAMETER: Final = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -44,6 +46,7 @@ class File:
     observers: tuple[str, ...]
     default_event_store: str | None
     default_namespace: str | None
+    retention: tuple[Mapping[str, object], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Settings:
     server: Chosen | None = None
     """Where it is asked, in place of opening the event store here."""
     token_file: Chosen | None = None
+    retention: tuple[Mapping[str, object], ...] = ()
+    """The rules by which workers prune, as the file says them: who carries them out makes sure of them."""
 
 
 def resolve(
@@ -121,6 +126,7 @@ def resolve(
         import_from=tuple(dict.fromkeys(folders)),
         server=at,
         token_file=_token_file(at, environ, context, contexts.active_name(environ)),
+        retention=file.retention if file else (),
     )
 
 
@@ -248,6 +254,7 @@ def _file(path: Path, table: Mapping[str, object]) -> File:
         observers=_list(path, table, "observers"),
         default_event_store=_text(path, table, "default_event_store"),
         default_namespace=_text(path, table, "default_namespace"),
+        retention=_tables(path, table, "retention"),
     )
 
 
@@ -274,6 +281,15 @@ def _texts(path: Path, table: Mapping[str, object], key: str) -> dict[str, str]:
         if len(texts) == len(value):  # pyright: ignore[reportUnknownArgumentType]
             return texts
     raise _wrong(path, key, 'must be a table: name = "sqlite:///PATH"')
+
+
+def _tables(path: Path, table: Mapping[str, object], key: str) -> tuple[Mapping[str, object], ...]:
+    value = table.get(key, [])
+    if isinstance(value, list):
+        found = [item for item in value if isinstance(item, dict)]  # pyright: ignore[reportUnknownVariableType]
+        if len(found) == len(value):  # pyright: ignore[reportUnknownArgumentType]
+            return tuple({str(name): item for name, item in each.items()} for each in found)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType, reportUnknownVariableType]
+    raise _wrong(path, key, f"must be tables: [[{key}]]")
 
 
 def _wrong(path: Path, key: str, problem: str) -> SettingsInvalid:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from milepost.domain.envelope import Origin
+    from milepost.infrastructure.audit.archiving import Archive, Archived
     from milepost.infrastructure.audit.verifying import Tally, Verifier
     from milepost.infrastructure.clock import RealSurroundings
     from milepost.infrastructure.event_store.explaining import Explaining
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from milepost.infrastructure.event_store.tokens import Role, Token, Tokens
     from milepost.infrastructure.job_types.registry import JobTypes
     from milepost.infrastructure.observers.live import LiveObservers
+    from milepost.infrastructure.retention.keeper import Retention
+    from milepost.infrastructure.retention.rules import RetentionRule
     from milepost.infrastructure.running.executors import StepExecutor
     from milepost.infrastructure.running.worker import Worker
 
@@ -159,6 +163,28 @@ class Application:
         from milepost.infrastructure.event_store.pruning import Pruning
 
         return Pruning(database, self.surroundings)
+
+    def archive(self, folder: Path, told: "Callable[[Archived], object]") -> "Archive":
+        """Where histories are kept before they are pruned; `told` hears of each file."""
+        from milepost.infrastructure.audit.archiving import Archive
+
+        return Archive(self.existing, self.surroundings, folder, self.settings.event_store.value, told)
+
+    @cached_property
+    def retention_rules(self) -> "tuple[RetentionRule, ...]":
+        """Those for this event store. Raises SettingsInvalid."""
+        if not self.settings.retention:
+            return ()
+        from milepost.infrastructure.retention.rules import rules_of
+
+        return rules_of(self.settings)
+
+    def retention(self, worker: str) -> "Retention":
+        """What prunes by them, beside the worker of that name. Raises SettingsInvalid."""
+        from milepost.infrastructure.retention.keeper import Retention
+
+        event_store = self.settings.event_store.value
+        return Retention(self.database, self.surroundings, self.retention_rules, worker, event_store)
 
     @cached_property
     def surroundings(self) -> "RealSurroundings":

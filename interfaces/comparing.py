@@ -90,7 +90,7 @@ def _step(row: Row | None) -> StepRun | None:
     if row is None:
         return None
     progress: dict[str, Any] = json.loads(row["progress"] or "{}")
-    errors = json.loads(row["errors"] or "[]") if row["status"] == "Failed" else []
+    errors: list[Any] = json.loads(row["errors"] or "[]") if row["status"] == "Failed" else []
     error = f"{errors[-1]['type']}: {errors[-1]['message']}" if errors else None
     return StepRun(
         row["step"],

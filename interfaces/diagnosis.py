@@ -12,6 +12,7 @@ from milepost.domain.state_machine import LIVE, JobStatus, StepStatus
 from milepost.infrastructure.event_store.opposition import rivals
 from milepost.infrastructure.event_store.queries import TAKEN_OVER
 from milepost.infrastructure.observers.queries import Row
+from milepost.infrastructure.retention.ledger import carried_out
 from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import Application, JobFilter
 from milepost.interfaces.observer_documents import DiagnosisDocument, FindingDocument, ObserverDocument
@@ -22,6 +23,7 @@ LOOKED_AT: Final = 1_000  # live jobs, the oldest: those that are younger seldom
 QUIET: Final = timedelta(minutes=5)  # after which a running step that tells nothing is worth a look
 SLOW_TO_STOP: Final = timedelta(minutes=1)
 BEHIND: Final = timedelta(minutes=1)  # after which an observer that is behind, and handles nothing, is worth a look
+TENDED: Final = timedelta(days=1)  # a rule that nobody has looked at for so long is nobody's any more
 STEPS_NAMED: Final = 3
 _RUN: Final = frozenset({JobStatus.RUNNING, JobStatus.STOPPING, JobStatus.CANCELLING})
 _RESUMED: Final = frozenset({JobStatus.STOPPED, JobStatus.FAILED, JobStatus.COMPLETED_WITH_FAILURES})
@@ -59,6 +61,7 @@ class Diagnosis:
             *self._workers(waiting),
             *(found for each in self._observers for found in self._observer(each)),
             *self._jobs(page.rows, waiting, more=page.more),
+            *self._retention(),
         ]
         findings.sort(key=lambda each: each.healthy)
         return DiagnosisDocument(
@@ -270,6 +273,24 @@ class Diagnosis:
             message=f"{row['type']}: its step {names} {what} {_moment(since)}",
             suggestion=f"See 'milepost jobs get {row['id']}'",
         )
+
+    # -- retention
+
+    def _retention(self) -> Iterator[FindingDocument]:
+        """The rules that workers have carried out of late."""
+        with self._app.reading.read() as connection:
+            found = carried_out(connection, (self._now - TENDED).timestamp())
+        for rule in found:
+            last = f", at last {_moment(rule['pruned_at'])}" if rule["pruned_at"] else ""
+            pruned = f"it has pruned {_count(rule['jobs'], 'job')}{last}"
+            trouble = rule["trouble"]
+            yield FindingDocument(
+                "retention",
+                rule["rule"],
+                healthy=trouble is None,
+                message=pruned if trouble is None else f"it cannot be carried out, and is tried again: {trouble}",
+                suggestion="" if trouble is None else "See the worker's log, and [[retention]] in its milepost.toml",
+            )
 
     def _status_since(self, job_id: str) -> str | None:
         changes = self._app.queries.status_changes([job_id])[job_id]

@@ -140,6 +140,10 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
             " leave that job out"
         ),
     ),
+    "ArchiveFailed": (
+        SERVER_ERROR,
+        lambda _: "Correct that, and prune again; 'milepost audit verify' examines histories",
+    ),
     "NotInFile": (NOT_FOUND, lambda _: "Leave the id out to see all jobs of the file"),
     "SeveralInFile": (INVALID, lambda _: "Give more of the id"),
     "UnreadableEvent": (SERVER_ERROR, lambda _: "Use the version of Milepost that wrote it, or a newer one"),

@@ -44,6 +44,7 @@ from milepost.interfaces.service import NO_STEPS, Change, JobList, StartAsked, S
 if TYPE_CHECKING:
     from milepost.domain.commands import OperatorCommand
     from milepost.domain.envelope import Origin, RecordedEvent
+    from milepost.infrastructure.audit.archiving import Archive
     from milepost.interfaces.bootstrap import Situation
     from milepost.interfaces.why_documents import WhyDocument
 
@@ -249,8 +250,8 @@ class LocalService(LocalPast):
         job = self.job(job_id, StepsAsked(STEPS_TOLD, begun=True))
         return result_of(done, job, seconds=time.monotonic() - began, alone=alone)
 
-    def prune(self, asked: PruneAsked) -> PruneResult:
-        return prune(self._app, self.namespace, asked, self._origin_of(asked.reason))
+    def prune(self, asked: PruneAsked, archive: "Archive | None" = None) -> PruneResult:
+        return prune(self._app, self.namespace, asked, self._origin_of(asked.reason), archive)
 
     def _took_effect(self, job_id: str, command_id: str | None) -> int | None:
         """The version at which a command changed the job; each of them changes its status."""

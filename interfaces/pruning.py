@@ -11,6 +11,7 @@ from milepost.interfaces.prune_documents import PrunedDocument, PruneResult
 
 if TYPE_CHECKING:
     from milepost.domain.envelope import Origin
+    from milepost.infrastructure.audit.archiving import Archive
     from milepost.infrastructure.event_store.pruning import Prunable
     from milepost.interfaces.bootstrap import Application
 
@@ -46,8 +47,10 @@ class PruneAsked:
                 )
 
 
-def prune(app: "Application", namespace: str, asked: PruneAsked, origin: "Origin") -> PruneResult:
-    """Say what would go, or take it out."""
+def prune(
+    app: "Application", namespace: str, asked: PruneAsked, origin: "Origin", archive: "Archive | None" = None
+) -> PruneResult:
+    """Say what would go, or take it out; with an archive what is in a file there. Raises ArchiveFailed."""
     from milepost.domain.state_machine import JobStatus
     from milepost.infrastructure.event_store.pruning import PruneRule
 
@@ -56,7 +59,8 @@ def prune(app: "Application", namespace: str, asked: PruneAsked, origin: "Origin
     rule = PruneRule(namespace, before, statuses, asked.types, asked.keep)
     if asked.dry_run:
         return _result(asked, app.pruning(app.reading).meant(rule), more=False)
-    done = app.pruning(app.existing).prune(rule, origin, limit=asked.limit, within_seconds=WITHIN_SECONDS)
+    pruning = app.pruning(app.existing)
+    done = pruning.prune(rule, origin, limit=asked.limit, within_seconds=WITHIN_SECONDS, archive=archive)
     return _result(asked, done.found, more=done.more)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -48,17 +48,14 @@ class Exported:
 
 
 class Selection:
-    """The jobs that are to be exported, each up to the version it had when it was chosen."""
+    """The jobs that are to be exported, by their ids, each up to the version it had when it was chosen."""
 
-    def __init__(self, database: Database, namespace: str, meant: JobFilter | Sequence[str]) -> None:
-        """Those that a filter means, or these ids. Raises JobPruned: what may be left of one is no history."""
+    def __init__(self, jobs: Iterable[tuple[UUID, int]]) -> None:
         self._taken = bytearray()
         self.events = 0
-        with database.read() as connection:
-            for page in _pages(connection, namespace, meant):
-                for job_id, version in _versions(connection, page):
-                    self._taken += _TAKEN.pack(job_id.bytes, version)
-                    self.events += version
+        for job_id, version in jobs:
+            self._taken += _TAKEN.pack(job_id.bytes, version)
+            self.events += version
 
     def __len__(self) -> int:
         return len(self._taken) // _TAKEN.size
@@ -66,6 +63,14 @@ class Selection:
     def __iter__(self) -> Iterator[tuple[UUID, int]]:
         for taken, version in _TAKEN.iter_unpack(self._taken):
             yield UUID(bytes=taken), version
+
+
+def chosen(database: Database, namespace: str, meant: JobFilter | Sequence[str]) -> Selection:
+    """Those that a filter means, or these ids, as all of them are at one moment."""
+    with database.read() as connection:
+        return Selection(
+            found for page in _pages(connection, namespace, meant) for found in _versions(connection, page)
+        )
 
 
 def _pages(connection: sa.Connection, namespace: str, meant: JobFilter | Sequence[str]) -> Iterator[Sequence[str]]:
@@ -107,12 +112,12 @@ def export(
 ) -> Exported:
     """Write the histories of what is meant. Raises FileThere, FileUnusable, JobPruned, HistoryGone; then no file."""
     with new_file(path, replace=replace) as file:
-        chosen = Selection(database, namespace, meant)
-        manifest = ExportManifest(event_store=event_store, namespace=namespace, jobs=len(chosen), events=chosen.events)
-        return _write(database, file, manifest, chosen)
+        return write(database, file, chosen(database, namespace, meant), event_store=event_store, namespace=namespace)
 
 
-def _write(database: Database, file: BinaryIO, manifest: ExportManifest, chosen: Selection) -> Exported:
+def write(database: Database, file: BinaryIO, chosen: Selection, *, event_store: str, namespace: str) -> Exported:
+    """Write the histories of these jobs of one namespace. Raises HistoryGone."""
+    manifest = ExportManifest(event_store=event_store, namespace=namespace, jobs=len(chosen), events=chosen.events)
     hashed = hashlib.sha256()
 
     def put(line: bytes) -> None:

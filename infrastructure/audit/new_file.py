@@ -43,6 +43,7 @@ def new_file(path: Path, *, replace: bool = False) -> Generator[BinaryIO]:
             written.flush()
             os.fsync(written.fileno())
         _put(beside, path, replace=replace)
+        _settle(path.parent)
     except OSError as error:
         raise FileUnusable(path, error) from error
     finally:
@@ -62,3 +63,14 @@ def _put(beside: Path, path: Path, *, replace: bool) -> None:
         if os.path.lexists(path):
             raise FileThere(path) from None
         beside.rename(path)
+
+
+def _settle(folder: Path) -> None:
+    """Have its names on the disk, too: what has none is lost in a power failure, however well it was written."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened, nor need it be
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -29,6 +29,7 @@ _KEPT: Final = (
     "source",
     "reason",
     "places",
+    "archive",
 )
 
 

@@ -14,7 +14,10 @@ class JobNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What is left of a pruned job. `head`: of the chain of its events; None where they were not chained."""
+    """What is left of a pruned job. `head`: of the chain of its events; None where they were not chained.
+
+    `archive`: the name of the file that its history was written to before.
+    """
 
     job_id: str
     namespace: str
@@ -25,6 +28,7 @@ class Tombstone:
     pruned_at: str
     actor: str
     reason: str
+    archive: str | None = None
 
 
 class JobPruned(JobNotFound):
@@ -34,9 +38,10 @@ class JobPruned(JobNotFound):
         super().__init__(tombstone.job_id, tombstone.namespace)
         self.tombstone = tombstone
         why = f": {tombstone.reason}" if tombstone.reason else ""
+        kept = f"; its history is in the archive {tombstone.archive}" if tombstone.archive else ""
         self.told = (
             f"Job '{tombstone.job_id}' ({tombstone.job_type}, {tombstone.status}, {tombstone.versions:,} events)"
-            f" was pruned at {tombstone.pruned_at} by {tombstone.actor}{why}"
+            f" was pruned at {tombstone.pruned_at} by {tombstone.actor}{why}{kept}"
         )
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from milepost.infrastructure.event_store.schema import leases, observers, webhooks, workers
+from milepost.infrastructure.event_store.schema import leases, observers, retention, webhooks, workers
 
 CLOCKS_APART_SECONDS: Final = 5.0
 FOR_EVER: Final = 1e12  # seconds
@@ -45,4 +45,12 @@ def observer_run(now: float) -> sa.ColumnElement[bool]:
     given_at = observers.c.expires_at - observers.c.seconds
     return sa.and_(
         observers.c.holder.is_not(None), observers.c.expires_at > now, given_at <= now + CLOCKS_APART_SECONDS
+    )
+
+
+def rule_carried_out(now: float) -> sa.ColumnElement[bool]:
+    """Whether a process carries out a rule of retention: the same again."""
+    given_at = retention.c.expires_at - retention.c.seconds
+    return sa.and_(
+        retention.c.holder.is_not(None), retention.c.expires_at > now, given_at <= now + CLOCKS_APART_SECONDS
     )

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -36,11 +37,16 @@ from milepost.infrastructure.event_store.schema import (
 )
 from milepost.infrastructure.event_store.tombstones import Place, written
 
+if TYPE_CHECKING:
+    from milepost.infrastructure.audit.archiving import Archive
+
 S = JobStatus
 # Those that may be pruned: what is stopped may go on, and so is no history yet.
 ENDED: Final = (S.CANCELLED, S.COMPLETED_SUCCESSFULLY, S.COMPLETED_WITH_FAILURES, S.FAILED, S.REMOVED)
 JOBS_AT_ONCE: Final = 50
 EVENTS_AT_ONCE: Final = 2_000
+ARCHIVED_AT_ONCE: Final = 1_000  # jobs of one file: no lock is held meanwhile
+ARCHIVED_EVENTS: Final = 100_000
 PAUSE_SECONDS: Final = 0.02  # between two batches, for others who write
 PLACES_MOST: Final = 1_000  # of a job among whose events stand more of others, the later ones share one
 
@@ -115,16 +121,27 @@ class Pruning:
         """The oldest of those jobs."""
         return [each.job_id for each in self._candidates(rule, limit)]
 
-    def prune(self, rule: PruneRule, origin: Origin, *, limit: int, within_seconds: float | None = None) -> Pruned:
-        """Take out the oldest that are meant: at most `limit` jobs, and none is begun after so many seconds."""
+    def prune(
+        self,
+        rule: PruneRule,
+        origin: Origin,
+        *,
+        limit: int,
+        within_seconds: float | None = None,
+        archive: "Archive | None" = None,
+    ) -> Pruned:
+        """Take out the oldest that are meant: at most `limit` jobs, and none is begun after so many seconds.
+
+        `archive`: what goes is in a file there before. Raises ArchiveFailed; what was not archived has stayed then.
+        """
         began = self._surroundings.monotonic()
         self.finish()
         gone: list[_Candidate] = []
         found = self._candidates(rule, limit + 1)
         meant, looked_at = found[:limit], 0
-        for batch in _batches(meant):
-            gone += self._take_out(batch, origin)
-            looked_at += len(batch)
+        for part in _batches(meant, JOBS_AT_ONCE, EVENTS_AT_ONCE) if archive is None else _files(meant):
+            gone += self._take_out(part, origin) if archive is None else self._archive(part, origin, archive)
+            looked_at += len(part)
             self._pause(PAUSE_SECONDS)
             if within_seconds is not None and self._surroundings.monotonic() - began >= within_seconds:
                 break
@@ -142,7 +159,18 @@ class Pruning:
         with self._database.read() as connection:
             return [_Candidate(*row) for row in connection.execute(_meant(rule).limit(limit))]
 
-    def _take_out(self, batch: Sequence[_Candidate], origin: Origin) -> list[_Candidate]:
+    def _archive(self, part: Sequence[_Candidate], origin: Origin, archive: "Archive") -> list[_Candidate]:
+        """Keep a part in one file, and then take out what that has, where it is still as it was written."""
+        kept = archive.keep(part[0].namespace, {each.job_id: each.version for each in part})
+        gone: list[_Candidate] = []
+        if kept is not None:
+            there = [each for each in part if each.job_id in kept.versions]
+            for batch in _batches(there, JOBS_AT_ONCE, EVENTS_AT_ONCE):
+                gone += self._take_out(batch, origin, kept.file.name)
+                self._pause(PAUSE_SECONDS)
+        return gone
+
+    def _take_out(self, batch: Sequence[_Candidate], origin: Origin, file: str | None = None) -> list[_Candidate]:
         """Those of the batch that are still as they were seen."""
         with self._database.read() as connection:
             places = {each.job_id: written(_places(connection, each.job_id)) for each in batch}
@@ -151,10 +179,12 @@ class Pruning:
             there = _unchanged(connection, batch)
             if not there:
                 return []
-            connection.execute(
-                tombstones.insert(), [self._tombstone(connection, each, places, origin) for each in there]
-            )
             ids = [each.job_id for each in there]
+            # One that was imported again after a prune has a tombstone already, which says what is not so any more.
+            connection.execute(tombstones.delete().where(tombstones.c.job_id.in_(ids)))
+            connection.execute(
+                tombstones.insert(), [self._tombstone(connection, each, places, origin, file) for each in there]
+            )
             for table in _WITH_JOB:
                 connection.execute(table.delete().where(_column(table).in_(ids)))
             large = [each for each in there if each.version > EVENTS_AT_ONCE]
@@ -168,7 +198,12 @@ class Pruning:
         return there
 
     def _tombstone(
-        self, connection: sa.Connection, each: _Candidate, places: Mapping[str, str], origin: Origin
+        self,
+        connection: sa.Connection,
+        each: _Candidate,
+        places: Mapping[str, str],
+        origin: Origin,
+        file: str | None,
     ) -> dict[str, Any]:
         return {
             "job_id": each.job_id,
@@ -185,6 +220,7 @@ class Pruning:
             "reason": origin.reason,
             "places": places[each.job_id],
             "remaining": each.version if each.version > EVENTS_AT_ONCE else 0,
+            "archive": file,
         }
 
     def _finish(self, job_id: str, remaining: int) -> None:
@@ -221,19 +257,23 @@ def _meant(rule: PruneRule) -> sa.Select[Any]:
     if not rule.keep:  # nothing to be counted: the index on ids answers
         return sa.select(*columns).where(*wanted, ended_at < before).order_by(jobs.c.id)
     found = sa.select(*columns, newest_first.label("place")).where(*wanted).subquery()
-    return (
-        sa.select(*(found.c[name] for name in (*told, "ended_at")))
-        .where(found.c.place > rule.keep, found.c.ended_at < before)
-        .order_by(found.c.id)
-    )
+    seen: list[sa.ColumnElement[Any]] = [found.c[name] for name in (*told, "ended_at")]
+    return sa.select(*seen).where(found.c.place > rule.keep, found.c.ended_at < before).order_by(found.c.id)
 
 
-def _batches(found: Sequence[_Candidate]) -> Iterator[list[_Candidate]]:
-    """So many jobs and events as one transaction takes; a large job is alone."""
+def _files(found: Sequence[_Candidate]) -> Iterator[list[_Candidate]]:
+    """What is archived in one file, which is of one namespace."""
+    by_namespace = attrgetter("namespace")
+    for _, same in groupby(sorted(found, key=by_namespace), by_namespace):
+        yield from _batches(list(same), ARCHIVED_AT_ONCE, ARCHIVED_EVENTS)
+
+
+def _batches(found: Sequence[_Candidate], most_jobs: int, most_events: int) -> Iterator[list[_Candidate]]:
+    """So many jobs and events as go at once; a large job is alone."""
     batch: list[_Candidate] = []
     events = 0
     for each in found:
-        if batch and (len(batch) >= JOBS_AT_ONCE or events + each.version > EVENTS_AT_ONCE):
+        if batch and (len(batch) >= most_jobs or events + each.version > most_events):
             yield batch
             batch, events = [], 0
         batch.append(each)

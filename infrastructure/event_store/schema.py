@@ -170,6 +170,7 @@ tombstones = sa.Table(
     sa.Column("reason", _text, nullable=False),
     sa.Column("places", _text, nullable=False),  # JSON: which event stands before its own ones, see all_streams
     sa.Column("remaining", sa.Integer, nullable=False),  # events that are still to be deleted
+    sa.Column("archive", _text),  # the file that its history was written to before
     sa.Index("milepost_tombstones_by_namespace", "namespace", "job_id"),
 )
 TO_FINISH: Final = sa.Index(
@@ -177,6 +178,21 @@ TO_FINISH: Final = sa.Index(
     tombstones.c.job_id,
     sqlite_where=tombstones.c.remaining > 0,
     postgresql_where=tombstones.c.remaining > 0,
+)
+
+# Rules by which workers prune: who has it in hand by a lease, when it is due again, and how it went. See ADR/0021.
+retention = sa.Table(
+    "milepost_retention",
+    metadata,
+    sa.Column("rule", _string(100), primary_key=True),
+    sa.Column("holder", _string(300)),
+    sa.Column("expires_at", sa.Float),
+    sa.Column("seconds", sa.Float),
+    sa.Column("due_at", sa.Float, nullable=False),
+    sa.Column("looked_at", _string(32)),
+    sa.Column("jobs", sa.BigInteger, nullable=False),  # that it has pruned
+    sa.Column("pruned_at", _string(32)),  # when it last pruned any
+    sa.Column("trouble", _text),  # why it could not be carried out
 )
 
 # Who may ask over HTTP.
@@ -351,6 +367,7 @@ def _audit(connection: sa.Connection) -> None:
 
     chaining.add(connection)
     tombstones.create(connection)
+    retention.create(connection)
     COMMANDS_BY_JOB.create(connection)
 
 

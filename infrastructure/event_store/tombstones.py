@@ -12,7 +12,7 @@ from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.job_not_found import Tombstone
 from milepost.infrastructure.event_store.schema import tombstones, webhooks
 
-_TOLD: Final = (
+_TOLD: Final[tuple[sa.Column[Any], ...]] = (
     tombstones.c.job_id,
     tombstones.c.namespace,
     tombstones.c.type,
@@ -22,6 +22,7 @@ _TOLD: Final = (
     tombstones.c.pruned_at,
     tombstones.c.actor,
     tombstones.c.reason,
+    tombstones.c.archive,
 )
 
 # From which of its versions on, and the event before it that is another job's; none: it was the very first.

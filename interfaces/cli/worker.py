@@ -87,6 +87,7 @@ def work(
         raise Told(INVALID, "--scheduler is for --executor dask", "Leave it out, or add --executor dask")
     wanted = _known(session, types)
     from_queues = _queues(queues)
+    rules = session.app.retention_rules  # before anything is begun: a wrong one is refused
     _log_lines(session)
     _wait_for_database(session)
     worker, pool = session.app.worker(
@@ -108,8 +109,14 @@ def work(
     where = f"queues {', '.join(sorted(from_queues))}; " if from_queues else ""
     where += f"event store {session.settings.event_store.value}, all namespaces"
     session.note(f"Worker {worker.name} takes {takes} ({where})")
+    for rule in rules:
+        session.note(f"Worker {worker.name} prunes by {rule.told}")
     types_taken = wanted or frozenset(session.app.job_types.names())
-    with deliveries(session.app) as telling, session.app.live_observers(worker.name, lease_seconds) as live:
+    with (
+        deliveries(session.app) as telling,
+        session.app.live_observers(worker.name, lease_seconds) as live,
+        session.app.retention(worker.name),
+    ):
         idle = Idle(session.app, worker, types_taken, from_queues, live) if exit_when_idle else None
         worker.run(idle or (lambda: False))
         for activity in worker.left_running:

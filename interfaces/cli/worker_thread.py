@@ -36,6 +36,8 @@ class WorkerThread:
         self._error: BaseException | None = None
 
     def __enter__(self) -> "WorkerThread":
+        if self._only is None:
+            _ = self._app.retention_rules  # before anything is begun: a wrong one is refused
         self._worker, self._executor = self._app.worker(
             slots=self._slots, kind=self._kind, only=self._only, grace_seconds=self._grace_seconds
         )
@@ -63,7 +65,11 @@ class WorkerThread:
 
     def _run(self) -> None:
         try:
-            with nullcontext() if self._only else self._app.live_observers(self._worker.name):
+            name, alone = self._worker.name, self._only is not None
+            with (
+                nullcontext() if alone else self._app.live_observers(name),
+                nullcontext() if alone else self._app.retention(name),
+            ):
                 self._worker.run(self._over.is_set)
         except BaseException as error:  # noqa: BLE001 - raised again by the main thread
             self._error = error

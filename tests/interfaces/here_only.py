@@ -3,6 +3,7 @@
 from typing import Final
 
 RUNS_HERE: Final = "it is about what this process runs itself, which no server is asked for"
+ARCHIVED_HERE: Final = "an archive is written where the event store is opened, and a server is not asked for one"
 
 HERE_ONLY: Final = {
     "test_words_that_are_not_text_are_refused_before_anything_is_done": "a server makes the event store that it serves",
@@ -22,6 +23,8 @@ HERE_ONLY: Final = {
     "test_there_is_a_completion_script_for_each_shell": RUNS_HERE,
     "test_a_run_shows_live_progress_and_ctrl_c_stops_the_job": RUNS_HERE,
     "test_a_second_ctrl_c_leaves_the_job_at_once": RUNS_HERE,
+    "test_what_goes_is_archived_before_and_can_be_imported_elsewhere": ARCHIVED_HERE,
+    "test_without_a_folder_for_the_archive_nothing_goes": ARCHIVED_HERE,
 }
 
 HERE_ONLY_MODULES: Final = {

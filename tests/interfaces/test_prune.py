@@ -1,17 +1,33 @@
 """`jobs prune`: what would go is said first, what went is gone for good, and who asks for it later is told so."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from milepost.client import InvalidInput, NothingFound
+from milepost.infrastructure.settings import resolve
+from milepost.interfaces.cli.app import run
+from tests.interfaces.clients import opened
 from tests.interfaces.conftest import Milepost
 from tests.interfaces.furniture import Furniture
+from tests.interfaces.server import Server
 
 ON_ALL_STORES = True
 ON_BOTH_DATABASES = True  # in short, too: what is read there is asked of the database in words of its own
 
 Ids = Mapping[str, str]
 ENDED = ("completed", "with_failures", "failed", "cancelled", "removed")
+
+
+@pytest.fixture
+def milepost_at(jobs: Furniture, a_server: Server) -> Iterator[str]:
+    """The URL of a server of that event store."""
+    a_server.serve(resolve())
+    yield a_server.url
+    a_server.leave()
 
 
 def test_what_would_go_is_said_and_stays(jobs: Furniture, ids: Ids, call: Milepost) -> None:
@@ -79,3 +95,69 @@ def test_what_is_not_said_clearly_is_refused(
 
     assert refused.code == 5
     assert told in refused.error["message"]
+
+
+def test_what_goes_is_archived_before_and_can_be_imported_elsewhere(
+    jobs: Furniture, ids: Ids, call: Milepost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+
+    pruned = call("jobs", "prune", "--all", "--archive", str(folder), "--yes")
+
+    (file,) = folder.iterdir()
+    assert f"in {file}. SHA-256" in pruned.err.replace("\n", "")
+    gone = call("jobs", "get", ids["completed"])
+    assert gone.error["message"].endswith(f"; its history is in the archive {file.name}")
+    monkeypatch.setenv("MILEPOST_URL", f"sqlite:///{tmp_path / 'elsewhere.sqlite'}")
+    (imported,) = call("audit", "import", str(file)).json
+    assert imported["imported"] == pruned.json[0]["jobs"] > 1
+    assert call("jobs", "get", ids["completed"]).json["status"] == "CompletedSuccessfully"
+
+
+def test_without_a_folder_for_the_archive_nothing_goes(jobs: Furniture, ids: Ids, call: Milepost) -> None:
+    refused = call("jobs", "prune", "--all", "--archive", "not-there", "--yes")
+
+    assert refused.code == 5
+    assert "there is no folder not-there" in refused.error["message"]
+    assert call("jobs", "get", ids["completed"]).code == 0
+
+
+def test_an_archive_through_a_server_is_refused_with_advice(
+    jobs: Furniture, ids: Ids, milepost_at: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code = run(["--server", milepost_at, "-o", "json", "jobs", "prune", "--all", "--archive", str(tmp_path), "--yes"])
+
+    told = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert code == 5
+    assert f"--archive writes files where the event store is opened, and that is at {milepost_at}" in told["message"]
+    assert "Prune on that machine" in told["suggestion"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_both_clients_say_what_would_go_and_have_it_go(kind: str, jobs: Furniture, ids: Ids, milepost_at: str) -> None:
+    with opened(kind, milepost_at) as client:
+        soon = datetime.now(UTC) + timedelta(minutes=1)
+        would = client.prune(soon, statuses=["Failed"])
+        assert (would.dry_run, [each.status for each in would.found]) == (True, ["Failed"])
+        assert client.job(ids["failed"]).status == "Failed"
+        assert client.prune(soon, types=["nobody-has-it"], dry_run=False).jobs == 0
+        assert client.prune(soon, statuses=["Failed"], keep=1_000, dry_run=False).jobs == 0
+
+        done = client.prune(soon, statuses=["Failed"], reason="tidy", dry_run=False)
+
+        assert (done.dry_run, done.jobs, done.events, done.more) == (False, would.jobs, would.events, False)
+        with pytest.raises(NothingFound, match=r"was pruned at .*: tidy"):
+            client.job(ids["failed"])
+        with pytest.raises(InvalidInput, match="What is Running has not ended"):
+            client.prune(soon, statuses=["Running"])
+
+
+def test_a_client_is_told_that_there_is_more(jobs: Furniture, milepost_at: str) -> None:
+    with opened("sync", milepost_at) as client:
+        soon = datetime.now(UTC) + timedelta(minutes=1)
+        all_of_them = client.prune(soon).jobs
+        first = client.prune(soon, dry_run=False, limit=1)
+        assert (first.jobs, first.more) == (1, True)
+        rest = client.prune(soon, dry_run=False)
+        assert (rest.jobs, rest.more) == (all_of_them - 1, False)

@@ -105,6 +105,7 @@ def test_a_store_of_version_4_is_chained_when_it_is_opened_and_goes_on(scene: Sc
         connection.exec_driver_sql(f"ALTER TABLE {EVENTS_TABLE} DROP COLUMN chain")
         schema.COMMANDS_BY_JOB.drop(connection)
         schema.tombstones.drop(connection)
+        schema.retention.drop(connection)
         connection.execute(schema.schema.update().values(version=4))
 
     with closing(open_database(url)) as database:

@@ -105,7 +105,7 @@ def test_a_store_of_version_2_gets_tokens_and_webhooks_and_keeps_its_jobs(kind: 
     older = open_database(url)
     job = Scene(JobStore(older, Surroundings()), Surroundings()).start()
     with older.write() as connection:
-        for table in (schema.tokens, schema.webhooks, *schema.OBSERVER_TABLES, schema.tombstones):
+        for table in (schema.tokens, schema.webhooks, *schema.OBSERVER_TABLES, schema.tombstones, schema.retention):
             table.drop(connection)
         schema.COMMANDS_BY_JOB.drop(connection)
         connection.exec_driver_sql(f"ALTER TABLE {EVENTS_TABLE} DROP COLUMN chain")

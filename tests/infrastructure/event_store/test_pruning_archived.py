@@ -1,0 +1,217 @@
+"""What is pruned with an archive is in a whole file before, and nothing goes that is not."""
+
+from pathlib import Path
+
+import pytest
+
+from milepost.domain.commands import RemoveJob
+from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.audit import archiving
+from milepost.infrastructure.audit.archiving import Archive, Archived, ArchiveFailed
+from milepost.infrastructure.audit.export_file import ExportFile
+from milepost.infrastructure.audit.exporting import export
+from milepost.infrastructure.audit.importing import Importer, check
+from milepost.infrastructure.event_store import pruning
+from milepost.infrastructure.event_store.database import open_database
+from milepost.infrastructure.event_store.job_not_found import JobPruned
+from milepost.infrastructure.event_store.pruning import Pruned, PruneRule, Pruning
+from milepost.infrastructure.event_store.queries import JobQueries
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE
+from milepost.infrastructure.event_store.store import JobStore
+from tests.infrastructure.audit.stored import tamper
+from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
+from tests.infrastructure.event_store.test_pruning import Meanwhile, rows_of
+
+
+def prune(scene: Scene, folder: Path, namespace: str | None = "Default") -> tuple[Pruned, list[Archived]]:
+    scene.surroundings.wait(60)
+    files: list[Archived] = []
+    archive = Archive(scene.store.database, scene.surroundings, folder, "default", files.append)
+    rule = PruneRule(namespace, scene.surroundings.now())
+    return Pruning(scene.store.database, scene.surroundings).prune(rule, OPERATOR, limit=100, archive=archive), files
+
+
+def test_what_was_pruned_can_be_imported_elsewhere_to_the_byte(scene: Scene, tmp_path: Path) -> None:
+    gone = [scene.completed() for _ in range(3)]
+    kept = scene.start()
+    whole = export(
+        scene.store.database,
+        tmp_path / "before.jsonl",
+        event_store="default",
+        namespace="Default",
+        meant=[str(job.id) for job in gone],
+    )
+    folder = tmp_path / "archive"
+    folder.mkdir()
+
+    done, (file,) = prune(scene, folder)
+
+    assert sum(each.jobs for each in done.found) == len(gone)
+    assert file.file.read_bytes() == (tmp_path / "before.jsonl").read_bytes()
+    assert file.sha256 == whole.sha256
+    elsewhere = open_database(f"sqlite:///{tmp_path / 'elsewhere.sqlite'}")
+    there = JobStore(elsewhere, Surroundings())
+    exported = ExportFile(file.file)
+    check(exported)
+    assert [each.fate for each in Importer(elsewhere, Surroundings(), live=False).run(exported)] == ["imported"] * 3
+    assert [there.load(job.id) for job in gone] == gone
+    assert scene.store.load(kept.id) == kept
+    elsewhere.close()
+
+
+def test_the_tombstone_names_the_file(scene: Scene, tmp_path: Path) -> None:
+    job = scene.completed()
+
+    _, (file,) = prune(scene, tmp_path)
+
+    with pytest.raises(JobPruned) as refused:
+        JobQueries(scene.store.database).job("Default", str(job.id))
+    assert refused.value.tombstone.archive == file.file.name
+    assert str(refused.value).endswith(f"; its history is in the archive {file.file.name}")
+
+
+def test_without_its_folder_nothing_is_pruned(scene: Scene, tmp_path: Path) -> None:
+    job = scene.completed()
+
+    with pytest.raises(ArchiveFailed, match="nothing of it was pruned"):
+        prune(scene, tmp_path / "not-there")
+
+    assert scene.store.load(job.id) == job
+
+
+def test_a_history_that_no_import_would_take_stays_with_all_that_were_to_go_with_it(
+    scene: Scene, tmp_path: Path
+) -> None:
+    job, other = scene.completed(), scene.completed()
+    statement = f"UPDATE {EVENTS_TABLE} SET chain = ? WHERE originator_id = ? AND originator_version = 2"
+    tamper(scene.store.database, statement, b"x" * 32, job.id.hex)
+
+    with pytest.raises(ArchiveFailed, match=f"event 2 of job {job.id} does not follow"):
+        prune(scene, tmp_path)
+
+    assert list(tmp_path.glob("*.jsonl")) == []
+    assert rows_of(scene.store.database, job.id)
+    assert rows_of(scene.store.database, other.id)
+
+
+def test_no_file_is_ever_replaced(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "ARCHIVED_AT_ONCE", 1)
+    jobs = [scene.completed() for _ in range(3)]
+    scene.surroundings.wait(60)
+    second = "default-Default-20260102T030505Z"
+    (tmp_path / f"{second}-0002.jsonl").write_text("somebody's")
+    scene.surroundings.wait(-60)
+
+    _, files = prune(scene, tmp_path)
+
+    assert [each.file.name for each in files] == [f"{second}-000{number}.jsonl" for number in (1, 3, 4)]
+    assert [list(each.versions) for each in files] == [[str(job.id)] for job in jobs]
+    assert (tmp_path / f"{second}-0002.jsonl").read_text() == "somebody's"
+
+
+def test_each_namespace_has_files_of_its_own(scene: Scene, tmp_path: Path) -> None:
+    for namespace in ("Default", "Elsewhere"):
+        job_id = scene.stop(scene.start(namespace=namespace).id, namespace).job.id
+        scene.store.execute(namespace, job_id, lambda _: RemoveJob(), OPERATOR)
+
+    _, files = prune(scene, tmp_path, namespace=None)
+
+    assert [ExportFile(each.file).manifest.namespace for each in files] == ["Default", "Elsewhere"]
+    for each in files:
+        check(ExportFile(each.file))
+
+
+def test_a_job_that_went_on_after_it_was_archived_stays(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, other = scene.completed(), scene.completed()
+    scene.surroundings.wait(60)
+
+    def goes_on(_kept: Archived) -> None:
+        scene.store.execute("Default", job.id, lambda _: RemoveJob(), OPERATOR)
+
+    archive = Archive(scene.store.database, scene.surroundings, tmp_path, "default", goes_on)
+    rule = PruneRule("Default", scene.surroundings.now())
+    done = Pruning(scene.store.database, scene.surroundings).prune(rule, OPERATOR, limit=10, archive=archive)
+
+    assert sum(each.jobs for each in done.found) == 1
+    assert scene.store.load(job.id).status is JobStatus.REMOVED
+    assert rows_of(scene.store.database, other.id) == {}
+
+
+def test_a_job_that_went_on_before_it_was_archived_is_in_no_file(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "ARCHIVED_AT_ONCE", 1)
+    first, second = scene.completed(), scene.completed()
+    scene.surroundings.wait(60)
+    files: list[Archived] = []
+    archive = Archive(scene.store.database, scene.surroundings, tmp_path, "default", files.append)
+    rule = PruneRule("Default", scene.surroundings.now())
+    meanwhile = Meanwhile(lambda: scene.store.execute("Default", second.id, lambda _: RemoveJob(), OPERATOR))
+
+    Pruning(scene.store.database, scene.surroundings, meanwhile).prune(rule, OPERATOR, limit=10, archive=archive)
+
+    assert [list(each.versions) for each in files] == [[str(first.id)]]
+    assert scene.store.load(second.id).status is JobStatus.REMOVED
+
+
+def test_a_job_with_more_events_than_its_row_says_stays(scene: Scene, tmp_path: Path) -> None:
+    """The row was written by other hands: what it does not know of would be lost."""
+    job = scene.completed()
+    tamper(scene.store.database, "UPDATE milepost_jobs SET version = version - 1 WHERE id = ?", str(job.id))
+
+    done, files = prune(scene, tmp_path)
+
+    assert (done.found, files) == ((), [])
+    assert scene.store.load(job.id) == job
+
+
+class DiskFull(OSError):
+    """As writing says it."""
+
+
+def test_where_the_file_cannot_be_written_nothing_goes_and_no_half_of_it_stays(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, folder = scene.completed(), tmp_path / "archive"
+    folder.mkdir()
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFull(28, "No space left on device")
+
+    monkeypatch.setattr(archiving, "write", full)
+    with pytest.raises(ArchiveFailed, match="No space left on device"):
+        prune(scene, folder)
+
+    assert list(folder.iterdir()) == []
+    assert scene.store.load(job.id) == job
+
+
+def test_others_write_while_a_file_is_written(scene: Scene, tmp_path: Path) -> None:
+    """In the same thread: if the write lock were held, this would not come back."""
+    scene.completed()
+    scene.surroundings.wait(60)
+    started: list[object] = []
+    archive = Archive(
+        scene.store.database, scene.surroundings, tmp_path, "default", lambda _: started.append(scene.start().id)
+    )
+    meanwhile = Meanwhile(lambda: started.append(scene.start().id))
+    rule = PruneRule("Default", scene.surroundings.now())
+
+    Pruning(scene.store.database, scene.surroundings, meanwhile).prune(rule, OPERATOR, limit=10, archive=archive)
+
+    assert len(started) == 2
+
+
+def test_a_prune_after_an_archive_was_brought_back_ends_with_one_tombstone(scene: Scene, tmp_path: Path) -> None:
+    """Whether the event store that it was pruned from takes it again is for the import to say."""
+    job = scene.completed()
+    _, (file,) = prune(scene, tmp_path)
+    list(Importer(scene.store.database, scene.surroundings, live=False).run(ExportFile(file.file)))
+
+    prune(scene, tmp_path)
+
+    assert rows_of(scene.store.database, job.id) == {}
+    with pytest.raises(JobPruned):
+        JobQueries(scene.store.database).job("Default", str(job.id))
