@@ -141,7 +141,7 @@ def test_the_digest_of_a_tombstone_is_the_same_for_ever(scene: Scene) -> None:
     when = "2026-01-02T03:04:05.000000+00:00"
     written = (
         f'["{job.id}","Default","import","CompletedSuccessfully",7,"{"0" * 64}","{when}","{when}","{when}",'
-        '"eve@engine","cli","f\\u00fcr immer","[]"]'
+        '"eve@engine","cli","f\\u00fcr immer","[]",null]'
     )
 
     with scene.store.database.read() as connection:
