@@ -149,7 +149,7 @@ def test_both_clients_say_what_would_go_and_have_it_go(kind: str, jobs: Furnitur
         assert (done.dry_run, done.jobs, done.events, done.more) == (False, would.jobs, would.events, False)
         with pytest.raises(NothingFound, match=r"was pruned at .*: tidy"):
             client.job(ids["failed"])
-        with pytest.raises(InvalidInput, match="takes 'Cancelled', .* or 'Removed'"):
+        with pytest.raises(InvalidInput, match=r"takes 'Cancelled', .* or 'Removed'"):
             client.prune(soon, statuses=["Running"])
 
 
