@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from milepost.domain.state_machine import JobStatus
-from milepost.infrastructure.durations import duration_of
+from milepost.infrastructure.durations import MINUTES, duration_of
 from milepost.infrastructure.event_store.pruning import ENDED, PruneRule
 from milepost.infrastructure.settings import Settings, SettingsInvalid
 
@@ -72,6 +72,8 @@ class _Table(BaseModel):
     @field_validator("older_than")
     @classmethod
     def _is_an_age(cls, text: str) -> str:
+        if MINUTES.fullmatch(text.strip()):
+            raise ValueError(f"'{text}' would be minutes; write 12h, 30d or 8w")
         if not timedelta(0) < (_age(text) or timedelta(0)) <= LONGEST:
             raise ValueError(f"'{text}' is no age; write 12h, 30d or 8w")
         return text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from milepost.infrastructure.durations import MINUTES
 from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.change import DryRun, Reason
@@ -143,10 +144,12 @@ def _archived(session: Session, asked: PruneAsked, folder: Path) -> PruneResult:
 def _before(older_than: str | None) -> datetime:
     if older_than is None:
         return bootstrap.now()
+    how = "Write 12h, 30d, 8w, 2026-01-01 or 2026-01-01T09:30"
+    if MINUTES.fullmatch(older_than.strip()):
+        raise Told(INVALID, f"--older-than: '{older_than}' would be minutes", how)
     try:
         return moment(older_than, bootstrap.now())
     except (ValueError, OverflowError):
-        how = "Write 12h, 30d, 8w, 2026-01-01 or 2026-01-01T09:30"
         raise Told(INVALID, f"--older-than: '{older_than}' is no age and no time", how) from None
 
 

@@ -70,6 +70,7 @@ def test_where_there_are_no_rules_nothing_is_pruned(tmp_path: Path) -> None:
     ("said", "told"),
     [
         ('name = "old"\nolder_than = "soon"', "retention rule 'old': older_than: 'soon' is no age"),
+        ('name = "old"\nolder_than = "6m"', "retention rule 'old': older_than: '6m' would be minutes"),
         ('name = "old"\nolder_than = "0d"', "retention rule 'old': older_than: '0d' is no age"),
         ('name = "old"\nolder_than = "999999999999w"', "retention rule 'old': older_than:"),
         ('name = "old"\nolder_than = 30', "retention rule 'old': older_than: Input should be a valid string"),
