@@ -44,6 +44,22 @@ def test_a_difference_is_named_and_the_command_fails(milepost: Milepost, file: P
     assert (found["column"], found["found"]) == ("succeeded", found["expected"] + 7)
 
 
+def test_an_event_that_is_missing_is_not_counted(milepost: Milepost, file: Path, ids: dict[str, str]) -> None:
+    job = ids["completed"]
+    whole = milepost("audit", "verify", job, "-o", "json").json["events"]
+    tamper(
+        file,
+        "DELETE FROM milepost_events WHERE originator_id=? AND originator_version=?",
+        job.replace("-", ""),
+        whole,
+    )
+
+    done = milepost("audit", "verify", job, "-o", "json")
+
+    assert done.json["differences"][0]["kind"] == "event-missing"
+    assert done.json["events"] == whole - 1
+
+
 def test_lines_are_one_for_each_difference(milepost: Milepost, file: Path, ids: dict[str, str]) -> None:
     first, second = sorted(ids.values())[:2]
     for each in (first, second):
