@@ -131,6 +131,8 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "NotInstalled": (INVALID, lambda error: f"pip install 'milepost[{error.extra}]'"),
     "FileThere": (INVALID, lambda _: "Give another name, or --force to replace it"),
     "FileUnusable": (INVALID, lambda _: "Nothing was written"),
+    "FileUnreadable": (INVALID, lambda _: "Look whether it is the right file, and whether you may read it"),
+    "FormatUnknown": (INVALID, lambda _: "Nothing was done with it. Use the Milepost that wrote it, or a newer one"),
     "LinesInvalid": (INVALID, lambda _: "Nothing was done with it. Take another copy, from where it was kept"),
     "HistoryBroken": (INVALID, lambda _: "Nothing was written. 'milepost audit replay' shows the history up to there"),
     "HistoryGone": (
