@@ -42,6 +42,8 @@ def rebuild(
         raise Told(INVALID, "Which jobs are to be rebuilt?", "Give ids, or --all")
     if timeout is not None and not wait:
         raise Told(INVALID, "--timeout is for --wait", "Add --wait, or leave it out")
+    if session.settings.server is None:
+        _ = session.app.existing  # it makes none: where there is nothing, nothing can be rebuilt
     request: dict[str, Any] = {"jobs": [_id_of(session, each) for each in jobs or ()], "trust_history": trust_history}
     asked = StartAsked("rebuild-read-models", request, command_id=command_id, reason=reason)
     result = session.service.start(asked)
