@@ -19,7 +19,7 @@ from milepost.interfaces.cli.text import LARGEST, moment
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.prune_documents import PrunedDocument, PruneResult
 from milepost.interfaces.pruning import PruneAsked, together
-from milepost.interfaces.quantities import number
+from milepost.interfaces.quantities import counted, number
 
 if TYPE_CHECKING:
     from milepost.infrastructure.audit.archiving import Archived
@@ -134,7 +134,7 @@ def _archived(session: Session, asked: PruneAsked, folder: Path) -> PruneResult:
 
     def told(kept: "Archived") -> None:
         session.note(
-            f"Archived {number(len(kept.versions))} jobs with {number(kept.events)} events in {kept.file}."
+            f"Archived {counted(len(kept.versions), 'job')} with {counted(kept.events, 'event')} in {kept.file}."
             f" SHA-256 {kept.sha256}"
         )
 
@@ -165,4 +165,4 @@ def _sentence(result: PruneResult) -> str:
 
 
 def _told(result: PruneResult) -> str:
-    return f"{number(result.jobs)} job{'' if result.jobs == 1 else 's'} with {number(result.events)} events"
+    return f"{counted(result.jobs, 'job')} with {counted(result.events, 'event')}"
