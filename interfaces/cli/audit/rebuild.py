@@ -38,7 +38,9 @@ def rebuild(
     ] = None,
 ) -> None:
     """Make the rows that lists show of jobs follow from their events again, while others work. A worker does it."""
-    if bool(jobs) == every:
+    if jobs and every:
+        raise Told(INVALID, "Ids and --all do not go together", "Give one of them")
+    if not jobs and not every:
         raise Told(INVALID, "Which jobs are to be rebuilt?", "Give ids, or --all")
     if timeout is not None and not wait:
         raise Told(INVALID, "--timeout is for --wait", "Add --wait, or leave it out")

@@ -70,7 +70,9 @@ def verify(
     asked = bool(jobs) + every + (since is not None)
     if seal is not None and (jobs or since is not None):
         raise Told(INVALID, "A seal is of the whole event store", "Give --seal alone, or with --all")
-    if asked != 1 and (asked or seal is None):
+    if asked > 1:
+        raise Told(INVALID, "Ids, --all and --since do not go together", "Give one of them")
+    if not asked and seal is None:
         raise Told(INVALID, "Which jobs are to be verified?", "Give ids, or --all, or --since, or --seal")
     began = time.monotonic()
     with Progress(session) as progress:
