@@ -96,6 +96,8 @@ def _table(path: Path, number: int, given: Mapping[str, Any]) -> _Table:
         first = error.errors()[0]
         field = ".".join(str(each) for each in first["loc"]) or "name"
         raise _wrong(path, called, field, first["msg"].removeprefix("Value error, ")) from error
+    if table.older_than is None and "keep" in table.model_fields_set and not table.keep:
+        raise _wrong(path, called, "keep", "0 says nothing; write older_than, or how many stay")
     if table.older_than is None and not table.keep:
         raise _wrong(path, called, "older_than", "it is not said how old jobs must be, nor by `keep` how many stay")
     return table
