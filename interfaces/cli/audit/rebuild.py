@@ -27,7 +27,8 @@ def rebuild(
         bool,
         typer.Option(
             "--trust-history",
-            help="Rebuild also jobs whose rows know of more events than there are. What those rows say is lost.",
+            help="Rebuild also jobs whose rows know of more events than there are. What those rows say is lost,"
+            " and workers go on with a job whose end is among it.",
         ),
     ] = False,
     reason: Reason = "",
