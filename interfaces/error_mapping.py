@@ -76,7 +76,7 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "ContextNotFound": (NOT_FOUND, lambda error: error.suggestion),
     "ContextInvalid": (INVALID, lambda error: error.suggestion),
     "InvalidJobId": (INVALID, lambda _: "Use an id from 'milepost jobs list', or the beginning of one"),
-    "JobPruned": (NOT_FOUND, lambda _: "Its history is gone from the event store; an archive may have it"),
+    "JobPruned": (NOT_FOUND, lambda error: _brought_back(error.tombstone.archive)),
     "JobNotFound": (NOT_FOUND, lambda _: "Use 'milepost jobs list' to see all jobs of this namespace"),
     "AmbiguousJobId": (INVALID, lambda _: "Give more of the id"),
     "VersionUnknown": (NOT_FOUND, lambda error: f"Give one of 1 to {error.newest}: they count its events"),
@@ -131,6 +131,8 @@ _KNOWN: Final[Mapping[str, tuple[int, _Suggest]]] = {
     "NotInstalled": (INVALID, lambda error: f"pip install 'milepost[{error.extra}]'"),
     "FileThere": (INVALID, lambda _: "Give another name, or --force to replace it"),
     "FileUnusable": (INVALID, lambda _: "Nothing was written"),
+    "FileUnreadable": (INVALID, lambda _: "Look whether it is the right file, and whether you may read it"),
+    "FormatUnknown": (INVALID, lambda _: "Nothing was done with it. Use the Milepost that wrote it, or a newer one"),
     "LinesInvalid": (INVALID, lambda _: "Nothing was done with it. Take another copy, from where it was kept"),
     "HistoryBroken": (INVALID, lambda _: "Nothing was written. 'milepost audit replay' shows the history up to there"),
     "HistoryGone": (
@@ -162,6 +164,12 @@ def problem_of(error: Exception) -> Problem | None:
             code, suggest = known
             return Problem(getattr(error, "code", code), getattr(error, "told", str(error)), suggest(error))
     return None
+
+
+def _brought_back(archive: str | None) -> str:
+    if archive is None:
+        return "Its history is gone from the event store; an export that has it can be imported again"
+    return "'milepost audit import' brings it back from that file; 'milepost audit replay' shows it"
 
 
 def _possible(commands: tuple[str, ...]) -> str:

@@ -35,6 +35,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def differing(number: int) -> str:
+    """1 differs, 2 differ."""
+    return f"{number:,} {'differs' if number == 1 else 'differ'}"
+
+
 ITEMS: Final = "items"  # what steps count where they do not say what
 
 

@@ -24,7 +24,7 @@ Kind = Literal[
     "tombstone-false",
 ]
 _SAID: Final[dict[Kind, str]] = {
-    "job-missing": "job {job} is not there any more: its {last} events were removed",
+    "job-missing": "job {job} is not there any more: {events} missing",
     "events-missing": "job {job}: {events} missing",
     "event-changed": "job {job}: event {first} is not the one that was sealed",
     "events-swapped": "job {job}: events {first} and {last} have changed places",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from milepost.infrastructure.audit.new_file import FileUnusable
+from milepost.infrastructure.audit.new_file import FileUnreadable
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """32 bytes in hexadecimal."""
@@ -41,6 +41,10 @@ class LinesInvalid(Exception):
         super().__init__(f"{path}, line {number}: {cause}" if number else f"{path}: {cause}")
 
 
+class FormatUnknown(LinesInvalid):
+    """A newer Milepost wrote it."""
+
+
 def written(line: Line) -> bytes:
     """A line as it is written: in ASCII, so that nothing on its way takes a character for another."""
     return dumped(line.model_dump(mode="json", exclude_none=True))
@@ -59,12 +63,12 @@ class LinesFile:
         self._hashed = hashlib.sha256()
 
     def head(self, kind: type[Kind]) -> Kind:
-        """The first line. Raises LinesInvalid for another format, or that of a newer Milepost; FileUnusable."""
+        """The first line. Raises LinesInvalid for another format, or that of a newer Milepost; FileUnreadable."""
         try:
             with self.path.open("rb") as opened:
                 first = opened.readline(HEAD_MOST)
         except OSError as error:
-            raise FileUnusable(self.path, error) from error
+            raise FileUnreadable(self.path, error) from error
         self._known(first)
         return self.parsed(kind, first, 1)
 
@@ -78,7 +82,7 @@ class LinesFile:
         version: Any = found.get("formatVersion")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         if isinstance(version, int) and version > self._version:
             cause = f"its format is {version}, this Milepost knows {self._version}; a newer one wrote it"
-            raise LinesInvalid(self.path, None, cause)
+            raise FormatUnknown(self.path, None, cause)
 
     def lines(self) -> Iterator[bytes]:
         """All but the first; each is in the digest once the next one is asked for."""
@@ -93,7 +97,7 @@ class LinesFile:
                     yield line
                     self._hashed.update(line)
         except OSError as error:
-            raise FileUnusable(self.path, error) from error
+            raise FileUnreadable(self.path, error) from error
 
     @property
     def digest(self) -> str:

@@ -24,6 +24,10 @@ class FileUnusable(Exception):
         super().__init__(f"{path}: {cause.strerror or cause}")
 
 
+class FileUnreadable(FileUnusable):
+    """One that was to be read."""
+
+
 @contextmanager
 def new_file(path: Path, *, replace: bool = False) -> Generator[BinaryIO]:
     """A file to write, which takes its place at the end; readable by its owner alone, for histories may hold secrets.

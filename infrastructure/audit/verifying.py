@@ -138,7 +138,7 @@ def checked(job_id: str, stored: Stored, tally: Tally) -> Difference | None:
             tally.pruned += tombstone is not None
         except Differs as differs:
             difference = differs.difference
-            tally.events += difference.version
+            tally.events += difference.version - (difference.kind is Kind.EVENT_MISSING)  # that one was not there
     stored.skip(job_id)
     return difference
 

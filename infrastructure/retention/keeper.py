@@ -106,6 +106,8 @@ class Retention:
         def told(kept: Archived) -> None:
             log.info("retention %s: archived %s jobs in %s", rule.name, f"{len(kept.versions):,}", kept.file)
 
+        if not folder.is_dir():  # said before there is anything to archive
+            raise ArchiveFailed(folder, "there is no such folder")
         return Archive(self._database, self._surroundings, folder, self._event_store, told)
 
     def _run(self) -> None:

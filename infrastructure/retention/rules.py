@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from milepost.domain.state_machine import JobStatus
-from milepost.infrastructure.durations import duration_of
+from milepost.infrastructure.durations import MINUTES, duration_of
 from milepost.infrastructure.event_store.pruning import ENDED, PruneRule
 from milepost.infrastructure.settings import Settings, SettingsInvalid
 
@@ -72,6 +72,8 @@ class _Table(BaseModel):
     @field_validator("older_than")
     @classmethod
     def _is_an_age(cls, text: str) -> str:
+        if MINUTES.fullmatch(text.strip()):
+            raise ValueError(f"'{text}' would be minutes; write 12h, 30d or 8w")
         if not timedelta(0) < (_age(text) or timedelta(0)) <= LONGEST:
             raise ValueError(f"'{text}' is no age; write 12h, 30d or 8w")
         return text
@@ -94,6 +96,8 @@ def _table(path: Path, number: int, given: Mapping[str, Any]) -> _Table:
         first = error.errors()[0]
         field = ".".join(str(each) for each in first["loc"]) or "name"
         raise _wrong(path, called, field, first["msg"].removeprefix("Value error, ")) from error
+    if table.older_than is None and "keep" in table.model_fields_set and not table.keep:
+        raise _wrong(path, called, "keep", "0 says nothing; write older_than, or how many stay")
     if table.older_than is None and not table.keep:
         raise _wrong(path, called, "older_than", "it is not said how old jobs must be, nor by `keep` how many stay")
     return table

@@ -73,6 +73,17 @@ def test_every_line_of_a_seal_is_of_its_published_schema(jobs: Furniture, call: 
     assert len(heads) == 9, "of all namespaces"
 
 
+@pytest.mark.parametrize("command", [("replay",), ("import",), ("verify", "--seal")])
+def test_the_advice_is_of_what_was_to_be_done(command: tuple[str, ...], jobs: Furniture, call: Milepost) -> None:
+    kind = "seal" if "--seal" in command else "export"
+    Path("newer").write_text(f'{{"format":"milepost-{kind}","formatVersion":2}}\n')
+
+    missing, newer = (call("audit", *command, file).error for file in ("nothing", "newer"))
+
+    assert missing["suggestion"] == "Look whether it is the right file, and whether you may read it"
+    assert newer["suggestion"].endswith("Use the Milepost that wrote it, or a newer one")
+
+
 def test_a_seal_without_a_file_is_printed(jobs: Furniture, milepost: Milepost) -> None:
     printed = milepost("audit", "seal")
 

@@ -56,6 +56,14 @@ def test_rows_that_were_damaged_in_every_way_are_rebuilt_and_nothing_differs_the
     assert "eve was here" in milepost("jobs", "history", job).out
 
 
+def test_an_event_store_that_is_not_there_is_not_made(call: Milepost, tmp_path: Path) -> None:
+    refused = call("audit", "rebuild", "--all")
+
+    assert refused.code == 2
+    assert "there is none yet" in refused.error["message"]
+    assert not list(tmp_path.glob("*.sqlite"))
+
+
 def test_only_the_jobs_that_are_named_are_rebuilt_also_by_the_beginning_of_an_id(
     milepost: Milepost, file: Path, ids: dict[str, str]
 ) -> None:

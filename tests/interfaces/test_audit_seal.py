@@ -181,7 +181,7 @@ def test_differences_are_told_in_every_format(jobs: Furniture, ids: Ids, call: M
     assert (row["Job"], row["Kind"], row["Version"]) == (ids["completed"], "job-missing", "1")
     assert row["LastVersion"] == str(difference["lastVersion"])
     assert len(told("-o", "plain").splitlines()) == 2
-    assert told("-o", "table").startswith(f"Job {ids['completed']} is not there any more: its ")
+    assert told("-o", "table").startswith(f"Job {ids['completed']} is not there any more: events 1 to ")
     assert told("-q").strip() == ids["completed"]
 
 

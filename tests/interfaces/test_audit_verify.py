@@ -44,6 +44,39 @@ def test_a_difference_is_named_and_the_command_fails(milepost: Milepost, file: P
     assert (found["column"], found["found"]) == ("succeeded", found["expected"] + 7)
 
 
+def test_an_event_that_is_missing_is_not_counted(milepost: Milepost, file: Path, ids: dict[str, str]) -> None:
+    job = ids["completed"]
+    whole = milepost("audit", "verify", job, "-o", "json").json["events"]
+    tamper(
+        file,
+        "DELETE FROM milepost_events WHERE originator_id=? AND originator_version=?",
+        job.replace("-", ""),
+        whole,
+    )
+
+    done = milepost("audit", "verify", job, "-o", "json")
+
+    assert done.json["differences"][0]["kind"] == "event-missing"
+    assert done.json["events"] == whole - 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("verify", "--all", "--since", "1h"), "Ids, --all and --since do not go together"),
+        (("verify", "--all", "01a2"), "Ids, --all and --since do not go together"),
+        (("verify",), "Which jobs are to be verified?"),
+        (("rebuild", "--all", "01a2"), "Ids and --all do not go together"),
+        (("rebuild",), "Which jobs are to be rebuilt?"),
+    ],
+)
+def test_what_is_meant_is_said_once(milepost: Milepost, file: Path, given: tuple[str, ...], told: str) -> None:
+    refused = milepost("audit", *given, "-o", "json")
+
+    assert refused.code == 5
+    assert refused.error["message"] == told
+
+
 def test_lines_are_one_for_each_difference(milepost: Milepost, file: Path, ids: dict[str, str]) -> None:
     first, second = sorted(ids.values())[:2]
     for each in (first, second):

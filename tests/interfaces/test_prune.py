@@ -85,6 +85,7 @@ def test_young_jobs_and_the_newest_that_are_kept_stay(jobs: Furniture, call: Mil
     [
         ((), "Nothing says how old"),
         (("--older-than", "old"), "'old' is no age"),
+        (("--older-than", "6m", "--yes"), "'6m' would be minutes"),
         (("--older-than", "1d", "--all"), "not both"),
     ],
 )

@@ -65,6 +65,7 @@ def test_a_worker_archives_and_prunes_by_the_rules_and_says_so(
     assert run(["-o", "json", "jobs", "get", ids["failed"]]) == 1
     told = capsys.readouterr().err
     assert "by retention: rule failed (older_than 1s); its history is in the archive" in told
+    assert "'milepost audit import' brings it back from that file" in told
     assert run(["jobs", "get", ids["completed"]]) == 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from milepost.interfaces.audit_documents import DifferenceDocument, SealCompared
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.cli.text import local
-from milepost.interfaces.quantities import counted
+from milepost.interfaces.quantities import counted, differing
 
 if TYPE_CHECKING:
     from milepost.infrastructure.audit.comparing import Breach, Comparison
@@ -59,4 +59,4 @@ def told(comparison: "Comparison", different: int) -> str:
     at = local(comparison.summary.sealed_at.isoformat())
     looked_at = f"Held {counted(tally.jobs, 'job')} with {counted(tally.events, 'event')} against the seal of {at}"
     pruned = f", {tally.pruned:,} of them pruned" if tally.pruned else ""
-    return f"{looked_at}{pruned}: {'nothing sealed is missing or changed' if not different else f'{different} differ'}"
+    return f"{looked_at}{pruned}: {'nothing sealed is missing or changed' if not different else differing(different)}"

@@ -15,6 +15,7 @@ from milepost.interfaces.cli.jobs.filters import JobIds, Since, Statuses, Tags, 
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.error_mapping import INVALID, SERVER_ERROR, Problem, Told
+from milepost.interfaces.quantities import counted
 
 app = new_app()
 
@@ -75,4 +76,5 @@ def _all_statuses() -> tuple[str, ...]:
 
 
 def _said(done: ExportResult) -> str:
-    return f"Exported {done.jobs} jobs with {done.events} events to {done.file}. SHA-256 {done.sha256}"
+    what = f"{counted(done.jobs, 'job')} with {counted(done.events, 'event')}"
+    return f"Exported {what} to {done.file}. SHA-256 {done.sha256}"

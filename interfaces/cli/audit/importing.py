@@ -10,6 +10,7 @@ from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.error_mapping import REFUSED, Problem
+from milepost.interfaces.quantities import counted
 
 app = new_app()
 
@@ -58,6 +59,10 @@ def import_histories(
 
 
 def _said(done: ImportResult) -> str:
-    already = f"; {done.there} were here already" if done.there else ""
-    out = f"; {len(done.refused)} were refused" if done.refused else ""
-    return f"Imported {done.imported} jobs with {done.events} events{already}{out}"
+    already = f"; {done.there:,} {_were(done.there)} here already" if done.there else ""
+    out = f"; {len(done.refused):,} {_were(len(done.refused))} refused" if done.refused else ""
+    return f"Imported {counted(done.imported, 'job')} with {counted(done.events, 'event')}{already}{out}"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"

@@ -27,7 +27,8 @@ def rebuild(
         bool,
         typer.Option(
             "--trust-history",
-            help="Rebuild also jobs whose rows know of more events than there are. What those rows say is lost.",
+            help="Rebuild also jobs whose rows know of more events than there are. What those rows say is lost,"
+            " and workers go on with a job whose end is among it.",
         ),
     ] = False,
     reason: Reason = "",
@@ -38,10 +39,14 @@ def rebuild(
     ] = None,
 ) -> None:
     """Make the rows that lists show of jobs follow from their events again, while others work. A worker does it."""
-    if bool(jobs) == every:
+    if jobs and every:
+        raise Told(INVALID, "Ids and --all do not go together", "Give one of them")
+    if not jobs and not every:
         raise Told(INVALID, "Which jobs are to be rebuilt?", "Give ids, or --all")
     if timeout is not None and not wait:
         raise Told(INVALID, "--timeout is for --wait", "Add --wait, or leave it out")
+    if session.settings.server is None:
+        _ = session.app.existing  # it makes none: where there is nothing, nothing can be rebuilt
     request: dict[str, Any] = {"jobs": [_id_of(session, each) for each in jobs or ()], "trust_history": trust_history}
     asked = StartAsked("rebuild-read-models", request, command_id=command_id, reason=reason)
     result = session.service.start(asked)

@@ -18,7 +18,7 @@ from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.documents import to_json
 from milepost.interfaces.error_mapping import INVALID, SERVER_ERROR, Told
-from milepost.interfaces.quantities import clean, counted
+from milepost.interfaces.quantities import clean, counted, differing
 
 if TYPE_CHECKING:
     from milepost.infrastructure.audit.comparing import Comparison
@@ -70,7 +70,9 @@ def verify(
     asked = bool(jobs) + every + (since is not None)
     if seal is not None and (jobs or since is not None):
         raise Told(INVALID, "A seal is of the whole event store", "Give --seal alone, or with --all")
-    if asked != 1 and (asked or seal is None):
+    if asked > 1:
+        raise Told(INVALID, "Ids, --all and --since do not go together", "Give one of them")
+    if not asked and seal is None:
         raise Told(INVALID, "Which jobs are to be verified?", "Give ids, or --all, or --since, or --seal")
     began = time.monotonic()
     with Progress(session) as progress:
@@ -144,7 +146,7 @@ def _id_of(session: Session, text: str) -> UUID:
 def _sum(tally: "Tally", different: int) -> str:
     pruned = f", and {counted(tally.pruned, 'tombstone')}" if tally.pruned else ""
     looked_at = f"Verified {counted(tally.jobs, 'job')} with {counted(tally.events, 'event')}{pruned}"
-    return f"{looked_at}: {'nothing differs' if not different else f'{different} differ'}"
+    return f"{looked_at}: {'nothing differs' if not different else differing(different)}"
 
 
 class Progress:
@@ -161,7 +163,7 @@ class Progress:
         if self._session.quiet or time.monotonic() < self._at + pause:
             return
         self._at = time.monotonic()
-        line = f"{counted(tally.jobs, 'job')}, {counted(tally.events, 'event')}, {tally.different:,} differ"
+        line = f"{counted(tally.jobs, 'job')}, {counted(tally.events, 'event')}, {differing(tally.different)}"
         sys.stderr.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
         sys.stderr.flush()
         self._drawn = self._terminal

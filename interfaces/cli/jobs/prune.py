@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from milepost.infrastructure.durations import MINUTES
 from milepost.interfaces import bootstrap
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.change import DryRun, Reason
@@ -18,7 +19,7 @@ from milepost.interfaces.cli.text import LARGEST, moment
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.prune_documents import PrunedDocument, PruneResult
 from milepost.interfaces.pruning import PruneAsked, together
-from milepost.interfaces.quantities import number
+from milepost.interfaces.quantities import counted, number
 
 if TYPE_CHECKING:
     from milepost.infrastructure.audit.archiving import Archived
@@ -133,7 +134,7 @@ def _archived(session: Session, asked: PruneAsked, folder: Path) -> PruneResult:
 
     def told(kept: "Archived") -> None:
         session.note(
-            f"Archived {number(len(kept.versions))} jobs with {number(kept.events)} events in {kept.file}."
+            f"Archived {counted(len(kept.versions), 'job')} with {counted(kept.events, 'event')} in {kept.file}."
             f" SHA-256 {kept.sha256}"
         )
 
@@ -143,10 +144,12 @@ def _archived(session: Session, asked: PruneAsked, folder: Path) -> PruneResult:
 def _before(older_than: str | None) -> datetime:
     if older_than is None:
         return bootstrap.now()
+    how = "Write 12h, 30d, 8w, 2026-01-01 or 2026-01-01T09:30"
+    if MINUTES.fullmatch(older_than.strip()):
+        raise Told(INVALID, f"--older-than: '{older_than}' would be minutes", how)
     try:
         return moment(older_than, bootstrap.now())
     except (ValueError, OverflowError):
-        how = "Write 12h, 30d, 8w, 2026-01-01 or 2026-01-01T09:30"
         raise Told(INVALID, f"--older-than: '{older_than}' is no age and no time", how) from None
 
 
@@ -162,4 +165,4 @@ def _sentence(result: PruneResult) -> str:
 
 
 def _told(result: PruneResult) -> str:
-    return f"{number(result.jobs)} job{'' if result.jobs == 1 else 's'} with {number(result.events)} events"
+    return f"{counted(result.jobs, 'job')} with {counted(result.events, 'event')}"

@@ -1,6 +1,7 @@
 """How workers carry out the rules: one at a time, again when they are due, and whatever goes wrong."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -166,6 +167,12 @@ def test_a_rule_that_fails_is_told_and_tried_again_and_the_others_are_carried_ou
     assert len(ids(scene)) == 1
     assert row(scene).trouble is None
     assert len(list(folder.iterdir())) == 1
+
+
+def test_a_folder_that_is_not_there_is_told_before_there_is_anything_to_archive(scene: Scene, tmp_path: Path) -> None:
+    keeper_of(scene, replace(OLD, archive=tmp_path / "nowhere")).turn()
+
+    assert "there is no such folder" in str(row(scene).trouble)
 
 
 def test_a_defect_is_that_rules_alone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,7 @@ def test_where_there_are_no_rules_nothing_is_pruned(tmp_path: Path) -> None:
     ("said", "told"),
     [
         ('name = "old"\nolder_than = "soon"', "retention rule 'old': older_than: 'soon' is no age"),
+        ('name = "old"\nolder_than = "6m"', "retention rule 'old': older_than: '6m' would be minutes"),
         ('name = "old"\nolder_than = "0d"', "retention rule 'old': older_than: '0d' is no age"),
         ('name = "old"\nolder_than = "999999999999w"', "retention rule 'old': older_than:"),
         ('name = "old"\nolder_than = 30', "retention rule 'old': older_than: Input should be a valid string"),
@@ -77,6 +78,7 @@ def test_where_there_are_no_rules_nothing_is_pruned(tmp_path: Path) -> None:
         ('older_than = "30d"', "retention rule no. 1: name: Field required"),
         ('name = "a/b"\nolder_than = "30d"', "retention rule 'a/b': name: use 1 to 100 letters"),
         ('name = "old"\nolder_than = "30d"\nkeep = -1', "retention rule 'old': keep: Input should be greater"),
+        ('name = "old"\nkeep = 0', "retention rule 'old': keep: 0 says nothing; write older_than"),
         ('name = "old"\nolder_than = "30d"\nstatuses = ["Stopped"]', "'old': statuses: 'Stopped' is none of a job"),
         ('name = "old"\nolder_than = "30d"\nstatuses = []', "'old': statuses: List should have at least 1 item"),
         ('name = "old"\nolder_than = "30d"\ntypes = "import"', "'old': types: Input should be a valid list"),

@@ -99,7 +99,7 @@ def test_a_removed_job_is_named(archive: Archive, job: Job, file: Path) -> None:
     (breach,) = found(archive, file)
 
     assert breach == Breach(job.id, "job-missing", 1, 7)
-    assert breach.message == f"job {job.id} is not there any more: its 7 events were removed"
+    assert breach.message == f"job {job.id} is not there any more: events 1 to 7 are missing"
 
 
 def test_events_removed_from_the_end_are_named(archive: Archive, job: Job, file: Path) -> None:
