@@ -149,11 +149,11 @@ class Pruning:
 
     def finish(self) -> None:
         """Go on with what a prune left half-way."""
-        asked = sa.select(tombstones.c.job_id, tombstones.c.remaining).where(tombstones.c.remaining > 0)
+        asked = sa.select(tombstones.c.job_id).where(tombstones.c.remaining > 0)
         with self._database.read() as connection:
-            left = connection.execute(asked).all()
-        for job_id, remaining in left:
-            self._finish(job_id, remaining)
+            left = connection.scalars(asked).all()
+        for job_id in left:
+            self._finish(job_id)
 
     def _candidates(self, rule: PruneRule, limit: int) -> list[_Candidate]:
         with self._database.read() as connection:
@@ -194,7 +194,7 @@ class Pruning:
             for job_id in small:
                 _delete_events(connection, job_id, 0)
         for each in large:
-            self._finish(each.job_id, each.version)
+            self._finish(each.job_id)
         return there
 
     def _tombstone(
@@ -223,18 +223,13 @@ class Pruning:
             "archive": file,
         }
 
-    def _finish(self, job_id: str, remaining: int) -> None:
+    def _finish(self, job_id: str) -> None:
         """The rest of a large job, part by part."""
         more = True
-        while more or remaining:
+        while more:
             self._pause(PAUSE_SECONDS)
             with self._database.write() as connection:
-                more = sum(_delete_part(connection, table, job_id) for table in _IN_PARTS) > 0
-                if not more:  # its events last: until they are gone, whoever finds it finishes it
-                    remaining = max(0, remaining - EVENTS_AT_ONCE)
-                    _delete_events(connection, job_id, remaining)
-                    left = tombstones.update().where(tombstones.c.job_id == job_id)
-                    connection.execute(left.values(remaining=remaining))
+                more = _delete_rest(connection, job_id)
 
 
 def _meant(rule: PruneRule) -> sa.Select[Any]:
@@ -332,6 +327,23 @@ def _delete_events(connection: sa.Connection, job_id: str, kept: int) -> None:
     sign = mark(connection)
     statement = f"DELETE FROM {EVENTS_TABLE} WHERE originator_id = {sign} AND originator_version > {sign}"
     connection.exec_driver_sql(statement, (UUID(job_id).hex, kept))
+
+
+def _delete_rest(connection: sa.Connection, job_id: str) -> bool:
+    """A part of what is left of a job that is half gone; whether there is more.
+
+    Its tombstone is asked anew: another one may have finished it meanwhile, and then it may have been imported again.
+    """
+    of_job = tombstones.c.job_id == job_id
+    remaining: int = connection.scalar(sa.select(tombstones.c.remaining).where(of_job)) or 0
+    if not remaining:
+        return False
+    if sum(_delete_part(connection, table, job_id) for table in _IN_PARTS):
+        return True
+    kept = max(0, remaining - EVENTS_AT_ONCE)  # its events last: until they are gone, whoever finds it finishes it
+    _delete_events(connection, job_id, kept)
+    connection.execute(tombstones.update().where(of_job).values(remaining=kept))
+    return kept > 0
 
 
 def _delete_part(connection: sa.Connection, table: sa.Table, job_id: str) -> int:

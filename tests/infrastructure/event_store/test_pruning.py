@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import permutations
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,9 @@ from milepost.domain.commands import CompleteJob, RemoveJob, StopJob
 from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.audit.chain import GENESIS, links
+from milepost.infrastructure.audit.export_file import ExportFile
+from milepost.infrastructure.audit.exporting import export
+from milepost.infrastructure.audit.importing import Importer
 from milepost.infrastructure.event_store import pruning
 from milepost.infrastructure.event_store.all_streams import AllStreams, PlaceGone
 from milepost.infrastructure.event_store.database import Database
@@ -214,6 +218,31 @@ def test_a_large_job_goes_in_parts_and_what_was_broken_off_is_finished(
     assert rows_of(scene.store.database, job.id) == {}
     with scene.store.database.read() as connection:
         assert connection.scalars(sa.select(tombstones.c.remaining)).all() == [0]
+
+
+@pytest.mark.parametrize("broken_off_at", [1, 3, 5])
+def test_a_large_job_that_another_one_finished_and_imported_again_is_left_alone(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_off_at: int
+) -> None:
+    monkeypatch.setattr(pruning, "EVENTS_AT_ONCE", 3)
+    job = scene.running(steps=8)
+    job = scene.do(scene.succeed(job, *range(8)), CompleteJob(job.claim))
+    database, file = scene.store.database, tmp_path / "kept.jsonl"
+    export(database, file, event_store="default", namespace="Default", meant=[str(job.id)])
+    scene.surroundings.wait(60)
+
+    def brought_back() -> None:
+        Pruning(database, scene.surroundings, lambda _: None).finish()
+        [fate] = Importer(database, scene.surroundings, live=False).run(ExportFile(file))
+        assert fate.fate == "imported"
+
+    pauses = iter(range(1, 1_000))
+    frozen = Pruning(database, scene.surroundings, lambda _: brought_back() if next(pauses) == broken_off_at else None)
+    frozen.prune(rule(scene), OPERATOR, limit=10)
+
+    assert scene.store.load(job.id) == job
+    assert len(list(scene.store.history(job.id))) == job.version
+    assert rows_of(database, job.id)["milepost_steps"] == 8
 
 
 def test_a_worker_that_was_frozen_until_its_job_was_pruned_can_append_nothing(scene: Scene) -> None:
