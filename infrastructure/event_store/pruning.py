@@ -44,7 +44,7 @@ S = JobStatus
 # Those that may be pruned: what is stopped may go on, and so is no history yet.
 ENDED: Final = (S.CANCELLED, S.COMPLETED_SUCCESSFULLY, S.COMPLETED_WITH_FAILURES, S.FAILED, S.REMOVED)
 JOBS_AT_ONCE: Final = 50
-EVENTS_AT_ONCE: Final = 2_000
+EVENTS_AT_ONCE: Final = 2_000  # with the steps
 ARCHIVED_AT_ONCE: Final = 1_000  # jobs of one file: no lock is held meanwhile
 ARCHIVED_EVENTS: Final = 100_000
 PAUSE_SECONDS: Final = 0.02  # between two batches, for others who write
@@ -93,8 +93,14 @@ class _Candidate:
     job_type: str
     status: str
     version: int
+    total: int
     created_at: str
     ended_at: str
+
+    @property
+    def rows(self) -> int:
+        """That go with it: steps may be many that no event is about, where a job was cancelled before they ran."""
+        return self.version + self.total
 
 
 class Pruning:
@@ -187,8 +193,8 @@ class Pruning:
             )
             for table in _WITH_JOB:
                 connection.execute(table.delete().where(_column(table).in_(ids)))
-            large = [each for each in there if each.version > EVENTS_AT_ONCE]
-            small = [each.job_id for each in there if each.version <= EVENTS_AT_ONCE]
+            large = [each for each in there if each.rows > EVENTS_AT_ONCE]
+            small = [each.job_id for each in there if each.rows <= EVENTS_AT_ONCE]
             for table in _IN_PARTS:
                 connection.execute(table.delete().where(_column(table).in_(small)))
             for job_id in small:
@@ -219,7 +225,7 @@ class Pruning:
             "source": origin.source,
             "reason": origin.reason,
             "places": places[each.job_id],
-            "remaining": each.version if each.version > EVENTS_AT_ONCE else 0,
+            "remaining": each.version if each.rows > EVENTS_AT_ONCE else 0,
             "archive": file,
         }
 
@@ -246,7 +252,7 @@ def _meant(rule: PruneRule) -> sa.Select[Any]:
     if rule.types:
         wanted.append(jobs.c.type.in_(rule.types))
     newest_first = sa.func.row_number().over(partition_by=(jobs.c.namespace, jobs.c.type), order_by=jobs.c.id.desc())
-    told = ("id", "namespace", "type", "status", "version", "created_at")
+    told = ("id", "namespace", "type", "status", "version", "total", "created_at")
     columns: list[sa.ColumnElement[Any]] = [*(jobs.c[name] for name in told), ended_at.label("ended_at")]
     before = rule.before.isoformat(timespec="microseconds")
     if not rule.keep:  # nothing to be counted: the index on ids answers
@@ -263,16 +269,16 @@ def _files(found: Sequence[_Candidate]) -> Iterator[list[_Candidate]]:
         yield from _batches(list(same), ARCHIVED_AT_ONCE, ARCHIVED_EVENTS)
 
 
-def _batches(found: Sequence[_Candidate], most_jobs: int, most_events: int) -> Iterator[list[_Candidate]]:
-    """So many jobs and events as go at once; a large job is alone."""
+def _batches(found: Sequence[_Candidate], most_jobs: int, most_rows: int) -> Iterator[list[_Candidate]]:
+    """So many jobs, with their events and steps, as go at once; a large job is alone."""
     batch: list[_Candidate] = []
-    events = 0
+    rows = 0
     for each in found:
-        if batch and (len(batch) >= most_jobs or events + each.version > most_events):
+        if batch and (len(batch) >= most_jobs or rows + each.rows > most_rows):
             yield batch
-            batch, events = [], 0
+            batch, rows = [], 0
         batch.append(each)
-        events += each.version
+        rows += each.rows
     if batch:
         yield batch
 

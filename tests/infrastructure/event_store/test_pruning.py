@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
-from milepost.domain.commands import CompleteJob, RemoveJob, StopJob
+from milepost.domain.commands import CancelJob, CompleteJob, RemoveJob, StopJob
 from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.audit.chain import GENESIS, links
@@ -23,7 +23,7 @@ from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.job_not_found import JobNotFound, JobPruned
 from milepost.infrastructure.event_store.pruning import ENDED, Prunable, Pruned, PruneRule, Pruning
 from milepost.infrastructure.event_store.queries import JobQueries
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, metadata, tombstones
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, metadata, steps, tombstones
 from milepost.infrastructure.event_store.streams import StreamMoved
 from tests.infrastructure.event_store.scene import OPERATOR, Scene
 
@@ -345,3 +345,22 @@ def test_where_places_are_too_many_events_come_again_and_none_is_missed(
     for place, key in enumerate(before):
         expected = [each for each in before[place + 1 :] if each.job_id == other.id]
         assert keys(scene.store.database, key)[-len(expected) or 10_000 :] == expected
+
+
+def test_steps_that_never_ran_count_in_what_goes_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that was cancelled as soon as it was planned has few events, and may have 100,000 steps."""
+    monkeypatch.setattr(pruning, "EVENTS_AT_ONCE", 12)
+    ids = [scene.running(steps=30).id for _ in range(2)]
+    for job_id in ids:
+        scene.store.execute("Default", job_id, lambda _: CancelJob(worker_alive=False), OPERATOR)
+    scene.surroundings.wait(60)
+    there: list[int] = []
+
+    def paused(_seconds: float) -> None:
+        with scene.store.database.read() as connection:
+            there.append(connection.scalar(sa.select(sa.func.count()).select_from(steps)) or 0)
+
+    Pruning(scene.store.database, scene.surroundings, paused).prune(rule(scene), OPERATOR, limit=10)
+
+    assert all(before - after <= 12 for before, after in pairwise([60, *there]))
+    assert [rows_of(scene.store.database, job_id) for job_id in ids] == [{}, {}]
