@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -225,6 +227,26 @@ def test_where_the_file_cannot_be_written_nothing_goes_and_no_half_of_it_stays(
         prune(scene, folder)
 
     assert list(folder.iterdir()) == []
+    assert scene.store.load(job.id) == job
+
+
+@pytest.mark.parametrize("when", ["write", "check"])
+def test_where_the_folder_goes_away_meanwhile_nothing_is_pruned(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    job, folder = scene.completed(), tmp_path / "archive"
+    folder.mkdir()
+    real = getattr(archiving, when)
+
+    def goes_away(*given: Any, **more: Any) -> Any:
+        rmtree(folder)
+        folder.write_text("a file")
+        return real(*given, **more)
+
+    monkeypatch.setattr(archiving, when, goes_away)
+    with pytest.raises(ArchiveFailed, match=str(folder)):
+        prune(scene, folder)
+
     assert scene.store.load(job.id) == job
 
 
