@@ -57,9 +57,9 @@ def prune(
     statuses = tuple(JobStatus(status) for status in asked.statuses or ENDED)
     before = asked.before.astimezone(UTC)
     rule = PruneRule(namespace, before, statuses, asked.types, asked.keep)
+    pruning = app.pruning(app.reading)
     if asked.dry_run:
-        return _result(asked, app.pruning(app.reading).meant(rule), more=False)
-    pruning = app.pruning(app.existing)
+        return _result(asked, pruning.meant(rule), more=False)
     done = pruning.prune(rule, origin, limit=asked.limit, within_seconds=WITHIN_SECONDS, archive=archive)
     return _result(asked, done.found, more=done.more)
 

@@ -61,7 +61,9 @@ def explain(seen: Seen) -> Explanation:
     """Why the job is as it was seen."""
     how_fast = pace(seen)
     because = _because(seen, how_fast)
-    return Explanation(because, chain(seen), MOVES[because], how_fast)
+    # What is given up cannot be stopped any more.
+    moves = tuple(each for each in MOVES[because] if seen.status is not S.CANCELLING or each is not Move.STOP)
+    return Explanation(because, chain(seen), moves, how_fast)
 
 
 MOVES: Final[dict[Because, tuple[Move, ...]]] = {

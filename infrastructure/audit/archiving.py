@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from milepost.infrastructure.audit.export_file import ExportFile
-from milepost.infrastructure.audit.exporting import Exported, HistoryGone, Selection, chosen, write
+from milepost.infrastructure.audit.exporting import Exported, HistoryGone, Selection, still_there, write
 from milepost.infrastructure.audit.importing import HistoryBroken, check
 from milepost.infrastructure.audit.lines import LinesInvalid
 from milepost.infrastructure.audit.new_file import FileThere, FileUnusable, new_file
@@ -55,18 +56,24 @@ class Archive:
 
     def keep(self, namespace: str, versions: Mapping[str, int]) -> Archived | None:
         """Those of these jobs that are at that version still; None where none is. Raises ArchiveFailed."""
-        found = chosen(self._database, namespace, list(versions))
-        same = [(job_id, version) for job_id, version in found if versions[str(job_id)] == version]
-        if not same:
-            return None
-        try:
-            path, done = self._written(namespace, Selection(same))
-            self._prove(path)
-        except (FileUnusable, HistoryGone) as error:
-            raise ArchiveFailed(self._folder, str(error)) from error
-        kept = Archived(path, {str(job_id): version for job_id, version in same}, done.events, done.sha256)
-        self._told(kept)
-        return kept
+        while same := self._same(versions):
+            try:
+                path, done = self._written(namespace, Selection(same))
+                self._prove(path)
+            except FileUnusable as error:
+                raise ArchiveFailed(self._folder, str(error)) from error
+            except HistoryGone as error:
+                if self._same({str(error.job_id): versions[str(error.job_id)]}):
+                    raise ArchiveFailed(self._folder, str(error)) from error
+                continue  # another one has pruned it meanwhile: the rest goes on without it
+            kept = Archived(path, {str(job_id): version for job_id, version in same}, done.events, done.sha256)
+            self._told(kept)
+            return kept
+        return None
+
+    def _same(self, versions: Mapping[str, int]) -> list[tuple[UUID, int]]:
+        found = still_there(self._database, list(versions))
+        return [(job_id, version) for job_id, version in found if versions[str(job_id)] == version]
 
     def _written(self, namespace: str, jobs: Selection) -> tuple[Path, Exported]:
         begun = f"{self._event_store}-{namespace}-{self._surroundings.now():{_WHEN}}"
@@ -81,5 +88,6 @@ class Archive:
         try:
             check(ExportFile(path))
         except (LinesInvalid, HistoryBroken) as error:
-            path.unlink()
+            with suppress(OSError):  # its folder may be gone by now
+                path.unlink()
             raise ArchiveFailed(self._folder, str(error)) from error

@@ -73,6 +73,21 @@ def chosen(database: Database, namespace: str, meant: JobFilter | Sequence[str])
         )
 
 
+def still_there(database: Database, ids: Sequence[str]) -> Selection:
+    """Those of these jobs that were not pruned, as all of them are at one moment."""
+    with database.read() as connection:
+        return Selection(found for page in _there(connection, ids) for found in _versions(connection, page))
+
+
+def _there(connection: sa.Connection, ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """By their rows, which are the first of a job to go."""
+    ordered = sorted(set(ids))
+    for first in range(0, len(ordered), ASKED_AT_ONCE):
+        of_page = ordered[first : first + ASKED_AT_ONCE]
+        if page := connection.scalars(sa.select(jobs.c.id).where(jobs.c.id.in_(of_page))).all():
+            yield page
+
+
 def _pages(connection: sa.Connection, namespace: str, meant: JobFilter | Sequence[str]) -> Iterator[Sequence[str]]:
     if not isinstance(meant, JobFilter):
         ids = sorted(set(meant))

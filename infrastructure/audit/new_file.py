@@ -51,7 +51,7 @@ def new_file(path: Path, *, replace: bool = False) -> Generator[BinaryIO]:
     except OSError as error:
         raise FileUnusable(path, error) from error
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # put in its place; or its folder is gone, or cannot be written any more
             beside.unlink()
 
 

@@ -44,7 +44,7 @@ S = JobStatus
 # Those that may be pruned: what is stopped may go on, and so is no history yet.
 ENDED: Final = (S.CANCELLED, S.COMPLETED_SUCCESSFULLY, S.COMPLETED_WITH_FAILURES, S.FAILED, S.REMOVED)
 JOBS_AT_ONCE: Final = 50
-EVENTS_AT_ONCE: Final = 2_000
+EVENTS_AT_ONCE: Final = 2_000  # with the steps
 ARCHIVED_AT_ONCE: Final = 1_000  # jobs of one file: no lock is held meanwhile
 ARCHIVED_EVENTS: Final = 100_000
 PAUSE_SECONDS: Final = 0.02  # between two batches, for others who write
@@ -93,8 +93,14 @@ class _Candidate:
     job_type: str
     status: str
     version: int
+    total: int
     created_at: str
     ended_at: str
+
+    @property
+    def rows(self) -> int:
+        """That go with it: steps may be many that no event is about, where a job was cancelled before they ran."""
+        return self.version + self.total
 
 
 class Pruning:
@@ -149,11 +155,11 @@ class Pruning:
 
     def finish(self) -> None:
         """Go on with what a prune left half-way."""
-        asked = sa.select(tombstones.c.job_id, tombstones.c.remaining).where(tombstones.c.remaining > 0)
+        asked = sa.select(tombstones.c.job_id).where(tombstones.c.remaining > 0)
         with self._database.read() as connection:
-            left = connection.execute(asked).all()
-        for job_id, remaining in left:
-            self._finish(job_id, remaining)
+            left = connection.scalars(asked).all()
+        for job_id in left:
+            self._finish(job_id)
 
     def _candidates(self, rule: PruneRule, limit: int) -> list[_Candidate]:
         with self._database.read() as connection:
@@ -187,14 +193,14 @@ class Pruning:
             )
             for table in _WITH_JOB:
                 connection.execute(table.delete().where(_column(table).in_(ids)))
-            large = [each for each in there if each.version > EVENTS_AT_ONCE]
-            small = [each.job_id for each in there if each.version <= EVENTS_AT_ONCE]
+            large = [each for each in there if each.rows > EVENTS_AT_ONCE]
+            small = [each.job_id for each in there if each.rows <= EVENTS_AT_ONCE]
             for table in _IN_PARTS:
                 connection.execute(table.delete().where(_column(table).in_(small)))
             for job_id in small:
                 _delete_events(connection, job_id, 0)
         for each in large:
-            self._finish(each.job_id, each.version)
+            self._finish(each.job_id)
         return there
 
     def _tombstone(
@@ -219,22 +225,17 @@ class Pruning:
             "source": origin.source,
             "reason": origin.reason,
             "places": places[each.job_id],
-            "remaining": each.version if each.version > EVENTS_AT_ONCE else 0,
+            "remaining": each.version if each.rows > EVENTS_AT_ONCE else 0,
             "archive": file,
         }
 
-    def _finish(self, job_id: str, remaining: int) -> None:
+    def _finish(self, job_id: str) -> None:
         """The rest of a large job, part by part."""
         more = True
-        while more or remaining:
+        while more:
             self._pause(PAUSE_SECONDS)
             with self._database.write() as connection:
-                more = sum(_delete_part(connection, table, job_id) for table in _IN_PARTS) > 0
-                if not more:  # its events last: until they are gone, whoever finds it finishes it
-                    remaining = max(0, remaining - EVENTS_AT_ONCE)
-                    _delete_events(connection, job_id, remaining)
-                    left = tombstones.update().where(tombstones.c.job_id == job_id)
-                    connection.execute(left.values(remaining=remaining))
+                more = _delete_rest(connection, job_id)
 
 
 def _meant(rule: PruneRule) -> sa.Select[Any]:
@@ -251,7 +252,7 @@ def _meant(rule: PruneRule) -> sa.Select[Any]:
     if rule.types:
         wanted.append(jobs.c.type.in_(rule.types))
     newest_first = sa.func.row_number().over(partition_by=(jobs.c.namespace, jobs.c.type), order_by=jobs.c.id.desc())
-    told = ("id", "namespace", "type", "status", "version", "created_at")
+    told = ("id", "namespace", "type", "status", "version", "total", "created_at")
     columns: list[sa.ColumnElement[Any]] = [*(jobs.c[name] for name in told), ended_at.label("ended_at")]
     before = rule.before.isoformat(timespec="microseconds")
     if not rule.keep:  # nothing to be counted: the index on ids answers
@@ -268,16 +269,16 @@ def _files(found: Sequence[_Candidate]) -> Iterator[list[_Candidate]]:
         yield from _batches(list(same), ARCHIVED_AT_ONCE, ARCHIVED_EVENTS)
 
 
-def _batches(found: Sequence[_Candidate], most_jobs: int, most_events: int) -> Iterator[list[_Candidate]]:
-    """So many jobs and events as go at once; a large job is alone."""
+def _batches(found: Sequence[_Candidate], most_jobs: int, most_rows: int) -> Iterator[list[_Candidate]]:
+    """So many jobs, with their events and steps, as go at once; a large job is alone."""
     batch: list[_Candidate] = []
-    events = 0
+    rows = 0
     for each in found:
-        if batch and (len(batch) >= most_jobs or events + each.version > most_events):
+        if batch and (len(batch) >= most_jobs or rows + each.rows > most_rows):
             yield batch
-            batch, events = [], 0
+            batch, rows = [], 0
         batch.append(each)
-        events += each.version
+        rows += each.rows
     if batch:
         yield batch
 
@@ -332,6 +333,23 @@ def _delete_events(connection: sa.Connection, job_id: str, kept: int) -> None:
     sign = mark(connection)
     statement = f"DELETE FROM {EVENTS_TABLE} WHERE originator_id = {sign} AND originator_version > {sign}"
     connection.exec_driver_sql(statement, (UUID(job_id).hex, kept))
+
+
+def _delete_rest(connection: sa.Connection, job_id: str) -> bool:
+    """A part of what is left of a job that is half gone; whether there is more.
+
+    Its tombstone is asked anew: another one may have finished it meanwhile, and then it may have been imported again.
+    """
+    of_job = tombstones.c.job_id == job_id
+    remaining: int = connection.scalar(sa.select(tombstones.c.remaining).where(of_job)) or 0
+    if not remaining:
+        return False
+    if sum(_delete_part(connection, table, job_id) for table in _IN_PARTS):
+        return True
+    kept = max(0, remaining - EVENTS_AT_ONCE)  # its events last: until they are gone, whoever finds it finishes it
+    _delete_events(connection, job_id, kept)
+    connection.execute(tombstones.update().where(of_job).values(remaining=kept))
+    return kept > 0
 
 
 def _delete_part(connection: sa.Connection, table: sa.Table, job_id: str) -> int:

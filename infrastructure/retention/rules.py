@@ -87,6 +87,14 @@ class _Table(BaseModel):
         return statuses
 
 
+def _folder(beside: Path, text: str) -> Path | None:
+    """Where the archive is; None where that can be nowhere."""
+    try:
+        return None if "\0" in text else beside / Path(text).expanduser()
+    except RuntimeError:  # ~nobody/kept, and there is no such user
+        return None
+
+
 def _table(path: Path, number: int, given: Mapping[str, Any]) -> _Table:
     name = given.get("name")
     called = f"'{name}'" if isinstance(name, str) and name else f"no. {number}"
@@ -98,6 +106,11 @@ def _table(path: Path, number: int, given: Mapping[str, Any]) -> _Table:
         raise _wrong(path, called, field, first["msg"].removeprefix("Value error, ")) from error
     if table.older_than is None and "keep" in table.model_fields_set and not table.keep:
         raise _wrong(path, called, "keep", "0 says nothing; write older_than, or how many stay")
+    for field, named in (("namespace", table.namespace), ("event_store", table.event_store)):
+        if named is not None and not _NAME.fullmatch(named):
+            raise _wrong(path, called, field, f"'{named}' cannot be the name of one")
+    if table.archive is not None and _folder(path.parent, table.archive) is None:
+        raise _wrong(path, called, "archive", f"'{table.archive}' is no folder that there can be")
     if table.older_than is None and not table.keep:
         raise _wrong(path, called, "older_than", "it is not said how old jobs must be, nor by `keep` how many stay")
     return table
@@ -113,7 +126,7 @@ def _rule(folder: Path, table: _Table) -> RetentionRule:
         tuple(table.types),
         table.keep,
         table.namespace,
-        None if table.archive is None else folder / Path(table.archive).expanduser(),
+        None if table.archive is None else _folder(folder, table.archive),
     )
 
 

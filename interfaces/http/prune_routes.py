@@ -3,12 +3,12 @@
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from milepost.interfaces.http.access import Access, admin
 from milepost.interfaces.http.answers import answered, told
 from milepost.interfaces.http.job_routes import Asked, Reason, Word
-from milepost.interfaces.http.moments import LARGEST
+from milepost.interfaces.http.moments import LARGEST, Time
 from milepost.interfaces.prune_documents import PruneResult
 from milepost.interfaces.pruning import MOST_AT_ONCE, PruneAsked
 
@@ -22,7 +22,7 @@ Ended = Literal["Cancelled", "CompletedSuccessfully", "CompletedWithFailures", "
 class PruneBody(Asked):
     """Which jobs are to go: those that ended before a time, of these statuses and types (none: of all)."""
 
-    before: AwareDatetime
+    before: Time
     statuses: list[Ended] = Field(default_factory=list[Ended], max_length=20)
     types: list[Word] = Field(default_factory=list, max_length=MOST_TYPES)
     keep: int = Field(default=0, ge=0, le=LARGEST)

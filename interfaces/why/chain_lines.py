@@ -59,7 +59,7 @@ def _error(event: e.JobEvent) -> str | None:
 
 def _text(seen: Seen, link: Link, recorded: RecordedEvent) -> str:
     who = clean(recorded.origin.actor)
-    what = f"{who} {_deed(seen, link, recorded.event)}"
+    what = f"{who} {_deed(seen, link, recorded.event, by_worker=recorded.origin.source == 'worker')}"
     return what + (f": {clean(recorded.origin.reason)}" if recorded.origin.reason else "")
 
 
@@ -68,20 +68,24 @@ _DEEDS: Final[Mapping[type[e.JobEvent], str]] = {
     e.JobResumed: "resumed it",
     e.JobStopRequested: "asked it to stop",
     e.JobCancelRequested: "asked to cancel it",
-    e.JobReleased: "shut down and gave it back in good order",
+    e.JobReleased: "gave it back in good order",
     e.JobCompleted: "said that all its steps have ended: it is complete",
     e.JobRemoved: "removed it from the lists",
 }
 
 
-def _deed(seen: Seen, link: Link, event: e.JobEvent) -> str:
+def _deed(seen: Seen, link: Link, event: e.JobEvent, *, by_worker: bool) -> str:
     interrupted = _interrupted(seen, link)
     lost = f", for its worker {clean(link.lost_by)} had lost its lease{interrupted}"
     match event:
         case e.JobClaimed():
             return f"took it over{lost}" if link.lost_by else f"took it{interrupted}"
         case e.JobStopped():
-            return f"stopped it at once{lost}" if link.lost_by else "said that its steps are at rest: it is stopped"
+            if link.lost_by:
+                return f"stopped it at once{lost}"
+            if by_worker:
+                return "said that its steps are at rest: it is stopped"
+            return "stopped it at once, for no worker had it"
         case e.JobCancelled(cleanup_error=error):
             ended = f"cancelled it at once{lost}" if link.lost_by else "ended it: it is cancelled"
             return ended if error is None else f"{ended}; its cleanup: {error_in_short(error)}"

@@ -59,7 +59,7 @@ def _set_going(seen: Seen) -> str:
     when, who = ago(seen, last), clean(last.origin.actor)
     match last.event:
         case e.JobReleased(worker=worker):
-            return f"Worker {clean(worker)} shut down and gave it back {when}"
+            return f"Worker {clean(worker)} gave it back {when}"
         case e.JobResumed():
             return f"{who} resumed it {when}{given(last)}"
         case _:
@@ -95,8 +95,8 @@ def _then(seen: Seen) -> str:
 
 
 def _prepares(seen: Seen, why: Explanation) -> str:
-    last = newest(seen)
-    since = duration(seconds_since(seen, last.recorded_at)) if last else "0.0 s"
+    claims = [each.recorded_at for each in seen.story if isinstance(each.event, e.JobClaimed)]
+    since = duration(seconds_since(seen, claims[-1])) if claims else "0.0 s"
     lost = why.chain.links[-1].lost_by if why.chain.links else ""
     has = (
         f"took it over from {clean(lost)}, which had lost its lease, {since} ago" if lost else f"has had it for {since}"

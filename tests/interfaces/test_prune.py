@@ -6,8 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from milepost.client import InvalidInput, NothingFound
+from milepost.domain.envelope import Origin
+from milepost.domain.state_machine import JobStatus
+from milepost.infrastructure.event_store import pruning
+from milepost.infrastructure.event_store.pruning import PruneRule, Pruning
+from milepost.infrastructure.event_store.schema import tombstones
 from milepost.infrastructure.settings import resolve
 from milepost.interfaces.cli.app import run
 from tests.interfaces.clients import opened
@@ -72,6 +78,26 @@ def test_what_has_not_ended_is_refused(status: str, jobs: Furniture, call: Milep
 
     assert refused.code == 5
     assert f"What is {status} has not ended" in refused.error["message"]
+
+
+def test_what_a_prune_left_half_way_is_finished_also_where_nothing_else_is_to_go(
+    jobs: Furniture, ids: Ids, call: Milepost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as small:
+        small.setattr(pruning, "EVENTS_AT_ONCE", 3)
+        rule = PruneRule("Default", datetime.now(UTC), (JobStatus.COMPLETED_SUCCESSFULLY,))
+        with pytest.raises(KeyboardInterrupt):
+            Pruning(jobs.database, jobs.store.surroundings, killed).prune(rule, Origin("ann", "cli"), limit=1)
+
+    (done,) = call("jobs", "prune", "--older-than", "1000d").json  # nor is it asked whether it may
+
+    assert (done["dryRun"], done["jobs"], done["more"]) == (False, 0, False)
+    with jobs.database.read() as connection:
+        assert connection.scalars(sa.select(tombstones.c.remaining)).all() == [0]
+    assert call("jobs", "get", ids["failed"]).code == 0
 
 
 def test_young_jobs_and_the_newest_that_are_kept_stay(jobs: Furniture, call: Milepost) -> None:

@@ -133,7 +133,7 @@ SITUATIONS: Final = (
         (*RUNNING, (6, W1, e.JobReleased(worker=W1, claim=1))),
         S.PENDING,
         B.WAITS,
-        "Worker w1 shut down and gave it back 4.0 s ago, and it waits: no worker is running: start one with"
+        "Worker w1 gave it back 4.0 s ago, and it waits: no worker is running: start one with"
         " 'milepost worker'.",
         "'milepost worker' starts one that takes it",
         more={"waits": NO_WORKER},
@@ -452,6 +452,33 @@ def test_the_chain_is_told_a_line_each() -> None:
     assert lines("between two attempts of its only step")[-1] == (
         "step a, attempt 1, failed on w1 with ValueError: boom; it is tried again"
     )
+
+
+def test_what_is_given_up_is_not_said_to_be_stoppable() -> None:
+    lost: dict[str, Any] = {"waits": TAKEN_OVER, "lease": GONE}
+
+    given_up = why_document(seen(told(*RUNNING, (5, BOB, CANCEL)), 20, status=S.CANCELLING, **lost))
+    asked_to_stop = why_document(seen(told(*RUNNING, (5, BOB, STOP)), 20, status=S.STOPPING, **lost))
+
+    assert [each.what for each in given_up.moves] == ["takeover"]
+    assert [each.what for each in asked_to_stop.moves] == ["takeover", "stop"]
+
+
+def test_a_stop_that_was_withdrawn_does_not_make_its_worker_a_new_one() -> None:
+    happened = told(*BEGUN, (3, BOB, STOP), (9, ANN, e.JobResumed()))
+    held = Lease(W1, holds=True, answered_at=at(9), ends_at=at(19))
+
+    found = why_document(seen(happened, 10, status=S.PREPARING, lease=held))
+
+    assert found.sentence == "Worker w1 has had it for 9.0 s and plans its steps."
+
+
+def test_who_stops_what_no_worker_has_says_nothing_of_its_steps() -> None:
+    happened = told(BEGUN[0], (3, BOB, STOP), (3, BOB, e.JobStopped()))
+
+    found = why_document(seen(happened, 10, status=S.STOPPED))
+
+    assert found.chain[-1].text == "bob@ops stopped it at once, for no worker had it"
 
 
 def test_a_step_that_failed_because_lease_after_lease_was_lost_under_it_is_told() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 app = new_app()
 
+BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)  # nothing had ended
 COLUMNS: Final[tuple[Column[PruneResult], ...]] = (
     Column("DryRun", lambda each: "true" if each.dry_run else "false"),
     Column("Before", lambda each: each.before),
@@ -81,8 +82,13 @@ def prune_jobs(
     if archive is not None and not dry_run:
         _refuse_bad_folder(session, archive)
     would = session.service.prune(asked)
-    if dry_run or not would.jobs:
+    if dry_run:
         _say(session, would)
+        return
+    if not would.jobs:
+        # What a prune that was broken off has left half-way is finished all the same; no other job is begun.
+        session.service.prune(replace(asked, before=BEFORE_ALL, dry_run=False))
+        _say(session, replace(would, dry_run=False))
         return
     if session.interactive and not session.given.yes:
         console(stderr=True).print(table(would.found, _FOUND))

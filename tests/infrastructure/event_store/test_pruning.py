@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import permutations
+from itertools import pairwise, permutations
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
-from milepost.domain.commands import CompleteJob, RemoveJob, StopJob
+from milepost.domain.commands import CancelJob, CompleteJob, RemoveJob, StopJob
 from milepost.domain.job import Job
 from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.audit.chain import GENESIS, links
+from milepost.infrastructure.audit.export_file import ExportFile
+from milepost.infrastructure.audit.exporting import export
+from milepost.infrastructure.audit.importing import Importer
 from milepost.infrastructure.event_store import pruning
 from milepost.infrastructure.event_store.all_streams import AllStreams, PlaceGone
 from milepost.infrastructure.event_store.database import Database
@@ -19,7 +23,7 @@ from milepost.infrastructure.event_store.event_key import EventKey
 from milepost.infrastructure.event_store.job_not_found import JobNotFound, JobPruned
 from milepost.infrastructure.event_store.pruning import ENDED, Prunable, Pruned, PruneRule, Pruning
 from milepost.infrastructure.event_store.queries import JobQueries
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, metadata, tombstones
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, metadata, steps, tombstones
 from milepost.infrastructure.event_store.streams import StreamMoved
 from tests.infrastructure.event_store.scene import OPERATOR, Scene
 
@@ -216,6 +220,31 @@ def test_a_large_job_goes_in_parts_and_what_was_broken_off_is_finished(
         assert connection.scalars(sa.select(tombstones.c.remaining)).all() == [0]
 
 
+@pytest.mark.parametrize("broken_off_at", [1, 3, 5])
+def test_a_large_job_that_another_one_finished_and_imported_again_is_left_alone(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_off_at: int
+) -> None:
+    monkeypatch.setattr(pruning, "EVENTS_AT_ONCE", 3)
+    job = scene.running(steps=8)
+    job = scene.do(scene.succeed(job, *range(8)), CompleteJob(job.claim))
+    database, file = scene.store.database, tmp_path / "kept.jsonl"
+    export(database, file, event_store="default", namespace="Default", meant=[str(job.id)])
+    scene.surroundings.wait(60)
+
+    def brought_back() -> None:
+        Pruning(database, scene.surroundings, lambda _: None).finish()
+        [fate] = Importer(database, scene.surroundings, live=False).run(ExportFile(file))
+        assert fate.fate == "imported"
+
+    pauses = iter(range(1, 1_000))
+    frozen = Pruning(database, scene.surroundings, lambda _: brought_back() if next(pauses) == broken_off_at else None)
+    frozen.prune(rule(scene), OPERATOR, limit=10)
+
+    assert scene.store.load(job.id) == job
+    assert len(list(scene.store.history(job.id))) == job.version
+    assert rows_of(database, job.id)["milepost_steps"] == 8
+
+
 def test_a_worker_that_was_frozen_until_its_job_was_pruned_can_append_nothing(scene: Scene) -> None:
     seen = scene.running()
     job = scene.succeed(seen, 0, 1, 2)
@@ -316,3 +345,22 @@ def test_where_places_are_too_many_events_come_again_and_none_is_missed(
     for place, key in enumerate(before):
         expected = [each for each in before[place + 1 :] if each.job_id == other.id]
         assert keys(scene.store.database, key)[-len(expected) or 10_000 :] == expected
+
+
+def test_steps_that_never_ran_count_in_what_goes_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that was cancelled as soon as it was planned has few events, and may have 100,000 steps."""
+    monkeypatch.setattr(pruning, "EVENTS_AT_ONCE", 12)
+    ids = [scene.running(steps=30).id for _ in range(2)]
+    for job_id in ids:
+        scene.store.execute("Default", job_id, lambda _: CancelJob(worker_alive=False), OPERATOR)
+    scene.surroundings.wait(60)
+    there: list[int] = []
+
+    def paused(_seconds: float) -> None:
+        with scene.store.database.read() as connection:
+            there.append(connection.scalar(sa.select(sa.func.count()).select_from(steps)) or 0)
+
+    Pruning(scene.store.database, scene.surroundings, paused).prune(rule(scene), OPERATOR, limit=10)
+
+    assert all(before - after <= 12 for before, after in pairwise([60, *there]))
+    assert [rows_of(scene.store.database, job_id) for job_id in ids] == [{}, {}]

@@ -1,22 +1,30 @@
 """What is pruned with an archive is in a whole file before, and nothing goes that is not."""
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from shutil import rmtree
+from typing import Any
+from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
 from milepost.domain.commands import RemoveJob
 from milepost.domain.state_machine import JobStatus
-from milepost.infrastructure.audit import archiving
+from milepost.infrastructure.audit import archiving, exporting
 from milepost.infrastructure.audit.archiving import Archive, Archived, ArchiveFailed
 from milepost.infrastructure.audit.export_file import ExportFile
+from milepost.infrastructure.audit.export_format import StoredEvent
 from milepost.infrastructure.audit.exporting import export
 from milepost.infrastructure.audit.importing import Importer, check
+from milepost.infrastructure.audit.linked_events import linked_events
 from milepost.infrastructure.event_store import pruning
-from milepost.infrastructure.event_store.database import open_database
+from milepost.infrastructure.event_store.database import Database, open_database
 from milepost.infrastructure.event_store.job_not_found import JobPruned
 from milepost.infrastructure.event_store.pruning import Pruned, PruneRule, Pruning
 from milepost.infrastructure.event_store.queries import JobQueries
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, tombstones
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.audit.stored import tamper
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
@@ -156,6 +164,40 @@ def test_a_job_that_went_on_before_it_was_archived_is_in_no_file(
     assert scene.store.load(second.id).status is JobStatus.REMOVED
 
 
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_what_another_one_prunes_meanwhile_keeps_nothing_else_from_being_archived(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Before each history that is read and between two files: the other one takes out the oldest that is there."""
+    monkeypatch.setattr(pruning, "ARCHIVED_AT_ONCE", 2)
+    ids = {str(scene.completed().id) for _ in range(4)}
+    scene.surroundings.wait(60)
+    rule = PruneRule("Default", scene.surroundings.now())
+    points, files = count(1), list[Archived]()
+
+    def point(*_: object) -> None:
+        if next(points) == at:
+            Pruning(scene.store.database, scene.surroundings, lambda _: None).prune(rule, OPERATOR, limit=1)
+
+    def read(database: Database, job_id: UUID, upto: int) -> Iterator[StoredEvent]:
+        point()
+        yield from linked_events(database, job_id, upto)
+
+    monkeypatch.setattr(exporting, "linked_events", read)
+    archive = Archive(scene.store.database, scene.surroundings, tmp_path, "default", files.append)
+    Pruning(scene.store.database, scene.surroundings, point).prune(rule, OPERATOR, limit=10, archive=archive)
+
+    assert all(rows_of(scene.store.database, UUID(each)) == {} for each in ids)
+    with scene.store.database.read() as connection:
+        ours = sa.select(tombstones.c.job_id, tombstones.c.archive).where(tombstones.c.archive.is_not(None))
+        by_us = connection.execute(ours).all()
+    assert len(by_us) == len(ids) - 1
+    assert {(each, file.file.name) for file in files for each in file.versions} >= {
+        (row.job_id, row.archive) for row in by_us
+    }
+    assert list(tmp_path.glob(".*")) == []
+
+
 def test_a_job_with_more_events_than_its_row_says_stays(scene: Scene, tmp_path: Path) -> None:
     """The row was written by other hands: what it does not know of would be lost."""
     job = scene.completed()
@@ -185,6 +227,26 @@ def test_where_the_file_cannot_be_written_nothing_goes_and_no_half_of_it_stays(
         prune(scene, folder)
 
     assert list(folder.iterdir()) == []
+    assert scene.store.load(job.id) == job
+
+
+@pytest.mark.parametrize("when", ["write", "check"])
+def test_where_the_folder_goes_away_meanwhile_nothing_is_pruned(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    job, folder = scene.completed(), tmp_path / "archive"
+    folder.mkdir()
+    real = getattr(archiving, when)
+
+    def goes_away(*given: Any, **more: Any) -> Any:
+        rmtree(folder)
+        folder.write_text("a file")
+        return real(*given, **more)
+
+    monkeypatch.setattr(archiving, when, goes_away)
+    with pytest.raises(ArchiveFailed, match=str(folder)):
+        prune(scene, folder)
+
     assert scene.store.load(job.id) == job
 
 

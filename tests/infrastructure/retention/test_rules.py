@@ -84,6 +84,13 @@ def test_where_there_are_no_rules_nothing_is_pruned(tmp_path: Path) -> None:
         ('name = "old"\nolder_than = "30d"\ntypes = "import"', "'old': types: Input should be a valid list"),
         ('name = "old"\nolder_than = "30d"\ncolour = "red"', "retention rule 'old': colour: Extra inputs"),
         (
+            'name = "old"\nkeep = 1\narchive = "~nobody-has-it/kept"',
+            "'old': archive: '~nobody-has-it/kept' is no folder",
+        ),
+        ('name = "old"\nkeep = 1\narchive = "a\\u0000b"', "retention rule 'old': archive: "),
+        ('name = "old"\nkeep = 1\nnamespace = "my flights"', "'old': namespace: 'my flights' cannot be the name of"),
+        ('name = "old"\nkeep = 1\nevent_store = ""', "'old': event_store: '' cannot be the name of one"),
+        (
             'name = "old"\nolder_than = "30d"\n[[retention]]\nname = "old"\nkeep = 1',
             "retention rule 'old': name: 2 rules have this name",
         ),

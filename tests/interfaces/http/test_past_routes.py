@@ -141,3 +141,11 @@ def test_the_description_names_the_moments_and_both_kinds_of_diff(client: httpx.
     assert {"from", "to", "other", "acrossTypes"} <= parameters(f"{space}/{{job_id}}/diff")
     answer = paths[f"{space}/{{job_id}}/diff"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert {each["$ref"].rpartition("/")[2] for each in answer["anyOf"]} == {"JobDiff", "RunComparison"}
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2026"])
+def test_what_is_no_time_in_utc_prunes_nothing_and_is_refused(before: str, client: httpx.Client, ids: Ids) -> None:
+    refused = client.post(f"{JOBS}/prune", json={"before": before})
+
+    assert refused.status_code == 400
+    assert "before" in refused.text
