@@ -377,3 +377,17 @@ def test_an_event_whose_bytes_were_made_a_text_differs(tmp_path: Path) -> None:
 
     assert told(only(scene)) == (Kind.EVENT_CHANGED, EVENTS, "3", "state", "str", "bytes")
     assert only(scene).job_id == str(job.id)
+
+
+def test_a_job_whose_newest_events_were_removed_is_looked_at_although_the_others_are_old(
+    scene: Scene, job: Job
+) -> None:
+    before = scene.store.load(job.id).version
+    scene.surroundings.wait(3600)
+    at = scene.surroundings.now()
+    scene.stop(job.id)
+    remove(scene.store.database, job.id, before + 1)
+
+    (found,) = Verifier(scene.store.database).since(at)
+
+    assert (found.job_id, found.kind) == (str(job.id), Kind.EVENT_MISSING)
