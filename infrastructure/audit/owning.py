@@ -38,7 +38,8 @@ def bound(
     Those of which a prune has yet to delete the rest are nobody's.
     """
     firsts = Rows(_firsts(cursors, after, until, only))
-    rows = Rows(cursors.rows(*_asked(f"SELECT id, namespace FROM {jobs.name}", "id", "", after, until, only)))
+    shown = cursors.rows(*_asked(f"SELECT id, namespace FROM {jobs.name}", "id", "", after, until, only))
+    rows = Rows(row for row in shown if isinstance(row[0], str))  # SQLite lets it be anything
     asked = _asked(f"SELECT job_id, remaining FROM {tombstones.name}", "job_id", "", after, until, only)
     half_gone = {job_id for job_id, remaining in cursors.rows(*asked) if remaining}
     while heads := [each.next[0] for each in (firsts, rows) if each.next is not None]:
@@ -77,10 +78,10 @@ def _bond(namespace: str, first: Values | None, shown: object) -> Bond:
 def _said(job_id: str, topic: Any, state: Any, chain: Any) -> str | None:
     """The namespace that a first event names; None where the event is not as it was recorded, or is none."""
     try:
-        whole, of = bytes(state), UUID(job_id)
-        if link(GENESIS, of, 1, topic, whole) != bytes(chain):
+        of = UUID(job_id)
+        if not isinstance(state, bytes) or link(GENESIS, of, 1, topic, state) != chain:
             return None
-        event = decode(of, 1, topic, whole).event
+        event = decode(of, 1, topic, state).event
     except (UnreadableEvent, ValueError, TypeError, AttributeError):
         return None
     return event.namespace if isinstance(event, JobStarted) else None

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from milepost.infrastructure.audit.differences import Differs
 from milepost.infrastructure.audit.histories import Fold
 from milepost.infrastructure.audit.owning import Bond, Bound
-from milepost.infrastructure.audit.side_by_side import Stored, Values, bare
+from milepost.infrastructure.audit.side_by_side import Stored, Values, bare, is_id
 from milepost.infrastructure.event_store import snapshots, tombstones
 from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.database import Database
@@ -184,11 +184,10 @@ def mend(database: Database, found: Comparison) -> int:
 
 
 def _has_events(connection: sa.Connection, job_id: str) -> bool:
-    try:
-        asked = _TAIL.replace("?", mark(connection))
-        return connection.exec_driver_sql(asked, (UUID(job_id).hex, 0)).first() is not None
-    except ValueError:  # no job can be called so
+    if not is_id(job_id):  # though it may look like one, as in capital letters
         return False
+    asked = _TAIL.replace("?", mark(connection))
+    return connection.exec_driver_sql(asked, (bare(job_id), 0)).first() is not None
 
 
 def _write(connection: sa.Connection, table: sa.Table, found: Comparison, keys: Sequence[Key]) -> None:
