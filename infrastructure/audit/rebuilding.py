@@ -21,6 +21,7 @@ from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.read_models import job_row, status_row, step_values, upsert
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
 from milepost.infrastructure.event_store.schema import snapshots as folds_kept
+from milepost.infrastructure.event_store.schema import tombstones as tombstones_kept
 
 ROWS_AT_ONCE: Final = 500  # that one transaction writes
 
@@ -83,6 +84,8 @@ def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_his
 
     `trust_history`: one that is shorter is taken for whole.
     """
+    if (tombstone := next(stored.tombstones.of(each.job_id), None)) is not None:
+        return _pruned(each.job_id, stored, remaining=tombstone[3])
     events = stored.events.next
     if events is None or events[0] != bare(each.job_id):
         return _without_history(each, stored, trust_history=trust_history)
@@ -92,13 +95,21 @@ def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_his
     except Differs as differs:
         told = f"{jobs.name} has a row of job {each.job_id} here, and no event says so"
         found.refused = told if each.bond is Bond.ROW_OF_ANOTHER else differs.difference.message
-        return found
-    if not trust_history and (known := _later_version(found, shown)):
-        found.refused = (
-            f"{jobs.name} knows of version {known} of job {each.job_id}, and there are {found.events} events: the"
-            " newest were removed, or the row was changed"
-        )
+    else:
+        if not trust_history and (known := _later_version(found, shown)):
+            found.refused = (
+                f"{jobs.name} knows of version {known} of job {each.job_id}, and there are {found.events} events: the"
+                " newest were removed, or the row was changed"
+            )
     return found
+
+
+def _pruned(job_id: str, stored: Stored, remaining: Any) -> Comparison:
+    """Nothing where a prune has yet to delete the rest: it begins with the row that a list shows."""
+    if remaining and (stored.jobs.next is None or stored.jobs.next[0] != job_id):
+        return Comparison(job_id, None)
+    why = f"{tombstones_kept.name} says that job {job_id} was pruned, and more is there than a prune leaves"
+    return Comparison(job_id, None, refused=why)
 
 
 def _without_history(each: Bound, stored: Stored, *, trust_history: bool) -> Comparison:
