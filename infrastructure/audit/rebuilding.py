@@ -45,10 +45,7 @@ class Comparison:
     )  # by version: those that are due and not there
     snapshot_is_wrong: bool = False
     refused: str = ""  # why its rows are left as they are
-
-    @property
-    def events(self) -> int:
-        return 0 if self.fold is None else self.fold.job.version
+    events: int = 0  # that were folded
 
     @property
     def mends(self) -> bool:
@@ -101,6 +98,8 @@ def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_his
                 f"{jobs.name} knows of version {known} of job {each.job_id}, and there are {found.events} events: the"
                 " newest were removed, or the row was changed"
             )
+    if not found.mends:
+        found.fold = None  # of many jobs no more is kept than what is needed to write
     return found
 
 
@@ -129,7 +128,7 @@ def _compare(found: Comparison, stored: Stored, connection: sa.Connection) -> Va
     changes = {row[1]: row for row in stored.status_changes.of(job_id)}
     snapshot_at = _snapshot_version(connection, job_id)
     for recorded, before in fold.follow(stored.events.of(bare(job_id))):
-        version = recorded.version
+        version = found.events = recorded.version
         if fold.job.status is not before:
             due = tuple(status_row(recorded, fold.job.status).values())
             if changes.pop(version, None) != due:

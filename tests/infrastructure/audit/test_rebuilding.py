@@ -327,6 +327,23 @@ def test_an_id_of_which_nothing_is_stored_has_nothing_to_compare(scene: Scene) -
     assert one(scene.store.database, "Default", UUID(int=7), partial(compare, trust_history=False)) == []
 
 
+def test_of_long_jobs_no_more_are_kept_than_a_read_may_take(
+    scene: Scene, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "EVENTS_OF_A_READ", 1)
+    tamper(scene.store.database, "UPDATE milepost_jobs SET total = 77 WHERE id=?", str(job.id))
+    look, parts, after = partial(compare, trust_history=False), list[list[Comparison]](), ""
+
+    while (found := part(scene.store.database, "Default", Span(after), look)).last is not None:
+        parts.append(found.seen)
+        after = found.last
+
+    assert [len(each) for each in parts] == [1, 1, 1]
+    folds = {each.job_id: each.fold is not None for (each,) in parts}
+    assert folds == {job_id: job_id == str(job.id) for job_id in folds}
+    assert all(each.events for (each,) in parts)
+
+
 @pytest.mark.parametrize("remaining", [0, 2])
 def test_a_job_with_a_tombstone_that_no_prune_left_keeps_its_rows_and_is_named(
     scene: Scene, job: Job, remaining: int
