@@ -28,6 +28,8 @@ class Cursors:
     """The driver's own cursors inside a read of the caller's: SQLAlchemy's work per row costs as much as reading it."""
 
     def __init__(self, connection: sa.Connection) -> None:
+        if not connection.in_transaction():  # of the driver's own cursors SQLAlchemy knows nothing, and begins none
+            connection.begin()
         self.connection = connection
         self.dialect = connection.dialect.name
         self._open: list[Any] = []
