@@ -1,5 +1,6 @@
 """Gives the events that were stored before there were chains their links, page by page."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -10,6 +11,7 @@ from milepost.infrastructure.audit.chain import GENESIS, link
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 
 PAGE: Final = 5_000
+_ID: Final = re.compile("[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
 
 _UPDATE_SQLITE: Final = f"UPDATE {EVENTS_TABLE} SET chain=? WHERE originator_id=? AND originator_version=?"
 _UPDATE_POSTGRES: Final = (
@@ -44,9 +46,12 @@ def chain_all(connection: sa.Connection) -> None:
         for originator, version, topic, state in page:
             if str(originator) != job:
                 job, previous = str(originator), GENESIS
+            if not _ID.fullmatch(job):
+                continue  # no job's: an audit tells of it, and the others are needed
             previous = link(previous, UUID(job), version, topic, bytes(state))
             made.append((previous, originator, version))
-        _write(connection, made)
+        if made:
+            _write(connection, made)
         page = _page(connection, page[-1][:2])
 
 

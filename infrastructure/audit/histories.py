@@ -95,6 +95,11 @@ def recorded_events(
             computed = b""
         if chain != computed:
             raise _changed(job_id, previous, ahead((job_id, version, topic, state, chain), rows, LOOKED_AHEAD))
+        if not isinstance(row[3], bytes):  # the product cannot read it
+            raise _in_event(
+                job_id, version, Kind.EVENT_CHANGED, "state", type(row[3]).__name__, "bytes",
+                "is stored as text, and was recorded as bytes",
+            )  # fmt: skip
         try:
             recorded = decode(job_id, version, topic, state)
         except UnreadableEvent as error:

@@ -57,7 +57,7 @@ def heads(connection: sa.Connection) -> Iterator[tuple[UUID, int, bytes]]:
 
 def _bytes(value: Any) -> bytes:
     """SQLite lets anything stand anywhere."""
-    return value.encode() if isinstance(value, str) else bytes(value or b"")
+    return value if isinstance(value, bytes) else str(value or "").encode(errors="surrogateescape")
 
 
 def _page(connection: sa.Connection, job_id: UUID, after: int, until: int) -> Sequence[Any]:

@@ -11,7 +11,12 @@ from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, statu
 
 ROWS_AT_ONCE: Final = 500
 _EVENT_OF: Final = {
-    "sqlite": f"SELECT 1 FROM {EVENTS_TABLE} e WHERE e.originator_id = replace(o.job_id, '-', '')",
+    "sqlite": (  # by the index, and only where the text is an id as rows have it
+        f"SELECT 1 FROM {EVENTS_TABLE} e WHERE e.originator_id = replace(o.job_id, '-', '') AND o.job_id ="
+        " substr(e.originator_id, 1, 8) || '-' || substr(e.originator_id, 9, 4)"
+        " || '-' || substr(e.originator_id, 13, 4) || '-' || substr(e.originator_id, 17, 4)"
+        " || '-' || substr(e.originator_id, 21)"
+    ),
     "postgresql": (  # by the index, and whatever the text is
         f"SELECT 1 FROM {EVENTS_TABLE} e WHERE e.originator_id ="
         " CASE WHEN o.job_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN o.job_id::uuid END"

@@ -10,7 +10,7 @@ from milepost.domain.events import JobStarted
 from milepost.infrastructure.audit.chain import GENESIS, link
 from milepost.infrastructure.audit.side_by_side import Cursors, Rows, Values, bare, dashed, within
 from milepost.infrastructure.event_store.codec import UnreadableEvent, decode
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, tombstones
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs
 
 
 class Bond(Enum):
@@ -33,19 +33,14 @@ class Bound:
 def bound(
     cursors: Cursors, namespace: str, *, after: str = "", until: str | None = None, only: str | None = None
 ) -> Iterator[Bound]:
-    """All jobs of that range that have a first event or a row, in the order of their ids, those of others too.
-
-    Those of which a prune has yet to delete the rest are nobody's.
-    """
+    """All jobs of that range that have a first event or a row, in the order of their ids, those of others too."""
     firsts = Rows(_firsts(cursors, after, until, only))
-    rows = Rows(cursors.rows(*_asked(f"SELECT id, namespace FROM {jobs.name}", "id", "", after, until, only)))
-    asked = _asked(f"SELECT job_id, remaining FROM {tombstones.name}", "job_id", "", after, until, only)
-    half_gone = {job_id for job_id, remaining in cursors.rows(*asked) if remaining}
+    shown = cursors.rows(*_asked(f"SELECT id, namespace FROM {jobs.name}", "id", "", after, until, only))
+    rows = Rows(row for row in shown if isinstance(row[0], str))  # SQLite lets it be anything
     while heads := [each.next[0] for each in (firsts, rows) if each.next is not None]:
         job_id = min(heads)
         first, row = next(firsts.of(job_id), None), next(rows.of(job_id), None)
-        bond = Bond.NONE if job_id in half_gone else _bond(namespace, first, None if row is None else row[1])
-        yield Bound(job_id, bond)
+        yield Bound(job_id, _bond(namespace, first, None if row is None else row[1]))
 
 
 def _firsts(cursors: Cursors, after: str, until: str | None, only: str | None) -> Iterator[Values]:
@@ -77,10 +72,10 @@ def _bond(namespace: str, first: Values | None, shown: object) -> Bond:
 def _said(job_id: str, topic: Any, state: Any, chain: Any) -> str | None:
     """The namespace that a first event names; None where the event is not as it was recorded, or is none."""
     try:
-        whole, of = bytes(state), UUID(job_id)
-        if link(GENESIS, of, 1, topic, whole) != bytes(chain):
+        of = UUID(job_id)
+        if not isinstance(state, bytes) or link(GENESIS, of, 1, topic, state) != chain:
             return None
-        event = decode(of, 1, topic, whole).event
+        event = decode(of, 1, topic, state).event
     except (UnreadableEvent, ValueError, TypeError, AttributeError):
         return None
     return event.namespace if isinstance(event, JobStarted) else None

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from milepost.infrastructure.audit.differences import Differs
 from milepost.infrastructure.audit.histories import Fold
 from milepost.infrastructure.audit.owning import Bond, Bound
-from milepost.infrastructure.audit.side_by_side import Stored, Values, bare
+from milepost.infrastructure.audit.side_by_side import Stored, Values, bare, is_id
 from milepost.infrastructure.event_store import snapshots, tombstones
 from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.read_models import job_row, status_row, step_values, upsert
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
 from milepost.infrastructure.event_store.schema import snapshots as folds_kept
+from milepost.infrastructure.event_store.schema import tombstones as tombstones_kept
 
 ROWS_AT_ONCE: Final = 500  # that one transaction writes
 
@@ -44,10 +45,7 @@ class Comparison:
     )  # by version: those that are due and not there
     snapshot_is_wrong: bool = False
     refused: str = ""  # why its rows are left as they are
-
-    @property
-    def events(self) -> int:
-        return 0 if self.fold is None else self.fold.job.version
+    events: int = 0  # that were folded
 
     @property
     def mends(self) -> bool:
@@ -83,6 +81,8 @@ def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_his
 
     `trust_history`: one that is shorter is taken for whole.
     """
+    if (tombstone := next(stored.tombstones.of(each.job_id), None)) is not None:
+        return _pruned(each.job_id, stored, remaining=tombstone[3])
     events = stored.events.next
     if events is None or events[0] != bare(each.job_id):
         return _without_history(each, stored, trust_history=trust_history)
@@ -92,13 +92,23 @@ def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_his
     except Differs as differs:
         told = f"{jobs.name} has a row of job {each.job_id} here, and no event says so"
         found.refused = told if each.bond is Bond.ROW_OF_ANOTHER else differs.difference.message
-        return found
-    if not trust_history and (known := _later_version(found, shown)):
-        found.refused = (
-            f"{jobs.name} knows of version {known} of job {each.job_id}, and there are {found.events} events: the"
-            " newest were removed, or the row was changed"
-        )
+    else:
+        if not trust_history and (known := _later_version(found, shown)):
+            found.refused = (
+                f"{jobs.name} knows of version {known} of job {each.job_id}, and there are {found.events} events: the"
+                " newest were removed, or the row was changed"
+            )
+    if not found.mends:
+        found.fold = None  # of many jobs no more is kept than what is needed to write
     return found
+
+
+def _pruned(job_id: str, stored: Stored, remaining: Any) -> Comparison:
+    """Nothing where a prune has yet to delete the rest: it begins with the row that a list shows."""
+    if remaining and (stored.jobs.next is None or stored.jobs.next[0] != job_id):
+        return Comparison(job_id, None)
+    why = f"{tombstones_kept.name} says that job {job_id} was pruned, and more is there than a prune leaves"
+    return Comparison(job_id, None, refused=why)
 
 
 def _without_history(each: Bound, stored: Stored, *, trust_history: bool) -> Comparison:
@@ -118,7 +128,7 @@ def _compare(found: Comparison, stored: Stored, connection: sa.Connection) -> Va
     changes = {row[1]: row for row in stored.status_changes.of(job_id)}
     snapshot_at = _snapshot_version(connection, job_id)
     for recorded, before in fold.follow(stored.events.of(bare(job_id))):
-        version = recorded.version
+        version = found.events = recorded.version
         if fold.job.status is not before:
             due = tuple(status_row(recorded, fold.job.status).values())
             if changes.pop(version, None) != due:
@@ -184,11 +194,10 @@ def mend(database: Database, found: Comparison) -> int:
 
 
 def _has_events(connection: sa.Connection, job_id: str) -> bool:
-    try:
-        asked = _TAIL.replace("?", mark(connection))
-        return connection.exec_driver_sql(asked, (UUID(job_id).hex, 0)).first() is not None
-    except ValueError:  # no job can be called so
+    if not is_id(job_id):  # though it may look like one, as in capital letters
         return False
+    asked = _TAIL.replace("?", mark(connection))
+    return connection.exec_driver_sql(asked, (bare(job_id), 0)).first() is not None
 
 
 def _write(connection: sa.Connection, table: sa.Table, found: Comparison, keys: Sequence[Key]) -> None:

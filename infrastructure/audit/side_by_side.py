@@ -28,6 +28,8 @@ class Cursors:
     """The driver's own cursors inside a read of the caller's: SQLAlchemy's work per row costs as much as reading it."""
 
     def __init__(self, connection: sa.Connection) -> None:
+        if not connection.in_transaction():  # of the driver's own cursors SQLAlchemy knows nothing, and begins none
+            connection.begin()
         self.connection = connection
         self.dialect = connection.dialect.name
         self._open: list[Any] = []
@@ -81,7 +83,7 @@ class Stored:
         only: str | None = None,
     ) -> None:
         events = _EVENTS[cursors.dialect]
-        self.foreign: list[str] = []  # ids of events that are no job's
+        self.foreign: list[tuple[str, str]] = []  # tables, and ids in them that have no place in the order of the jobs
         which = {"after": after, "first": first, "until": until, "only": only}
         bare_ones = {name: value if value is None else bare(value) for name, value in which.items()}
         asked = _asked(events, "originator_id", "originator_version", bare_ones)
@@ -89,9 +91,11 @@ class Stored:
         none = only is not None and not is_id(only)
         self.events = Rows(() if none else _of_jobs(cursors.rows(*asked), self.foreign))
         self.jobs, self.steps, self.status_changes = (
-            Rows(cursors.rows(*_asked(_select(table), *_keys(table), which))) for table in (jobs, steps, status_changes)
+            Rows(_of_texts(cursors.rows(*_asked(_select(table), *_keys(table), which)), table.name, self.foreign))
+            for table in (jobs, steps, status_changes)
         )
-        self.tombstones = Rows(cursors.rows(*_asked(_TOMBSTONES, "job_id", "job_id", which)))
+        of_pruned = cursors.rows(*_asked(_TOMBSTONES, "job_id", "job_id", which))
+        self.tombstones = Rows(_of_texts(of_pruned, tombstones.name, self.foreign))
         self._of_rows = (self.jobs, self.steps, self.status_changes, self.tombstones)
 
     def next_job(self) -> str | None:
@@ -108,19 +112,28 @@ class Stored:
                 pass
 
 
-def _of_jobs(rows: Iterable[Values], foreign: list[str]) -> Iterator[Values]:
-    """Without those whose id is none, which go to `foreign`: they have no place in the order of the jobs.
+def _of_jobs(rows: Iterable[Values], foreign: list[tuple[str, str]]) -> Iterator[Values]:
+    """Events without those whose id is none, which go to `foreign`.
 
     No method: a generator that holds what holds it would keep all that was fetched until cyclic garbage is looked for.
     """
     known = ""
     for row in rows:
-        if row[0] != known:
+        if not known or row[0] != known:
             if not (isinstance(row[0], str) and _HEX.fullmatch(row[0])):
-                foreign.append(str(row[0]))
+                foreign.append((EVENTS_TABLE, str(row[0])))
                 continue
             known = row[0]
         yield row
+
+
+def _of_texts(rows: Iterable[Values], table: str, foreign: list[tuple[str, str]]) -> Iterator[Values]:
+    """Rows without those whose id is no text, as SQLite lets it be: they go to `foreign`."""
+    for row in rows:
+        if isinstance(row[0], str):
+            yield row
+        else:
+            foreign.append((table, str(row[0])))
 
 
 def is_id(text: str) -> bool:
@@ -134,8 +147,9 @@ def dashed(bare: str) -> str:
 
 
 def bare(job_id: str) -> str:
-    """An id as the events have it on SQLite."""
-    return job_id.replace("-", "")
+    """An id as the events have it on SQLite; what is no id as it is, so that it is not taken for one."""
+    text = job_id.replace("-", "")
+    return text if dashed(text) == job_id else job_id
 
 
 def _select(table: sa.Table) -> str:
@@ -162,6 +176,6 @@ def within(
     only: str | None = None,
 ) -> tuple[str, Values]:
     """The condition that a column's value is behind `after`, from `first`, up to `until`, or `only` this one."""
-    given = {f"{job} > ?": after, f"{job} >= ?": first, f"{job} <= ?": until, f"{job} = ?": only}
-    meant = {asked: value for asked, value in given.items() if value}
+    given = {f"{job} > ?": after or None, f"{job} >= ?": first, f"{job} <= ?": until, f"{job} = ?": only}
+    meant = {asked: value for asked, value in given.items() if value is not None}
     return f" WHERE {' AND '.join(meant)}" if meant else "", tuple(meant.values())

@@ -14,13 +14,15 @@ from milepost.infrastructure.audit.differences import Difference, Differs, Kind
 from milepost.infrastructure.audit.histories import check, unfounded
 from milepost.infrastructure.audit.lately import newest_since
 from milepost.infrastructure.audit.pruned_jobs import check_pruned
-from milepost.infrastructure.audit.side_by_side import Cursors, Stored, bare
+from milepost.infrastructure.audit.side_by_side import Cursors, Stored, bare, is_id
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.garbage import collection_paused
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs
 
 EVENTS_OF_A_READ: Final = 50_000  # one read of all would keep a busy database from tidying up what it outlasts
+JOBS_OF_A_READ: Final = 50_000  # there may be any number of tombstones without events
+_CALLED: Final = {EVENTS_TABLE: ("events", "originator_id"), jobs.name: ("a row", "id")}
 
 
 class NothingStored(JobNotFound):
@@ -57,7 +59,7 @@ class Verifier:
     def __init__(self, database: Database, progress: Callable[[Tally], None] = lambda _: None) -> None:
         self._database = database
         self._progress = progress
-        self._foreign: set[str] = set()
+        self._foreign: set[tuple[str, str]] = set()
         self.tally = Tally()
 
     def all(self) -> Iterator[Difference]:
@@ -101,7 +103,7 @@ class Verifier:
         tally, last = Tally(), None
         with collection_paused(), self._read(strict=strict) as cursors:
             stored = Stored(cursors, after=after, only=only)
-            while (job_id := stored.next_job()) is not None and tally.events < EVENTS_OF_A_READ:
+            while (job_id := stored.next_job()) is not None and not _is_full(tally, last):
                 if (difference := checked(job_id, stored, tally)) is not None:
                     found.append(difference)
                 last = job_id
@@ -117,12 +119,19 @@ class Verifier:
         with self._database.read() as connection, any_text(connection, strict=strict), Cursors(connection) as cursors:
             yield cursors
 
-    def _no_jobs(self, ids: list[str]) -> Iterator[Difference]:
-        for each in dict.fromkeys(ids):
-            if each not in self._foreign:
-                self._foreign.add(each)
-                message = f"{EVENTS_TABLE} has events of {each!r}, which no job can be called"
-                yield Difference(each, 0, Kind.ID_INVALID, EVENTS_TABLE, each, "originator_id", each, None, message)
+    def _no_jobs(self, ids: list[tuple[str, str]]) -> Iterator[Difference]:
+        for table, each in dict.fromkeys(ids):
+            if (table, each) not in self._foreign:
+                self._foreign.add((table, each))
+                what, column = _CALLED.get(table, ("rows", "job_id"))
+                message = f"{table} has {what} of {each!r}, which no job can be called"
+                yield Difference(each, 0, Kind.ID_INVALID, table, each, column, each, None, message)
+
+
+def _is_full(tally: Tally, last: str | None) -> bool:
+    """Whether a read may end behind the job `last`. A server would refuse to go on behind what is no id."""
+    looked_at = tally.jobs + tally.pruned
+    return (tally.events >= EVENTS_OF_A_READ or looked_at >= JOBS_OF_A_READ) and last is not None and is_id(last)
 
 
 def checked(job_id: str, stored: Stored, tally: Tally) -> Difference | None:

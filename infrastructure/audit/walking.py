@@ -59,10 +59,13 @@ def part(database: Database, namespace: str, span: Span, look: Look[T]) -> Part[
         jobs = events = 0
         for run in _runs(bound(cursors, namespace, after=span.after, until=span.until)):
             if run[0].bond is not Bond.NONE:
-                seen += _looked_at(run, cursors.connection, look)
-                events = sum(each.events for each in seen)
+                for job_id, made in _looked_at(run, cursors.connection, look):
+                    seen.append(made)
+                    events += made.events
+                    if events >= EVENTS_OF_A_READ and is_id(job_id):
+                        return Part(seen, job_id)
             jobs += len(run)
-            if (jobs >= JOBS_OF_A_READ or events >= EVENTS_OF_A_READ) and is_id(run[-1].job_id):
+            if jobs >= JOBS_OF_A_READ and is_id(run[-1].job_id):
                 return Part(seen, run[-1].job_id)
         return Part(seen, None)
 
@@ -74,7 +77,7 @@ def one(database: Database, namespace: str, job_id: UUID, look: Look[T]) -> list
 
     def read(cursors: Cursors) -> list[T]:
         found = [each for each in bound(cursors, namespace, only=str(job_id)) if each.bond is not Bond.NONE]
-        return _looked_at(found, cursors.connection, look) if found else []
+        return [made for _, made in _looked_at(found, cursors.connection, look)] if found else []
 
     return _in_a_read(database, read)
 
@@ -89,8 +92,8 @@ def _runs(jobs: Iterator[Bound]) -> Iterator[list[Bound]]:
             yield some
 
 
-def _looked_at(run: Sequence[Bound], connection: sa.Connection, look: Look[T]) -> list[T]:
-    seen: list[T] = []
+def _looked_at(run: Sequence[Bound], connection: sa.Connection, look: Look[T]) -> Iterator[tuple[str, T]]:
+    """One after another: many long jobs may follow each other, and nobody has to keep what was made of all."""
     wanted = {each.job_id: each for each in run}
     with Cursors(connection) as cursors:
         # The first one included: what stands before it is no job's.
@@ -98,9 +101,8 @@ def _looked_at(run: Sequence[Bound], connection: sa.Connection, look: Look[T]) -
         stored = Stored(cursors, only=first) if first == last else Stored(cursors, first=first, until=last)
         while (job_id := stored.next_job()) is not None:
             if job_id in wanted:
-                seen.append(look(wanted[job_id], stored, connection))
+                yield job_id, look(wanted[job_id], stored, connection)
             stored.skip(job_id)  # what is left of it, or what is no job's
-    return seen
 
 
 def _in_a_read(database: Database, read: Callable[[Cursors], R]) -> R:

@@ -22,6 +22,7 @@ from milepost.infrastructure.event_store import schema, snapshots
 from milepost.infrastructure.event_store.database import Database, open_database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.audit.damage import damage
+from tests.infrastructure.audit.pruned import forge_tombstone, half_pruned
 from tests.infrastructure.audit.stored import tamper
 from tests.infrastructure.event_store.scene import Scene, Surroundings
 from tests.postgres import fresh_url
@@ -324,3 +325,49 @@ def test_any_damage_is_healed_also_on_a_server(seed: int, damages: int) -> None:
 
 def test_an_id_of_which_nothing_is_stored_has_nothing_to_compare(scene: Scene) -> None:
     assert one(scene.store.database, "Default", UUID(int=7), partial(compare, trust_history=False)) == []
+
+
+def test_of_long_jobs_no_more_are_kept_than_a_read_may_take(
+    scene: Scene, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "EVENTS_OF_A_READ", 1)
+    tamper(scene.store.database, "UPDATE milepost_jobs SET total = 77 WHERE id=?", str(job.id))
+    look, parts, after = partial(compare, trust_history=False), list[list[Comparison]](), ""
+
+    while (found := part(scene.store.database, "Default", Span(after), look)).last is not None:
+        parts.append(found.seen)
+        after = found.last
+
+    assert [len(each) for each in parts] == [1, 1, 1]
+    folds = {each.job_id: each.fold is not None for (each,) in parts}
+    assert folds == {job_id: job_id == str(job.id) for job_id in folds}
+    assert all(each.events for (each,) in parts)
+
+
+@pytest.mark.parametrize("remaining", [0, 2])
+def test_a_job_with_a_tombstone_that_no_prune_left_keeps_its_rows_and_is_named(
+    scene: Scene, job: Job, remaining: int
+) -> None:
+    database = scene.store.database
+    forge_tombstone(database, job, remaining=remaining)
+    tamper(database, "UPDATE milepost_jobs SET total = 77 WHERE id=?", str(job.id))
+
+    for trust_history in (False, True):
+        (found,) = [each for each in compared(database, trust_history=trust_history) if each.refused]
+
+        assert (found.job_id, found.mends) == (str(job.id), False)
+        assert f"milepost_tombstones says that job {job.id} was pruned" in found.refused
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_what_a_prune_has_left_so_far_is_left_as_it_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    half_pruned(scene, monkeypatch, parts)
+    database, before = scene.store.database, contents(scene.store.database)
+
+    for trust_history in (False, True):
+        assert not any(each.refused for each in compared(database, trust_history=trust_history))
+        assert rebuild(database, trust_history=trust_history) == 0
+
+    assert contents(database) == before

@@ -1,6 +1,7 @@
 """What was changed behind Milepost's back is found and named; what was not, never."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,8 @@ from milepost.domain.job import Job
 from milepost.infrastructure.audit import lately, verifying
 from milepost.infrastructure.audit.differences import Difference, Kind
 from milepost.infrastructure.audit.verifying import NothingStored, Verifier
+from milepost.infrastructure.event_store.database import open_database
+from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.audit.stored import (
     chain_anew,
     events_of,
@@ -23,7 +26,7 @@ from tests.infrastructure.audit.stored import (
     swap,
     tamper,
 )
-from tests.infrastructure.event_store.scene import Scene
+from tests.infrastructure.event_store.scene import Scene, Surroundings
 
 EVENTS = "milepost_events"
 
@@ -364,3 +367,27 @@ def test_rows_without_a_history_are_found_whatever_the_time(scene: Scene, job: J
     found = list(Verifier(scene.store.database).since(scene.surroundings.now() + timedelta(days=1)))
 
     assert [(each.job_id, each.kind) for each in found] == [(str(job.id), Kind.ROW_UNFOUNDED)]
+
+
+def test_an_event_whose_bytes_were_made_a_text_differs(tmp_path: Path) -> None:
+    surroundings = Surroundings()
+    scene = Scene(JobStore(open_database(f"sqlite:///{tmp_path / 'text.sqlite'}"), surroundings), surroundings)
+    job, database = scene.completed(), scene.store.database
+    tamper(database, f"UPDATE {EVENTS} SET state = CAST(state AS TEXT) WHERE originator_version = 3")
+
+    assert told(only(scene)) == (Kind.EVENT_CHANGED, EVENTS, "3", "state", "str", "bytes")
+    assert only(scene).job_id == str(job.id)
+
+
+def test_a_job_whose_newest_events_were_removed_is_looked_at_although_the_others_are_old(
+    scene: Scene, job: Job
+) -> None:
+    before = scene.store.load(job.id).version
+    scene.surroundings.wait(3600)
+    at = scene.surroundings.now()
+    scene.stop(job.id)
+    remove(scene.store.database, job.id, before + 1)
+
+    (found,) = Verifier(scene.store.database).since(at)
+
+    assert (found.job_id, found.kind) == (str(job.id), Kind.EVENT_MISSING)

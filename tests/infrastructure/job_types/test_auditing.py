@@ -14,6 +14,7 @@ from milepost.infrastructure.audit.verifying import Verifier
 from milepost.infrastructure.job_types.auditing.rebuild import RebuildReadModels
 from milepost.infrastructure.job_types.auditing.verify import VerifyHistories
 from milepost.infrastructure.job_types.self_test import SelfTest
+from tests.infrastructure.audit.pruned import forge_tombstone
 from tests.infrastructure.audit.stored import tamper
 from tests.infrastructure.running.stage import Stage, turn_until
 from tests.stores import url_of
@@ -189,3 +190,12 @@ def test_a_job_whose_history_was_changed_is_left_and_named_and_the_others_are_re
     (told,) = errors(stage, job_id)
     assert f"Event 2 of job {done[2]} is not what was recorded" in told
     assert [each.job_id for each in Verifier(stage.database).all()] == [str(done[2])]
+
+
+def test_a_tombstone_hides_no_job(stage: Stage, done: list[UUID]) -> None:
+    forge_tombstone(stage.database, stage.job(done[1]), remaining=1)
+    job_id = stage.start("verify-histories")
+
+    assert stage.finish(job_id, stage.worker()) is S.COMPLETED_WITH_FAILURES
+    (told,) = errors(stage, job_id)
+    assert f"milepost_tombstones: the row of job {done[1]} says that it was pruned" in told
