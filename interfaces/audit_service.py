@@ -23,6 +23,7 @@ from milepost.interfaces.audit_documents import (
     SealResult,
 )
 from milepost.interfaces.bootstrap import Application, JobFilter, Row
+from milepost.interfaces.job_documents import AsOf
 from milepost.interfaces.local_service import event_document
 from milepost.interfaces.read_documents import job_document
 
@@ -106,5 +107,6 @@ def _document(moment: Moment, changes: Sequence[Row]) -> ReplayedEvent:
     recorded, job = moment.recorded, moment.job
     step: int | None = getattr(recorded.event, "step", None)
     names = {} if step is None else {step: job.steps[step].name}
-    row = job_row(job)
-    return ReplayedEvent(event_document(recorded, names), job_document(row, recorded.recorded_at, changes=changes))
+    at = recorded.recorded_at
+    then = AsOf(job.version, at.isoformat(timespec="microseconds"))
+    return ReplayedEvent(event_document(recorded, names), job_document(job_row(job), at, changes=changes, as_of=then))

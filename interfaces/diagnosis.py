@@ -15,6 +15,7 @@ from milepost.infrastructure.observers.queries import Row
 from milepost.infrastructure.retention.ledger import carried_out
 from milepost.interfaces import bootstrap
 from milepost.interfaces.bootstrap import Application, JobFilter
+from milepost.interfaces.newest_verification import verified
 from milepost.interfaces.observer_documents import DiagnosisDocument, FindingDocument, ObserverDocument
 from milepost.interfaces.observer_service import ObserverService
 from milepost.interfaces.result_documents import EventStoreState
@@ -62,6 +63,7 @@ class Diagnosis:
             *(found for each in self._observers for found in self._observer(each)),
             *self._jobs(page.rows, waiting, more=page.more),
             *self._retention(),
+            *verified(self._app, self._namespace),
         ]
         findings.sort(key=lambda each: each.healthy)
         return DiagnosisDocument(

@@ -154,7 +154,7 @@ class FindingDocument(Document):
     """One thing that was looked at."""
 
     area: str
-    """event-store, modules, workers, observers, failed-partitions, jobs, or retention."""
+    """event-store, modules, workers, observers, failed-partitions, jobs, retention, or audit."""
     subject: str
     healthy: bool
     message: str

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from milepost.domain.state_machine import LIVE
 from milepost.infrastructure.audit.differences import Differs
 from milepost.infrastructure.audit.histories import Fold
 from milepost.infrastructure.audit.owning import Bond, Bound
@@ -76,10 +77,12 @@ class Comparison:
         return None if step is None else step_values(self.job_id, step)
 
 
-def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_history: bool) -> Comparison:
+def compare(
+    each: Bound, stored: Stored, connection: sa.Connection, *, trust_history: bool, live: bool = False
+) -> Comparison:
     """What is wrong. A history that is broken, or shorter than its rows know, is `refused`: its rows are evidence.
 
-    `trust_history`: one that is shorter is taken for whole.
+    `trust_history`: one that is shorter is taken for whole; `live`: also where a worker goes on with the job then.
     """
     if (tombstone := next(stored.tombstones.of(each.job_id), None)) is not None:
         return _pruned(each.job_id, stored, remaining=tombstone[3])
@@ -93,14 +96,26 @@ def compare(each: Bound, stored: Stored, connection: sa.Connection, *, trust_his
         told = f"{jobs.name} has a row of job {each.job_id} here, and no event says so"
         found.refused = told if each.bond is Bond.ROW_OF_ANOTHER else differs.difference.message
     else:
-        if not trust_history and (known := _later_version(found, shown)):
-            found.refused = (
-                f"{jobs.name} knows of version {known} of job {each.job_id}, and there are {found.events} events: the"
-                " newest were removed, or the row was changed"
-            )
+        found.refused = _too_short(found, shown, trust_history=trust_history, live=live)
     if not found.mends:
         found.fold = None  # of many jobs no more is kept than what is needed to write
     return found
+
+
+def _too_short(found: Comparison, shown: Values | None, *, trust_history: bool, live: bool) -> str:
+    """Why a history that is shorter than its row knows is not followed; empty where it is."""
+    known = _later_version(found, shown)
+    if known is None or found.fold is None:
+        return ""
+    if not trust_history:
+        return (
+            f"{jobs.name} knows of version {known} of job {found.job_id}, and there are {found.events} events: the"
+            " newest were removed, or the row was changed"
+        )
+    status = found.fold.job.status
+    if status in LIVE and not live:
+        return f"The events that are left of job {found.job_id} say that it is {status}: a worker would go on with it"
+    return ""
 
 
 def _pruned(job_id: str, stored: Stored, remaining: Any) -> Comparison:

@@ -114,3 +114,23 @@ def test_the_job_that_verifies_tells_what_differs(milepost: Milepost, damaged: l
     assert milepost("jobs", "wait", job).code == 10
     (step,) = milepost("jobs", "get", job, "--steps", "10", "-o", "json").json["steps"]
     assert all(each in step["errors"][0]["message"] for each in damaged)
+
+
+def test_what_the_newest_verification_found_is_part_of_the_diagnosis(milepost: Milepost, damaged: list[str]) -> None:
+    told: list[tuple[str, bool]] = []
+    for rebuilds in (False, True):
+        if rebuilds:
+            milepost("audit", "rebuild", "--all")
+            work(milepost)
+        job = milepost("jobs", "start", "verify-histories", "-q").out.strip()
+        work(milepost)
+        found = milepost("diagnose", "-o", "json").json["findings"]
+        told += [(each["subject"], each["healthy"]) for each in found if each["area"] == "audit"]
+        assert told[-1][0] == job
+
+    assert [healthy for _, healthy in told] == [False, True]
+    assert len(damaged) == len(DAMAGES)
+
+
+def test_a_job_is_brought_to_life_only_where_its_history_is_trusted(milepost: Milepost, file: Path) -> None:
+    assert milepost("audit", "rebuild", "--all", "--live").code == 5

@@ -21,6 +21,10 @@ class RebuildReadModelsRequest(JobsRequest):
         default=False,
         description="rebuild also jobs whose rows know of more events than there are: what such rows say is lost",
     )
+    live: bool = Field(
+        default=False,
+        description="of these also jobs that are not at rest by the events that are left: workers go on with them",
+    )
 
 
 class NotRebuilt(Exception):
@@ -33,7 +37,7 @@ class NotRebuilt(Exception):
             lines.append(f"And {more:,} more.")
         lines.append(
             "'milepost audit verify ID' tells more of one. A history that is only shorter than its rows know is taken"
-            " for whole with 'milepost audit rebuild --trust-history'."
+            " for whole with 'milepost audit rebuild --trust-history', and --live where a worker is to go on with it."
         )
         super().__init__("\n".join(lines))
 
@@ -43,7 +47,7 @@ class RebuildReadModels(OverJobs[RebuildReadModelsRequest]):
     """Compares the rows of the namespace's jobs with their events, and writes those that differ, while others work."""
 
     def look(self, request: RebuildReadModelsRequest) -> Look[Any]:
-        return partial(compare, trust_history=request.trust_history)
+        return partial(compare, trust_history=request.trust_history, live=request.live)
 
     def take(self, step: StepContext[RebuildReadModelsRequest], seen: Comparison, reached: Reached) -> None:
         reached.jobs += 1

@@ -27,8 +27,15 @@ def rebuild(
         bool,
         typer.Option(
             "--trust-history",
-            help="Rebuild also jobs whose rows know of more events than there are. What those rows say is lost,"
-            " and workers go on with a job whose end is among it.",
+            help="Rebuild also jobs whose rows know of more events than there are. What those rows say is lost.",
+        ),
+    ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="With --trust-history also jobs that are not at rest by the events that are left: workers go on with"
+            " them.",
         ),
     ] = False,
     reason: Reason = "",
@@ -43,11 +50,14 @@ def rebuild(
         raise Told(INVALID, "Ids and --all do not go together", "Give one of them")
     if not jobs and not every:
         raise Told(INVALID, "Which jobs are to be rebuilt?", "Give ids, or --all")
+    if live and not trust_history:
+        raise Told(INVALID, "--live is for --trust-history", "Add --trust-history, or leave it out")
     if timeout is not None and not wait:
         raise Told(INVALID, "--timeout is for --wait", "Add --wait, or leave it out")
     if session.settings.server is None:
         _ = session.app.existing  # it makes none: where there is nothing, nothing can be rebuilt
-    request: dict[str, Any] = {"jobs": [_id_of(session, each) for each in jobs or ()], "trust_history": trust_history}
+    request: dict[str, Any] = {"jobs": [_id_of(session, each) for each in jobs or ()]}
+    request |= {"trust_history": trust_history, "live": live}
     asked = StartAsked("rebuild-read-models", request, command_id=command_id, reason=reason)
     result = session.service.start(asked)
     if result.differs:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from milepost.domain.commands import StartStep
 from milepost.domain.job import Job
+from milepost.domain.state_machine import JobStatus
 from milepost.infrastructure.audit import rebuilding, walking
 from milepost.infrastructure.audit.orphans import remove_orphans
 from milepost.infrastructure.audit.rebuilding import Comparison, compare, mend
@@ -30,11 +31,13 @@ from tests.postgres import fresh_url
 EVERYTHING = [*schema.metadata.sorted_tables]
 
 
-def compared(database: Database, *, trust_history: bool = False, namespace: str = "Default") -> list[Comparison]:
+def compared(
+    database: Database, *, trust_history: bool = False, live: bool = True, namespace: str = "Default"
+) -> list[Comparison]:
     found: list[Comparison] = []
     after: str | None = ""
     while after is not None:
-        look = partial(compare, trust_history=trust_history)
+        look = partial(compare, trust_history=trust_history, live=live)
         seen = part(database, namespace, Span(after), look)
         found, after = found + seen.seen, seen.last
     return found
@@ -124,6 +127,21 @@ def test_a_job_of_which_the_lists_know_more_than_there_is_keeps_its_rows(scene: 
 
     assert rebuild(database, trust_history=True) > 0
     assert differing(database) == []
+
+
+def test_a_job_whose_end_was_removed_is_live_again_only_where_that_is_meant(scene: Scene) -> None:
+    job, database = scene.completed(), scene.store.database
+    where = "originator_id=? AND originator_version=?"
+    tamper(database, f"DELETE FROM milepost_events WHERE {where}", job.id.hex, job.version)
+
+    (found,) = compared(database, trust_history=True, live=False)
+
+    assert found.refused == (
+        f"The events that are left of job {job.id} say that it is Running: a worker would go on with it"
+    )
+    assert rebuild(database, trust_history=True) > 0
+    assert differing(database) == []
+    assert scene.store.load(job.id).status is JobStatus.RUNNING
 
 
 def test_a_job_whose_history_was_changed_keeps_its_rows(scene: Scene, job: Job) -> None:
