@@ -1,5 +1,6 @@
 """Whether one job's history is whole, unchanged and possible, and all that is shown of the job follows from it."""
 
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from uuid import UUID
@@ -16,7 +17,8 @@ from milepost.infrastructure.audit.differences import Difference, Differs, Kind,
 from milepost.infrastructure.audit.side_by_side import Stored, Values
 from milepost.infrastructure.event_store.codec import UnreadableEvent, decode
 from milepost.infrastructure.event_store.read_models import job_row, status_row, step_values
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, snapshots, status_changes, steps
+from milepost.infrastructure.event_store.snapshots import FORMAT, unpacked
 
 LOOKED_AHEAD: Final = 1_000  # events, for the one that should stand where another one does
 
@@ -28,15 +30,20 @@ def check(job_id: str, stored: Stored) -> int:
     fold = Fold(UUID(job_id))
     shown = next(stored.jobs.of(job_id), None)
     changes = stored.status_changes.of(job_id)
+    kept = folds_kept(job_id, stored)
     for recorded, before in fold.follow(stored.events.of(fold.job.id.hex)):
         job = fold.job
         if job.status is not before:
             _same(status_changes, job, next(changes, None), tuple(status_row(recorded, job.status).values()))
+        if recorded.version in kept and (wrong := snapshot_fault(job, kept.pop(recorded.version))):
+            raise _snapshot(job, recorded.version, Kind.ROW_CHANGED, wrong)
     job = fold.job
     try:
         _nothing_more(status_changes, job, changes)
         _same_steps(job, stored.steps.of(job_id))
         _same(jobs, job, shown, tuple(job_row(job).values()))
+        for version in kept:
+            raise _snapshot(job, version, Kind.ROW_UNFOUNDED, "is of a version that its history does not have")
     except Differs as differs:
         _tell_if_cut_off(job, shown, differs)
         raise
@@ -45,7 +52,9 @@ def check(job_id: str, stored: Stored) -> int:
 
 def unfounded(job_id: str, stored: Stored) -> Difference:
     """Rows of which there is no event."""
-    tables = {jobs: stored.jobs, steps: stored.steps, status_changes: stored.status_changes}
+    tables = {
+        jobs: stored.jobs, steps: stored.steps, status_changes: stored.status_changes, snapshots: stored.snapshots
+    }  # fmt: skip
     table, row = next((t, rows.next) for t, rows in tables.items() if rows.next is not None and rows.next[0] == job_id)
     key, column = _key_of(table, row), next(iter(table.primary_key.columns)).name
     message = f"{table.name} has a row of job {job_id}, of which there is no event"
@@ -175,6 +184,25 @@ def _text(state: bytes) -> str:
 
 
 # What is shown
+
+
+def folds_kept(job_id: str, stored: Stored) -> dict[Any, Any]:
+    """The snapshots of the job by their versions, without those of other formats, which nobody reads."""
+    return {version: state for _, version, form, state in stored.snapshots.of(job_id) if form == FORMAT}
+
+
+def snapshot_fault(job: Job, state: Any) -> str:
+    """What is wrong with the fold that is kept of the job at this version; empty: nothing."""
+    try:
+        same = unpacked(job.id, job.version, state) == job
+    except (zlib.error, ValueError, TypeError, IndexError):
+        return "cannot be read"
+    return "" if same else "is not what its events make of it"
+
+
+def _snapshot(job: Job, version: Any, kind: Kind, wrong: str) -> Differs:
+    message = f"{snapshots.name}: what is kept of job {job.id} at version {version} {wrong}"
+    return Differs(_in_row(snapshots, job, str(version), kind, "state", None, None, message))
 
 
 def _same_steps(job: Job, rows: Iterator[Values]) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from milepost.infrastructure.audit.side_by_side import within
 from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.database import Database
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, snapshots, status_changes, steps
 
 ROWS_AT_ONCE: Final = 500
 _EVENT_OF: Final = {
@@ -26,7 +26,7 @@ _EVENT_OF: Final = {
 
 def remove_orphans(database: Database, after: str, until: str | None) -> int:
     """Those of that range of ids, a little at a time; how many that were. Raises DatabaseUnavailable."""
-    return sum(_remove(database, table, after, until) for table in (steps, status_changes))
+    return sum(_remove(database, table, after, until) for table in (steps, status_changes, snapshots))
 
 
 def _remove(database: Database, table: sa.Table, after: str, until: str | None) -> int:

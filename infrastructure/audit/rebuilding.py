@@ -13,15 +13,14 @@ import sqlalchemy as sa
 
 from milepost.domain.state_machine import LIVE
 from milepost.infrastructure.audit.differences import Differs
-from milepost.infrastructure.audit.histories import Fold
+from milepost.infrastructure.audit.histories import Fold, folds_kept, snapshot_fault
 from milepost.infrastructure.audit.owning import Bond, Bound
 from milepost.infrastructure.audit.side_by_side import Stored, Values, bare, is_id
-from milepost.infrastructure.event_store import snapshots, tombstones
+from milepost.infrastructure.event_store import tombstones
 from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.read_models import job_row, status_row, step_values, upsert
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
-from milepost.infrastructure.event_store.schema import snapshots as folds_kept
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, snapshots, status_changes, steps
 from milepost.infrastructure.event_store.schema import tombstones as tombstones_kept
 
 ROWS_AT_ONCE: Final = 500  # that one transaction writes
@@ -77,9 +76,7 @@ class Comparison:
         return None if step is None else step_values(self.job_id, step)
 
 
-def compare(
-    each: Bound, stored: Stored, connection: sa.Connection, *, trust_history: bool, live: bool = False
-) -> Comparison:
+def compare(each: Bound, stored: Stored, *, trust_history: bool, live: bool = False) -> Comparison:
     """What is wrong. A history that is broken, or shorter than its rows know, is `refused`: its rows are evidence.
 
     `trust_history`: one that is shorter is taken for whole; `live`: also where a worker goes on with the job then.
@@ -91,7 +88,7 @@ def compare(
         return _without_history(each, stored, trust_history=trust_history)
     found = Comparison(each.job_id, Fold(UUID(each.job_id)))
     try:
-        shown = _compare(found, stored, connection)
+        shown = _compare(found, stored)
     except Differs as differs:
         told = f"{jobs.name} has a row of job {each.job_id} here, and no event says so"
         found.refused = told if each.bond is Bond.ROW_OF_ANOTHER else differs.difference.message
@@ -135,13 +132,13 @@ def _without_history(each: Bound, stored: Stored, *, trust_history: bool) -> Com
     return found
 
 
-def _compare(found: Comparison, stored: Stored, connection: sa.Connection) -> Values | None:
+def _compare(found: Comparison, stored: Stored) -> Values | None:
     """The row of the job that was found. Raises Differs."""
     assert found.fold is not None
     job_id, fold = found.job_id, found.fold
     shown = next(stored.jobs.of(job_id), None)
     changes = {row[1]: row for row in stored.status_changes.of(job_id)}
-    snapshot_at = _snapshot_version(connection, job_id)
+    kept = folds_kept(job_id, stored)
     for recorded, before in fold.follow(stored.events.of(bare(job_id))):
         version = found.events = recorded.version
         if fold.job.status is not before:
@@ -149,9 +146,9 @@ def _compare(found: Comparison, stored: Stored, connection: sa.Connection) -> Va
             if changes.pop(version, None) != due:
                 found.wrong.append((status_changes, version))
                 found.changes[version] = due
-        if version == snapshot_at:
-            found.snapshot_is_wrong = snapshots.newest(connection, fold.job.id) != fold.job
-    found.snapshot_is_wrong |= snapshot_at > fold.job.version
+        if version in kept:
+            found.snapshot_is_wrong |= bool(snapshot_fault(fold.job, kept.pop(version)))
+    found.snapshot_is_wrong |= bool(kept)
     found.wrong += [(status_changes, version) for version in changes]
     found.wrong += [(steps, index) for index in _wrong_steps(fold, stored.steps.of(job_id))]
     if shown != tuple(job_row(fold.job).values()):
@@ -182,11 +179,6 @@ def _later_version(found: Comparison, shown: Values | None) -> int | None:
     return None if alone else known
 
 
-def _snapshot_version(connection: sa.Connection, job_id: str) -> int:
-    asked = sa.select(sa.func.max(folds_kept.c.version)).where(folds_kept.c.job_id == job_id)
-    return connection.scalar(asked) or 0
-
-
 def mend(database: Database, found: Comparison) -> int:
     """Write what is wrong, a little at a time; how many rows that were. Raises Differs, DatabaseUnavailable."""
     rows = 0
@@ -201,7 +193,7 @@ def mend(database: Database, found: Comparison) -> int:
             if found.fold is None and _has_events(connection, found.job_id):
                 return rows
             if first == 0:
-                connection.execute(folds_kept.delete().where(folds_kept.c.job_id == found.job_id))
+                connection.execute(snapshots.delete().where(snapshots.c.job_id == found.job_id))
             for table in (jobs, status_changes, steps):
                 _write(connection, table, found, [key for key in keys if key[0] is table])
         rows += len(keys)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps, tombstones
+from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, snapshots, status_changes, steps, tombstones
 
 Values = tuple[Any, ...]
 
@@ -90,13 +90,13 @@ class Stored:
         # What is no id has no events, and a server would refuse to look for them.
         none = only is not None and not is_id(only)
         self.events = Rows(() if none else _of_jobs(cursors.rows(*asked), self.foreign))
-        self.jobs, self.steps, self.status_changes = (
+        self.jobs, self.steps, self.status_changes, self.snapshots = (
             Rows(_of_texts(cursors.rows(*_asked(_select(table), *_keys(table), which)), table.name, self.foreign))
-            for table in (jobs, steps, status_changes)
+            for table in (jobs, steps, status_changes, snapshots)
         )
         of_pruned = cursors.rows(*_asked(_TOMBSTONES, "job_id", "job_id", which))
         self.tombstones = Rows(_of_texts(of_pruned, tombstones.name, self.foreign))
-        self._of_rows = (self.jobs, self.steps, self.status_changes, self.tombstones)
+        self._of_rows = (self.jobs, self.steps, self.status_changes, self.snapshots, self.tombstones)
 
     def next_job(self) -> str | None:
         """The id of the next job of which anything is stored; None at the end."""

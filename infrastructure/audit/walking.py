@@ -31,7 +31,7 @@ class Seen(Protocol):
 
 T = TypeVar("T", bound=Seen)
 R = TypeVar("R")
-Look = Callable[[Bound, Stored, sa.Connection], T]
+Look = Callable[[Bound, Stored], T]
 """Makes something of a job while it stands side by side; what it leaves unread is left out."""
 
 
@@ -101,7 +101,7 @@ def _looked_at(run: Sequence[Bound], connection: sa.Connection, look: Look[T]) -
         stored = Stored(cursors, only=first) if first == last else Stored(cursors, first=first, until=last)
         while (job_id := stored.next_job()) is not None:
             if job_id in wanted:
-                yield job_id, look(wanted[job_id], stored, connection)
+                yield job_id, look(wanted[job_id], stored)
             stored.skip(job_id)  # what is left of it, or what is no job's
 
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from milepost.infrastructure.audit.differences import Difference
 from milepost.infrastructure.audit.owning import Bond, Bound
 from milepost.infrastructure.audit.side_by_side import Stored
@@ -56,7 +54,7 @@ class VerifyHistories(OverJobs[JobsRequest]):
         raise JobsDiffer(reached)
 
 
-def _verify(each: Bound, stored: Stored, _: sa.Connection) -> _Verified:
+def _verify(each: Bound, stored: Stored) -> _Verified:
     if each.bond is Bond.ROW_OF_ANOTHER:
         return _Verified(0, f"{jobs.name} has a row of job {each.job_id} here, and no event says so")
     tally = Tally()

@@ -1,5 +1,7 @@
 """What was changed behind Milepost's back is found and named; what was not, never."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from milepost.domain.job import Job
 from milepost.infrastructure.audit import lately, verifying
 from milepost.infrastructure.audit.differences import Difference, Kind
 from milepost.infrastructure.audit.verifying import NothingStored, Verifier
+from milepost.infrastructure.event_store import snapshots
 from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.audit.stored import (
@@ -391,3 +394,30 @@ def test_a_job_whose_newest_events_were_removed_is_looked_at_although_the_others
     (found,) = Verifier(scene.store.database).since(at)
 
     assert (found.job_id, found.kind) == (str(job.id), Kind.EVENT_MISSING)
+
+
+def forged(job: Job) -> bytes:
+    """What would be kept of the job if it had done less."""
+    return snapshots.packed(replace(job, items=job.items - 1))
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "kind", "said"),
+    [
+        (8, forged, Kind.ROW_CHANGED, "at version 8 is not what its events make of it"),
+        (8, lambda job: snapshots.packed(job)[:-1] + b"?", Kind.ROW_CHANGED, "at version 8 cannot be read"),
+        (9, snapshots.packed, Kind.ROW_UNFOUNDED, "at version 9 is of a version that its history does not have"),
+    ],
+    ids=["edited", "flipped", "ahead"],
+)
+def test_a_fold_that_is_kept_and_is_not_that_of_the_history_is_found(
+    scene: Scene, job: Job, version: int, state: Callable[[Job], bytes], kind: Kind, said: str
+) -> None:
+    scene.store.take_snapshot(job)
+    assert differences(scene) == []
+    tamper(scene.store.database, "UPDATE milepost_snapshots SET version=?, state=?", version, state(job))
+
+    found = only(scene)
+
+    assert (found.job_id, found.kind, found.table, found.row) == (str(job.id), kind, "milepost_snapshots", str(version))
+    assert found.message == f"milepost_snapshots: what is kept of job {job.id} {said}"
