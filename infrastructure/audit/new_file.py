@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: written beside their place, and put there once they are on the disk."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Generator
@@ -34,6 +35,8 @@ def new_file(path: Path, *, replace: bool = False) -> Generator[BinaryIO]:
 
     Raises FileThere, also where somebody else was faster, unless it may replace what is there; and FileUnusable.
     """
+    if path.is_dir():
+        raise FileUnusable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     if not replace and os.path.lexists(path):
         raise FileThere(path)
     try:

@@ -167,6 +167,8 @@ def _value(value: Any) -> str | None:
             return value
         case {"type": str(kind), "message": str(message)}:  # an error
             return f"{kind}: {message}"
+        case float() if value.is_integer():
+            return str(int(value))
         case _:
             return json.dumps(value, ensure_ascii=False)
 

@@ -102,12 +102,13 @@ def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(archive: 
     assert ExportFile(file).manifest.jobs == 3
 
 
-def test_nothing_is_left_of_an_export_that_fails(archive: Archive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("replace", [False, True])
+def test_nothing_is_left_of_an_export_that_fails(archive: Archive, tmp_path: Path, replace: bool) -> None:
     archive.furnish()
     (tmp_path / "folder").mkdir()
 
     with pytest.raises(FileUnusable):
-        archive.export(tmp_path / "folder", replace=True)
+        archive.export(tmp_path / "folder", replace=replace)
     with pytest.raises(FileUnusable):
         archive.export(tmp_path / "nowhere" / "file")
 
