@@ -401,11 +401,15 @@ def forged(job: Job) -> bytes:
     return snapshots.packed(replace(job, items=job.items - 1))
 
 
+def flipped(job: Job) -> bytes:
+    return snapshots.packed(job)[:-1] + b"?"
+
+
 @pytest.mark.parametrize(
     ("version", "state", "kind", "said"),
     [
         (8, forged, Kind.ROW_CHANGED, "at version 8 is not what its events make of it"),
-        (8, lambda job: snapshots.packed(job)[:-1] + b"?", Kind.ROW_CHANGED, "at version 8 cannot be read"),
+        (8, flipped, Kind.ROW_CHANGED, "at version 8 cannot be read"),
         (9, snapshots.packed, Kind.ROW_UNFOUNDED, "at version 9 is of a version that its history does not have"),
     ],
     ids=["edited", "flipped", "ahead"],
