@@ -21,7 +21,7 @@ test:  ## the tests alone
 
 proofs:  ## at full length: the whole year, 100,000 steps, more kills, everything on each database; tells its figures
 	MILEPOST_PROOFS=full $(PYTHON) -m pytest -rP --timeout 0 tests/scenarios
-	MILEPOST_PROOFS=full $(PYTHON) -m pytest --timeout 0 tests/infrastructure tests/interfaces tests/browser
+	MILEPOST_PROOFS=full $(PYTHON) -m pytest --timeout 0 tests/simulation tests/infrastructure tests/interfaces tests/browser
 
 fmt:  ## put the format right, and what the linter can
 	$(PYTHON) -m ruff check --fix

@@ -24,8 +24,10 @@ export function pastOf({ path, version, moved }) {
   async function look(asked) {
     const wanted = state.version;
     if (wanted === null) return ask(path + query(asked));
-    const [job, diff] = await Promise.all([ask(path + query({ ...asked, version: wanted })), ask(`${path}/diff${query({ from: wanted - 1, to: wanted, steps: STEPS_TOLD })}`)]);
-    state.diff = diff;
+    const changed = ask(`${path}/diff${query({ from: wanted - 1, to: wanted, steps: STEPS_TOLD })}`);
+    changed.catch(() => {}); // where there is no such version, the job's own answer says so
+    const job = await ask(path + query({ ...asked, version: wanted }));
+    state.diff = await changed;
     return job;
   }
 
