@@ -1,4 +1,4 @@
-"""Hundreds of seeds, at full length a thousand, each a world in which all goes wrong at once and no real time passes."""
+"""Hundreds of seeds, at full length a thousand, each a world in which all goes wrong at once in no real time."""
 
 import json
 import os
