@@ -1,22 +1,18 @@
 """Verifies an event store: all histories in the order of the jobs, a bounded part of them in each consistent read."""
 
-import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, NamedTuple
 from uuid import UUID
-
-import sqlalchemy as sa
 
 from milepost.infrastructure.audit.differences import Difference, Differs, Kind
 from milepost.infrastructure.audit.histories import check, unfounded
 from milepost.infrastructure.audit.lately import newest_since
 from milepost.infrastructure.audit.pruned_jobs import check_pruned
-from milepost.infrastructure.audit.side_by_side import Cursors, Stored, bare, is_id
+from milepost.infrastructure.audit.reading import in_a_read
+from milepost.infrastructure.audit.side_by_side import Stored, bare, is_id
 from milepost.infrastructure.event_store.database import Database
-from milepost.infrastructure.event_store.garbage import collection_paused
 from milepost.infrastructure.event_store.job_not_found import JobNotFound
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs
 
@@ -91,33 +87,12 @@ class Verifier:
 
     def _part(self, *, after: str = "", only: str | None = None) -> tuple[list[Difference], str | None]:
         """The differences of as many jobs as one read may take, and the last of them; None: there are no more."""
-        try:
-            return self._looked_at(after, only, strict=True)
-        except sqlite3.OperationalError as error:
-            if "UTF-8" not in str(error):
-                raise
-            return self._looked_at(after, only, strict=False)  # somebody changed a byte of a text
-
-    def _looked_at(self, after: str, only: str | None, *, strict: bool) -> tuple[list[Difference], str | None]:
-        found: list[Difference] = []
-        tally, last = Tally(), None
-        with collection_paused(), self._read(strict=strict) as cursors:
-            stored = Stored(cursors, after=after, only=only)
-            while (job_id := stored.next_job()) is not None and not _is_full(tally, last):
-                if (difference := checked(job_id, stored, tally)) is not None:
-                    found.append(difference)
-                last = job_id
-            more = job_id is not None
-        found.extend(self._no_jobs(stored.foreign))
-        tally.different = len(found)
-        self.tally.add(tally)
+        part = in_a_read(self._database, lambda cursors: _part(Stored(cursors, after=after, only=only)))
+        found = [*part.found, *self._no_jobs(part.foreign)]
+        part.tally.different = len(found)
+        self.tally.add(part.tally)
         self._progress(self.tally)
-        return found, last if more else None
-
-    @contextmanager
-    def _read(self, *, strict: bool) -> Generator[Cursors]:
-        with self._database.read() as connection, any_text(connection, strict=strict), Cursors(connection) as cursors:
-            yield cursors
+        return found, part.last
 
     def _no_jobs(self, ids: list[tuple[str, str]]) -> Iterator[Difference]:
         for table, each in dict.fromkeys(ids):
@@ -126,6 +101,24 @@ class Verifier:
                 what, column = _CALLED.get(table, ("rows", "job_id"))
                 message = f"{table} has {what} of {each!r}, which no job can be called"
                 yield Difference(each, 0, Kind.ID_INVALID, table, each, column, each, None, message)
+
+
+class _Part(NamedTuple):
+    found: list[Difference]
+    foreign: list[tuple[str, str]]  # tables, and ids in them that no job can have
+    tally: Tally
+    last: str | None  # None: there are no more
+
+
+def _part(stored: Stored) -> _Part:
+    """What one read finds."""
+    found: list[Difference] = []
+    tally, last = Tally(), None
+    while (job_id := stored.next_job()) is not None and not _is_full(tally, last):
+        if (difference := checked(job_id, stored, tally)) is not None:
+            found.append(difference)
+        last = job_id
+    return _Part(found, stored.foreign, tally, last if job_id is not None else None)
 
 
 def _is_full(tally: Tally, last: str | None) -> bool:
@@ -150,21 +143,3 @@ def checked(job_id: str, stored: Stored, tally: Tally) -> Difference | None:
             tally.events += difference.version - (difference.kind is Kind.EVENT_MISSING)  # that one was not there
     stored.skip(job_id)
     return difference
-
-
-@contextmanager
-def any_text(connection: sa.Connection, *, strict: bool) -> Generator[None]:
-    """Where not `strict`, bytes that are no text are read as text all the same, to be told as what they are."""
-    if strict:
-        yield
-        return
-    driver: Any = connection.connection.driver_connection
-    driver.text_factory = _with_surrogates
-    try:
-        yield
-    finally:
-        driver.text_factory = str
-
-
-def _with_surrogates(text: bytes) -> str:
-    return text.decode(errors="surrogateescape")

@@ -1,6 +1,5 @@
 """Goes through the jobs of one namespace and no other: a bounded part of them in each consistent read."""
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -10,10 +9,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from milepost.infrastructure.audit.owning import Bond, Bound, bound
+from milepost.infrastructure.audit.reading import in_a_read
 from milepost.infrastructure.audit.side_by_side import Cursors, Stored, is_id
-from milepost.infrastructure.audit.verifying import any_text
 from milepost.infrastructure.event_store.database import Database
-from milepost.infrastructure.event_store.garbage import collection_paused
 
 EVENTS_OF_A_READ: Final = 20_000  # between two of them a step can stop, and says how far it is
 JOBS_OF_A_READ: Final = 2_000
@@ -30,7 +28,6 @@ class Seen(Protocol):
 
 
 T = TypeVar("T", bound=Seen)
-R = TypeVar("R")
 Look = Callable[[Bound, Stored], T]
 """Makes something of a job while it stands side by side; what it leaves unread is left out."""
 
@@ -69,7 +66,7 @@ def part(database: Database, namespace: str, span: Span, look: Look[T]) -> Part[
                 return Part(seen, run[-1].job_id)
         return Part(seen, None)
 
-    return _in_a_read(database, read)
+    return in_a_read(database, read)
 
 
 def one(database: Database, namespace: str, job_id: UUID, look: Look[T]) -> list[T]:
@@ -79,7 +76,7 @@ def one(database: Database, namespace: str, job_id: UUID, look: Look[T]) -> list
         found = [each for each in bound(cursors, namespace, only=str(job_id)) if each.bond is not Bond.NONE]
         return [made for _, made in _looked_at(found, cursors.connection, look)] if found else []
 
-    return _in_a_read(database, read)
+    return in_a_read(database, read)
 
 
 def _runs(jobs: Iterator[Bound]) -> Iterator[list[Bound]]:
@@ -103,23 +100,3 @@ def _looked_at(run: Sequence[Bound], connection: sa.Connection, look: Look[T]) -
             if job_id in wanted:
                 yield job_id, look(wanted[job_id], stored)
             stored.skip(job_id)  # what is left of it, or what is no job's
-
-
-def _in_a_read(database: Database, read: Callable[[Cursors], R]) -> R:
-    """Again, where somebody changed a byte of a text, so that it is none any more."""
-    try:
-        return _read(database, read, strict=True)
-    except sqlite3.OperationalError as error:
-        if "UTF-8" not in str(error):
-            raise
-        return _read(database, read, strict=False)
-
-
-def _read(database: Database, read: Callable[[Cursors], R], *, strict: bool) -> R:
-    with (
-        collection_paused(),
-        database.read() as connection,
-        any_text(connection, strict=strict),
-        Cursors(connection) as cursors,
-    ):
-        return read(cursors)
