@@ -1,6 +1,5 @@
 """Events as an event store keeps them, with the links of their chains; page by page, so there may be any number."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -9,12 +8,12 @@ import sqlalchemy as sa
 
 from milepost.infrastructure.audit.chain import GENESIS
 from milepost.infrastructure.audit.export_format import StoredEvent
+from milepost.infrastructure.audit.side_by_side import BARE_ID
 from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 
 PAGE: Final = 1_000
-_HEX: Final = re.compile("[0-9a-f]{32}")
 
 
 def linked_events(database: Database, job_id: UUID, until: int | None = None) -> Iterator[StoredEvent]:
@@ -50,7 +49,7 @@ def heads(connection: sa.Connection) -> Iterator[tuple[UUID, int, bytes]]:
     after: Any = UUID(int=0).hex
     while rows := connection.exec_driver_sql(asked, (after,)).all():
         for job_id, version, chain in rows:
-            if _HEX.fullmatch(found := str(job_id).replace("-", "")):  # what else there may be is no job's
+            if BARE_ID.fullmatch(found := str(job_id).replace("-", "")):  # what else there may be is no job's
                 yield UUID(found), version, _bytes(chain or GENESIS)
         after = rows[-1][0]
 

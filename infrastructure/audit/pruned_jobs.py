@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from milepost.infrastructure.audit.chain import GENESIS
 from milepost.infrastructure.audit.differences import Difference, Differs, Kind
 from milepost.infrastructure.audit.histories import missing, recorded_events
-from milepost.infrastructure.audit.side_by_side import Rows, Stored, Values
-from milepost.infrastructure.audit.tombstone_rows import TombstoneRow, is_job_id
+from milepost.infrastructure.audit.side_by_side import Rows, Stored, Values, is_id
+from milepost.infrastructure.audit.tombstone_rows import TombstoneRow
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps, tombstones
 
 
@@ -19,7 +19,7 @@ def check_pruned(tombstone: Values, stored: Stored) -> int:
     row = TombstoneRow(job_id, versions, head, remaining, digest="")
     if row.fault is not None:
         column, why = row.fault
-        kind = Kind.TOMBSTONE_FALSE if is_job_id(row.job_id) else Kind.ID_INVALID
+        kind = Kind.TOMBSTONE_FALSE if is_id(row.job_id) else Kind.ID_INVALID
         raise _differs(row, column, getattr(row, column), None, f"cannot be a prune's: {why}", kind)
     _refuse_rows(row, jobs, stored.jobs)
     _refuse_rows(row, status_changes, stored.status_changes)

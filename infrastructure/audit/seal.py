@@ -18,7 +18,8 @@ from milepost.infrastructure.audit.chain import GENESIS
 from milepost.infrastructure.audit.lines import Count, Digest, Line, LinesFile, written
 from milepost.infrastructure.audit.linked_events import heads
 from milepost.infrastructure.audit.merkle import MerkleTree
-from milepost.infrastructure.audit.tombstone_rows import TombstoneRow, is_job_id, tombstone_rows
+from milepost.infrastructure.audit.side_by_side import is_id
+from milepost.infrastructure.audit.tombstone_rows import TombstoneRow, tombstone_rows
 from milepost.infrastructure.event_store.database import Database
 
 FORMAT: Final = "milepost-seal"
@@ -90,7 +91,7 @@ def _all_heads(connection: sa.Connection) -> Iterator[SealedHead]:
     of_events = (
         SealedHead(job_id=job_id, version=version, head=head.hex()) for job_id, version, head in heads(connection)
     )
-    of_tombstones = ((_pruned(row), row) for row in tombstone_rows(connection) if is_job_id(row.job_id))
+    of_tombstones = ((_pruned(row), row) for row in tombstone_rows(connection) if is_id(row.job_id))
     both = heapq.merge(((each, None) for each in of_events), of_tombstones, key=lambda each: each[0].job_id)
     for _, found in groupby(both, key=lambda each: each[0].job_id):
         (first, _), *more = found

@@ -13,7 +13,7 @@ Values = tuple[Any, ...]
 
 _NAMES: Final = count()  # two reads may be in one transaction
 FETCHED: Final = 1_000  # rows at once from a server
-_HEX: Final = re.compile(r"[0-9a-f]{32}")
+BARE_ID: Final = re.compile(r"[0-9a-f]{32}")
 _TOMBSTONES: Final = f"SELECT job_id, versions, head, remaining FROM {tombstones.name}"
 _EVENTS: Final = {
     "sqlite": f"SELECT originator_id, originator_version, topic, state, chain FROM {EVENTS_TABLE}",
@@ -120,7 +120,7 @@ def _of_jobs(rows: Iterable[Values], foreign: list[tuple[str, str]]) -> Iterator
     known = ""
     for row in rows:
         if not known or row[0] != known:
-            if not (isinstance(row[0], str) and _HEX.fullmatch(row[0])):
+            if not (isinstance(row[0], str) and BARE_ID.fullmatch(row[0])):
                 foreign.append((EVENTS_TABLE, str(row[0])))
                 continue
             known = row[0]
@@ -136,9 +136,9 @@ def _of_texts(rows: Iterable[Values], table: str, foreign: list[tuple[str, str]]
             foreign.append((table, str(row[0])))
 
 
-def is_id(text: str) -> bool:
+def is_id(text: object) -> bool:
     """Whether a row's id is one that a job can have."""
-    return dashed(bare(text)) == text and _HEX.fullmatch(bare(text)) is not None
+    return isinstance(text, str) and dashed(bare(text)) == text and BARE_ID.fullmatch(bare(text)) is not None
 
 
 def dashed(bare: str) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from milepost.infrastructure.audit.side_by_side import is_id
 from milepost.infrastructure.event_store.schema import tombstones
 
 PAGE: Final = 1_000
@@ -46,7 +47,7 @@ class TombstoneRow:
     @property
     def fault(self) -> tuple[str, str] | None:
         """The column and the reason why no prune can have written it."""
-        if not is_job_id(self.job_id):
+        if not is_id(self.job_id):
             return "job_id", f"{self.job_id!r} is an id that no job can have"
         if not isinstance(self.versions, int) or self.versions < 1:
             return "versions", f"a job cannot have had {self.versions!r} events"
@@ -55,14 +56,6 @@ class TombstoneRow:
         if not isinstance(self.head, str) or not _LINK.fullmatch(self.head):
             return "head", "it has no head, so nothing shows what the history was"
         return None
-
-
-def is_job_id(text: object) -> bool:
-    """Whether it is one as rows have it."""
-    try:
-        return isinstance(text, str) and str(UUID(text)) == text
-    except ValueError:
-        return False
 
 
 def tombstone_row(connection: sa.Connection, job_id: UUID) -> TombstoneRow | None:
