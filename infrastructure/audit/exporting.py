@@ -16,6 +16,7 @@ from milepost.infrastructure.audit.lines import written
 from milepost.infrastructure.audit.linked_events import linked_events
 from milepost.infrastructure.audit.new_file import new_file
 from milepost.infrastructure.event_store import tombstones
+from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.job_filter import JobFilter
 from milepost.infrastructure.event_store.job_not_found import JobPruned
@@ -107,7 +108,7 @@ def _pages(connection: sa.Connection, namespace: str, meant: JobFilter | Sequenc
 
 def _versions(connection: sa.Connection, ids: Sequence[str]) -> Iterator[tuple[UUID, int]]:
     """By the events themselves: a read model may say anything."""
-    sign = "?" if connection.dialect.name == "sqlite" else "%s"
+    sign = mark(connection)
     asked = (
         f"SELECT originator_id, max(originator_version) FROM {EVENTS_TABLE}"
         f" WHERE originator_id IN ({', '.join([sign] * len(ids))}) GROUP BY originator_id ORDER BY originator_id"

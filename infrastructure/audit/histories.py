@@ -22,7 +22,7 @@ from milepost.infrastructure.event_store.snapshots import FORMAT, unpacked
 
 LOOKED_AHEAD: Final = 1_000  # events, for the one that should stand where another one does
 
-_WHAT_A_FOLD_CANNOT_TAKE: Final = (JobError, ValueError, TypeError, KeyError, OverflowError)
+WHAT_A_FOLD_CANNOT_TAKE: Final = (JobError, ValueError, TypeError, KeyError, OverflowError)
 
 
 def check(job_id: str, stored: Stored) -> int:
@@ -77,7 +77,7 @@ class Fold:
             before = self.job.status
             try:
                 self.job = evolve(self.job, recorded)
-            except _WHAT_A_FOLD_CANNOT_TAKE as error:
+            except WHAT_A_FOLD_CANNOT_TAKE as error:
                 name = type(recorded.event).__name__
                 raise _in_event(
                     self.job.id, recorded.version, Kind.EVENT_IMPOSSIBLE, "topic", recorded.event.topic, None,

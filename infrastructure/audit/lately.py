@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from milepost.infrastructure.audit.side_by_side import Cursors, Rows, bare, dashed, is_id
+from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.codec import UnreadableEvent, decode
 from milepost.infrastructure.event_store.database import Database
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE, jobs, status_changes, steps
@@ -66,8 +67,7 @@ def _ids(cursors: Cursors, table: sa.Table, after: str) -> Iterator[tuple[Any, .
 
 def _is_since(connection: sa.Connection, job_id: str, version: int, at: datetime) -> bool:
     """One that cannot be read is looked at: it may be anything."""
-    asked = _EVENT if connection.dialect.name == "sqlite" else _EVENT.replace("?", "%s")
-    rows = connection.exec_driver_sql(asked, (bare(job_id), version))
+    rows = connection.exec_driver_sql(_EVENT.replace("?", mark(connection)), (bare(job_id), version))
     try:
         return all(
             not isinstance(state, bytes) or decode(UUID(job_id), version, topic, state).recorded_at >= at

@@ -1,17 +1,14 @@
 """Whether an event of a file can have happened to the job that the events before it made: it is folded only then."""
 
 from datetime import timedelta
-from typing import Final
 
 from milepost.domain import events as e
 from milepost.domain.envelope import RecordedEvent
-from milepost.domain.errors import JobError
 from milepost.domain.job import Job, evolve
 from milepost.infrastructure.audit.export_file import recorded
 from milepost.infrastructure.audit.export_format import StoredEvent
+from milepost.infrastructure.audit.histories import WHAT_A_FOLD_CANNOT_TAKE
 from milepost.infrastructure.event_store.codec import UnreadableEvent
-
-_WHAT_A_FOLD_CANNOT_TAKE: Final = (JobError, ValueError, TypeError, KeyError, OverflowError)
 
 
 class Impossible(Exception):
@@ -26,7 +23,7 @@ def followed(job: Job, event: StoredEvent) -> tuple[RecordedEvent, Job]:
         raise Impossible(str(error)) from error
     try:
         after = evolve(job, happened)
-    except _WHAT_A_FOLD_CANNOT_TAKE as error:
+    except WHAT_A_FOLD_CANNOT_TAKE as error:
         raise Impossible(str(error) or type(error).__name__) from error
     if (why := _why_not(job, happened)) is not None:
         raise Impossible(f"event {event.version} ({type(happened.event).__name__}) {why}")
