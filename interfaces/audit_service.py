@@ -23,9 +23,8 @@ from milepost.interfaces.audit_documents import (
     SealResult,
 )
 from milepost.interfaces.bootstrap import Application, JobFilter, Row
-from milepost.interfaces.job_documents import AsOf
 from milepost.interfaces.local_service import event_document
-from milepost.interfaces.read_documents import job_document
+from milepost.interfaces.read_documents import as_of, job_document
 
 STANDARD_OUTPUT: Final = "-"
 
@@ -108,5 +107,5 @@ def _document(moment: Moment, changes: Sequence[Row]) -> ReplayedEvent:
     step: int | None = getattr(recorded.event, "step", None)
     names = {} if step is None else {step: job.steps[step].name}
     at = recorded.recorded_at
-    then = AsOf(job.version, at.isoformat(timespec="microseconds"))
-    return ReplayedEvent(event_document(recorded, names), job_document(job_row(job), at, changes=changes, as_of=then))
+    shown = job_document(job_row(job), at, changes=changes, as_of=as_of(job.version, at))
+    return ReplayedEvent(event_document(recorded, names), shown)

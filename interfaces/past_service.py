@@ -17,9 +17,9 @@ from milepost.interfaces.diff_documents import JobDiff, RunComparison
 from milepost.interfaces.diffing import Deeds, difference
 from milepost.interfaces.error_mapping import INVALID, Told
 from milepost.interfaces.held_by import held_by
-from milepost.interfaces.job_documents import AsOf, JobDocument, StepDocument
+from milepost.interfaces.job_documents import JobDocument, StepDocument
 from milepost.interfaces.past_steps import chosen_steps, running_steps
-from milepost.interfaces.read_documents import job_document, step_document
+from milepost.interfaces.read_documents import as_of, job_document, step_document
 from milepost.interfaces.service import JobList, Moment, StepsAsked
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PastService:
             except JobPruned:
                 return None
             row = job_row(job)
-        return job_document(row, at, changes=_until(row, changes), as_of=_as_of(row["version"], at))
+        return job_document(row, at, changes=_until(row, changes), as_of=as_of(row["version"], at))
 
     def job(self, job_id: str, steps: StepsAsked, *, at: datetime | None, version: int | None) -> JobDocument:
         """One job as it was, with the steps that it had then."""
@@ -87,7 +87,7 @@ class PastService:
             ),
             steps=_documents(job, chosen) if asked.limit else None,
             next_steps_after=chosen[-1].index if more else None,
-            as_of=_as_of(job.version, at),
+            as_of=as_of(job.version, at),
         )
 
     def diff(self, job_id: str, begin: Moment, end: Moment | None, *, steps: int) -> JobDiff:
@@ -150,10 +150,6 @@ class PastService:
 
 def _until(row: Row, changes: Sequence[Row]) -> list[Row]:
     return [change for change in changes if change["version"] <= row["version"]]
-
-
-def _as_of(version: int, at: datetime) -> AsOf:
-    return AsOf(version, at.isoformat(timespec="microseconds"))
 
 
 def _documents(job: Job, steps: "Sequence[Step]") -> list[StepDocument]:

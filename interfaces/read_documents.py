@@ -19,6 +19,11 @@ Row = Mapping[str, Any]
 COMPLETED: Final = frozenset({"CompletedSuccessfully", "CompletedWithFailures"})
 
 
+def as_of(version: int, at: datetime) -> AsOf:
+    """The moment of its past that the document of a job shows."""
+    return AsOf(version, at.isoformat(timespec="microseconds"))
+
+
 def job_document(
     row: Row,
     now: datetime,
