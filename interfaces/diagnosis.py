@@ -18,6 +18,7 @@ from milepost.interfaces.bootstrap import Application, JobFilter
 from milepost.interfaces.newest_verification import verified
 from milepost.interfaces.observer_documents import DiagnosisDocument, FindingDocument, ObserverDocument
 from milepost.interfaces.observer_service import ObserverService
+from milepost.interfaces.quantities import counted
 from milepost.interfaces.result_documents import EventStoreState
 
 LOOKED_AT: Final = 1_000  # live jobs, the oldest: those that are younger seldom have waited long
@@ -94,14 +95,14 @@ class Diagnosis:
         if there:
             return
         unfed = [each for each in self._observers if each.status == ObserverStatus.DISCONNECTED]
-        counted = [_count(len(waiting), "job")] if waiting else []
-        counted += [_count(len(unfed), "observer")] if unfed else []
+        unserved = [counted(len(waiting), "job")] if waiting else []
+        unserved += [counted(len(unfed), "observer")] if unfed else []
         yield FindingDocument(
             "workers",
             "none",
-            healthy=not counted,
-            message=f"no worker is running; waiting for one: {' and '.join(counted) or 'nothing'}",
-            suggestion="Start one with 'milepost worker'" if counted else "",
+            healthy=not unserved,
+            message=f"no worker is running; waiting for one: {' and '.join(unserved) or 'nothing'}",
+            suggestion="Start one with 'milepost worker'" if unserved else "",
         )
 
     def _workers_for_all(self) -> list[Row]:
@@ -139,7 +140,7 @@ class Diagnosis:
         if not trouble:
             lag = "" if observer.lag is None else ", up to date"
             if observer.lag:
-                lag = f", {_count(observer.lag, 'event')} behind"
+                lag = f", {counted(observer.lag, 'event')} behind"
             until = f"'milepost observers unpause {observer.name}'"
             paused = f": it handles nothing until {until}" if observer.status == ObserverStatus.PAUSED else ""
             yield _of(observer, f"it is {observer.status} at {observer.position}{lag}{paused}")
@@ -193,7 +194,7 @@ class Diagnosis:
             if since is not None and self._now - datetime.fromisoformat(since) > BEHIND:
                 yield _of(
                     observer,
-                    f"it is {_count(observer.lag, 'event')} behind at {observer.position}, and has handled none since"
+                    f"it is {counted(observer.lag, 'event')} behind at {observer.position}, and has handled none since"
                     f" {_moment(since)}",
                     f"See what its worker {observer.worker} does",
                 )
@@ -203,7 +204,7 @@ class Diagnosis:
             return
         counts = self._counts.get(observer.name, {})
         told = [
-            f"{_count(counts[status], 'partition')} {what}" for status, what in _PARTITIONS.items() if status in counts
+            f"{counted(counts[status], 'partition')} {what}" for status, what in _PARTITIONS.items() if status in counts
         ]
         still = _STANDS_STILL.get(observer.status)
         if told and (still is not None or counts.keys() - {PartitionStatus.REPLAYING}):
@@ -212,7 +213,7 @@ class Diagnosis:
                 "failed-partitions",
                 observer.name,
                 healthy=False,
-                message=f"{', '.join(told)}; {_count(observer.waiting, 'event')} {wait}"
+                message=f"{', '.join(told)}; {counted(observer.waiting, 'event')} {wait}"
                 + (f", and none is tried again by itself: {still}" if still else ""),
                 suggestion=f"'milepost observers unpause {observer.name}' has it go on"
                 if still
@@ -233,8 +234,8 @@ class Diagnosis:
         found += [said for row in live if row["id"] not in waiting for said in self._silent(row)]
         yield from found
         if not found:
-            counted = f"of the {LOOKED_AT:,} oldest live jobs" if more else f"of {_count(len(live), 'live job')}"
-            message = f"{counted} each is worked on, or waits for its turn" if live else "there is no live job"
+            which = f"of the {LOOKED_AT:,} oldest live jobs" if more else f"of {counted(len(live), 'live job')}"
+            message = f"{which} each is worked on, or waits for its turn" if live else "there is no live job"
             yield FindingDocument("jobs", "all", healthy=True, message=message)
 
     def _waiting_in_vain(self, rows: Iterable[Row], waiting: Mapping[str, str]) -> Iterator[FindingDocument]:
@@ -248,7 +249,7 @@ class Diagnosis:
                 "jobs",
                 job_type,
                 healthy=False,
-                message=f"{_count(len(jobs), 'job')} of this type cannot go on, the oldest is {jobs[0]['id']} of"
+                message=f"{counted(len(jobs), 'job')} of this type cannot go on, the oldest is {jobs[0]['id']} of"
                 f" {since}: {why}",
                 suggestion=f"See 'milepost jobs get {jobs[0]['id']}'",
             )
@@ -284,7 +285,7 @@ class Diagnosis:
             found = carried_out(connection, (self._now - TENDED).timestamp())
         for rule in found:
             last = f", at last {_moment(rule['pruned_at'])}" if rule["pruned_at"] else ""
-            pruned = f"it has pruned {_count(rule['jobs'], 'job')}{last}"
+            pruned = f"it has pruned {counted(rule['jobs'], 'job')}{last}"
             trouble = rule["trouble"]
             yield FindingDocument(
                 "retention",
@@ -320,7 +321,7 @@ def _left_at(observer: ObserverDocument) -> str:
         return "none has yet" + (
             f"; jobs brought it up to the event at {observer.position}" if observer.position else ""
         )
-    left = f"{_count(observer.lag, 'event')} {'was' if observer.lag == 1 else 'were'} left"
+    left = f"{counted(observer.lag, 'event')} {'was' if observer.lag == 1 else 'were'} left"
     return (
         f"it was last run up to the event at {observer.position}, and {left if observer.lag else 'none was left'} then"
     )
@@ -333,10 +334,6 @@ def _of(observer: ObserverDocument, message: str, suggestion: str = "") -> Findi
 
 def _anew(observer: ObserverDocument) -> str:
     return f"'milepost observers replay {observer.name}' begins anew"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _moment(at: str) -> str:

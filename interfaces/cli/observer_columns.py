@@ -11,7 +11,7 @@ from milepost.interfaces.observer_documents import (
     ObserverEventDocument,
     ObserverResult,
 )
-from milepost.interfaces.quantities import number
+from milepost.interfaces.quantities import counted, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ OBSERVER_FACTS: Final[tuple[Column[ObserverDocument], ...]] = (
     Column("Advanced", lambda each: each.advanced, lambda each: _long(each.advanced)),
     Column("Partitions", lambda each: each.partitions, lambda each: _amount(each.partitions, "")),
     Column("Failed", lambda each: each.failed_partitions, lambda each: _failed(each)),
-    Column("Waiting", lambda each: each.waiting, lambda each: _count(each.waiting, "event")),
+    Column("Waiting", lambda each: each.waiting, lambda each: counted(each.waiting, "event")),
     Column("Worker", lambda each: each.worker),
     Column("Job", lambda each: each.job, lambda each: _job(each)),
     Column("Generation", lambda each: each.generation),
@@ -89,7 +89,7 @@ FAILED_FACTS: Final[tuple[Column[FailedPartitionDocument], ...]] = (
     Column("Partition", lambda each: each.partition),
     Column("Status", lambda each: each.status, style=lambda each: STATUS_STYLE[each.status]),
     Column("Position", lambda each: each.position),
-    Column("Waiting", lambda each: each.waiting, lambda each: _count(each.waiting, "event")),
+    Column("Waiting", lambda each: each.waiting, lambda each: counted(each.waiting, "event")),
     Column("Attempts", lambda each: each.attempts),
     Column("Since", lambda each: each.since, lambda each: _long(each.since)),
     Column("Retry", lambda each: each.retry_at, lambda each: _retried(each)),
@@ -176,10 +176,6 @@ def _amount(value: int | None, absent: str = "-") -> str:
     return absent if value is None else number(value)
 
 
-def _count(amount: int, what: str) -> str:
-    return f"{number(amount)} {what}" + ("" if amount == 1 else "s")
-
-
 def _rate(rate: float | None, absent: str = "-") -> str:
     return absent if rate is None else f"{number(round(rate, 1) if rate < 10 else round(rate))}/s"
 
@@ -196,7 +192,7 @@ def _failed(observer: ObserverDocument) -> str:
     if not observer.failed_partitions:
         return "0"
     given_up = f", {number(observer.quarantined_partitions)} quarantined" if observer.quarantined_partitions else ""
-    return f"{_count(observer.failed_partitions, 'partition')}{given_up}"
+    return f"{counted(observer.failed_partitions, 'partition')}{given_up}"
 
 
 def _job(observer: ObserverDocument) -> str:
