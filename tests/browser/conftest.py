@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.resources import files
 from itertools import count
 from typing import Any, Final
@@ -58,12 +59,9 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Not without a browser: nobody would use it."""
-    found = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with closing(Site(tmp_path_factory.mktemp("site"))) as found:
         found.worker()
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture(scope="session")

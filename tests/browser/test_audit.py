@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +22,9 @@ PICTURES: Final = os.environ.get("MILEPOST_PICTURES")  # a folder, for whoever w
 @pytest.fixture(scope="module")
 def audited(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site of its own: its rows are damaged."""
-    found = Site(tmp_path_factory.mktemp("audited"))
-    try:
+    with closing(Site(tmp_path_factory.mktemp("audited"))) as found:
         found.worker()
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture(scope="module")

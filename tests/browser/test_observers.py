@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,9 @@ MANY = 52  # failed partitions: more than a page
 
 @pytest.fixture
 def watched(browser: Browser, tmp_path: Path) -> Iterator[WatchedSite]:
-    found = WatchedSite(tmp_path)
-    try:
+    with closing(WatchedSite(tmp_path)) as found:
         found.worker()
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture

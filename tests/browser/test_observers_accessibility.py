@@ -1,6 +1,7 @@
 """Nobody is kept out of what is shown of observers: each view passes the checker in light, in dark and on a phone."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -14,12 +15,9 @@ from tests.browser.watched_site import NAMESPACE, WatchedSite
 
 @pytest.fixture(scope="module")
 def watched(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedSite]:
-    found = WatchedSite(tmp_path_factory.mktemp("watched"))
-    try:
+    with closing(WatchedSite(tmp_path_factory.mktemp("watched"))) as found:
         found.worker()
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture(scope="module")
