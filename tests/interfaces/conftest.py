@@ -88,9 +88,6 @@ def in_short(kinds: Sequence[str], metafunc: pytest.Metafunc) -> Sequence[str]:
         return ["file"]  # a process of its own takes longest, and what it does those see that are called in this one
     if "HOW_IT_IS_SHOWN" in known:
         return ["file"]  # a server answers with the same documents, of which other tests are the keepers
-    # The same service answers on both databases: of what it reads there the tests of the store are the keepers.
-    if "remote" in kinds and "ON_BOTH_DATABASES" not in known:
-        return ["file", "remote"]
     return kinds
 
 

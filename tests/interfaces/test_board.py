@@ -22,6 +22,7 @@ from tests.interfaces.furniture import Furniture
 
 ON_ALL_STORES = True
 HOW_IT_IS_SHOWN = True
+pytestmark = pytest.mark.usefixtures("measured")
 
 NOW: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PROGRESS: Final = JobProgress(10, 3, 1, 0, 2, 4, 0, 0, False, False, "", 40.0, 120, "items", 12.5, 0.5, 42.0)

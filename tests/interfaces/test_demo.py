@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 MILEPOST = Path(sys.executable).with_name("milepost")
 
 
+@pytest.mark.usefixtures("measured")
 def test_the_demonstration_stops_its_job_half_way_resumes_it_and_imports_every_flight_once(tmp_path: Path) -> None:
     elsewhere = f"sqlite:///{tmp_path / 'mine.sqlite'}"
     (tmp_path / "milepost.toml").write_text(

@@ -13,6 +13,7 @@ from tests.interfaces.savings_stage import Stage
 
 ON_ALL_STORES = True
 HOW_IT_IS_SHOWN = True
+pytestmark = pytest.mark.usefixtures("measured")
 
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 LONG: Final = ("self-test", "--set", "steps=50", "--set", "items=100", "--set", "seconds=0.05")

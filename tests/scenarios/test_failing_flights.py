@@ -19,7 +19,7 @@ from tests.scenarios.observatory import Observatory
 from tests.scenarios.workshop import FULL, eventually, tell
 
 MONTHS = list(range(1, 13)) if FULL else [1]
-DAYS = None if FULL else 10
+DAYS = None if FULL else 6
 AIRCRAFT_OF_THE_YEAR, CARRIERS_WITHOUT_TAIL_NUMBERS = 4_043, 7
 FAILING = "N14228"
 PARTITION = str(aircraft_id(FAILING))

@@ -20,8 +20,8 @@ from tests.scenarios.observatory import Observatory
 from tests.scenarios.workshop import FULL, tell
 
 BEFORE, MEANWHILE = (list(range(1, 12)), [12]) if FULL else ([1], [2])
-DAYS = None if FULL else 10
-DAYS_MEANWHILE = None if FULL else 5
+DAYS = None if FULL else 6
+DAYS_MEANWHILE = None if FULL else 3
 OBSERVERS: list[type[Observer]] = [AircraftPlaces, RouteDelays, FlightSearch]
 JOBS: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "aircraft-places": ("replay-observer", {"beside": True}),

@@ -16,7 +16,7 @@ from tests.scenarios.workshop import FULL, Workshop
 
 STEPS: Final = 3  # of the job that is held in the middle: the first succeeds, the others wait before their last item
 ITEMS: Final = 5
-WRITES: Final = 1_000 if FULL else 200  # of the job beside it
+WRITES: Final = 1_000 if FULL else 100  # of the job beside it
 HELD_ITEMS: Final = STEPS * ITEMS - (STEPS - 1)
 
 

@@ -12,7 +12,7 @@ from milepost.domain.envelope import RecordedEvent
 from tests.length import FULL
 from tests.simulation.world import World
 
-SEEDS = int(os.environ.get("MILEPOST_SIMULATION_SEEDS", "1000" if FULL else "500"))
+SEEDS = int(os.environ.get("MILEPOST_SIMULATION_SEEDS", "1000" if FULL else "200"))
 FIRST = int(os.environ.get("MILEPOST_SIMULATION_FIRST_SEED", "0"))
 SEEDS_A_TEST = 100
 

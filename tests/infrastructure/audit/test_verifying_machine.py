@@ -9,6 +9,7 @@ from milepost.infrastructure.audit.verifying import Verifier
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 from tests.infrastructure.audit.stored import events_of, tamper
 from tests.infrastructure.event_store.test_store_machine import StoreMachine
+from tests.length import examples
 from tests.postgres import fresh_url
 
 
@@ -53,7 +54,11 @@ class OnServer(Audited):
     url = staticmethod(fresh_url)
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(Audited, 100), (OnServer, 10)], ids=["memory", "server"])
+@pytest.mark.parametrize(
+    ("machine", "examples"),
+    [(Audited, examples(100, short=40)), (OnServer, examples(10, short=5))],
+    ids=["memory", "server"],
+)
 def test_no_history_is_called_false_that_is_true_and_each_that_was_changed_is(
     machine: type[StoreMachine], examples: int
 ) -> None:

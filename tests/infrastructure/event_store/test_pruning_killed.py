@@ -16,6 +16,7 @@ from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.job_filter import ALL_JOBS
 from milepost.infrastructure.event_store.store import JobStore
 from tests.infrastructure.event_store.scene import Scene, Surroundings
+from tests.length import FULL
 from tests.stores import url_of
 
 JOBS: Final = 4
@@ -74,7 +75,7 @@ def prune(url: str, folder: Path, killed_at: int) -> int:
 
 def moments() -> Iterator[int]:
     """Near each other at first, where a file is written, then further apart."""
-    yield from range(1, 200, 9)
+    yield from range(1, 200, 9 if FULL else 20)
 
 
 def test_killed_at_any_moment_every_history_is_in_the_event_store_or_in_a_whole_file(url: str, tmp_path: Path) -> None:

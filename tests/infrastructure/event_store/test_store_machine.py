@@ -49,6 +49,7 @@ from milepost.infrastructure.event_store.schema import leases
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Situation, StreamMoved, Wanted
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, OPERATOR, WORKER, Surroundings
+from tests.length import examples
 from tests.postgres import fresh_url
 
 OnFailure = Literal["continue", "halt"]
@@ -350,7 +351,11 @@ class OnServer(StoreMachine):
     url = staticmethod(fresh_url)
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(StoreMachine, 50), (OnServer, 10)], ids=["memory", "server"])
+@pytest.mark.parametrize(
+    ("machine", "examples"),
+    [(StoreMachine, examples(50, short=25)), (OnServer, examples(10, short=5))],
+    ids=["memory", "server"],
+)
 def test_rows_are_the_fold_whatever_happens(machine: type[StoreMachine], examples: int) -> None:
     run_state_machine_as_test(
         machine,

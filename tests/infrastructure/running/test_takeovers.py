@@ -14,7 +14,7 @@ from tests.infrastructure.running.stage import HandClock, Stage, turn_until
 from tests.infrastructure.running.test_workers import gated
 from tests.length import FULL
 
-JOBS = 10_000 if FULL else 300
+JOBS = 10_000 if FULL else 150
 RUNNING, DEAD_WORKERS, WORKERS, SLOTS = 60, 5, 4, 8
 LEASE_SECONDS = 10.0
 

@@ -24,6 +24,7 @@ from milepost.infrastructure.running.perform import Environment, perform
 from milepost.infrastructure.running.step_context import HookContext, StepContext
 from milepost.infrastructure.running.worker import Worker
 from tests.infrastructure.running.stage import NAMESPACE, OPERATOR, Stage, holds, turn_until
+from tests.length import FULL
 
 StageOf = Callable[..., Stage]
 S = JobStatus
@@ -890,7 +891,7 @@ def test_two_workers_without_a_slot_do_not_pass_a_job_to_and_fro(stage_of: Stage
     for worker in (one, two):
         occupy(stage, worker)
     starves = stage.start("gated")
-    for _ in range(1_000):
+    for _ in range(1_000 if FULL else 300):
         stage.clock.pass_time(1)
         one.turn()
         two.turn()

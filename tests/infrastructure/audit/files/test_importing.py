@@ -31,6 +31,7 @@ from tests.infrastructure.audit.pruned import half_prune, long_job, prune
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
 from tests.infrastructure.event_store.test_store_machine import OnServer, StoreMachine
+from tests.length import examples
 from tests.postgres import fresh_url
 
 EVERY_STATUS = JobFilter(statuses=tuple(JobStatus))
@@ -412,7 +413,11 @@ def there_and_back(archive: Archive, database: Database) -> None:
     assert kept(other.store) == kept(archive.store)
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(ExportMachine, 30), (ExportOnServer, 3)], ids=["memory", "server"])
+@pytest.mark.parametrize(
+    ("machine", "examples"),
+    [(ExportMachine, examples(30, short=15)), (ExportOnServer, examples(3, short=2))],
+    ids=["memory", "server"],
+)
 def test_what_is_exported_imported_and_exported_again_is_byte_for_byte_the_same(
     machine: type[StoreMachine], examples: int
 ) -> None:
