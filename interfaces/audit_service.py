@@ -10,6 +10,7 @@ from milepost.infrastructure.audit.export_file import ExportFile
 from milepost.infrastructure.audit.exporting import export
 from milepost.infrastructure.audit.importing import Importer, check
 from milepost.infrastructure.audit.new_file import new_file
+from milepost.infrastructure.audit.progress import Progress
 from milepost.infrastructure.audit.replaying import Moment, replayed
 from milepost.infrastructure.audit.seal import Sealed, SealFile, seal
 from milepost.infrastructure.audit.verifying import Tally
@@ -36,26 +37,42 @@ class AuditService:
         self._app = app
         self._name = app.settings.event_store.value
 
-    def export(self, path: Path, meant: JobFilter | Sequence[str], *, replace: bool) -> ExportResult:
+    def export(
+        self, path: Path, meant: JobFilter | Sequence[str], *, replace: bool, progress: Progress
+    ) -> ExportResult:
         """Raises FileThere, FileUnusable, JobPruned, HistoryGone."""
         namespace = self._app.namespace
         done = export(
-            self._app.existing, path, event_store=self._name, namespace=namespace, meant=meant, replace=replace
+            self._app.existing,
+            path,
+            event_store=self._name,
+            namespace=namespace,
+            meant=meant,
+            replace=replace,
+            progress=progress,
         )
         broken = [BrokenChain(str(job_id), version) for job_id, version in done.broken]
         return ExportResult(str(path), self._name, namespace, done.jobs, done.events, done.sha256, broken)
 
-    def import_(self, path: Path, *, live: bool, told: Callable[[str, str], None]) -> ImportResult:
+    def import_(
+        self,
+        path: Path,
+        *,
+        live: bool,
+        told: Callable[[str, str], None],
+        checking: Progress,
+        importing: Progress,
+    ) -> ImportResult:
         """Nothing is written before the whole file was found good. `told` hears of each job that was here already.
 
         Raises LinesInvalid, FileUnusable, HistoryBroken.
         """
         file = ExportFile(path)
-        check(file)
+        check(file, checking)
         store = self._app.store
         imported = events = there = 0
         refused: list[JobLeftOut] = []
-        for each in Importer(store.database, store.surroundings, live=live).run(file):
+        for each in Importer(store.database, store.surroundings, live=live, progress=importing).run(file):
             match each.fate:
                 case "imported":
                     imported += 1

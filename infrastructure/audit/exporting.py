@@ -15,6 +15,7 @@ from milepost.infrastructure.audit.export_format import ExportEnd, ExportManifes
 from milepost.infrastructure.audit.lines import written
 from milepost.infrastructure.audit.linked_events import linked_events
 from milepost.infrastructure.audit.new_file import new_file
+from milepost.infrastructure.audit.progress import Progress
 from milepost.infrastructure.event_store import tombstones
 from milepost.infrastructure.event_store.all_streams import mark
 from milepost.infrastructure.event_store.database import Database
@@ -125,14 +126,25 @@ def export(
     namespace: str,
     meant: JobFilter | Sequence[str],
     replace: bool = False,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write the histories of what is meant. Raises FileThere, FileUnusable, JobPruned, HistoryGone; then no file."""
     with new_file(path, replace=replace) as file:
-        return write(database, file, chosen(database, namespace, meant), event_store=event_store, namespace=namespace)
+        taken = chosen(database, namespace, meant)
+        return write(database, file, taken, event_store=event_store, namespace=namespace, progress=progress)
 
 
-def write(database: Database, file: BinaryIO, chosen: Selection, *, event_store: str, namespace: str) -> Exported:
+def write(
+    database: Database,
+    file: BinaryIO,
+    chosen: Selection,
+    *,
+    event_store: str,
+    namespace: str,
+    progress: Progress | None = None,
+) -> Exported:
     """Write the histories of these jobs of one namespace. Raises HistoryGone."""
+    so_far = progress or Progress()
     manifest = ExportManifest(event_store=event_store, namespace=namespace, jobs=len(chosen), events=chosen.events)
     hashed = hashlib.sha256()
 
@@ -153,6 +165,8 @@ def write(database: Database, file: BinaryIO, chosen: Selection, *, event_store:
                 follows = False
             previous = event.chain
             put(event_line(event))
+            so_far.met()
+        so_far.done()
         if version != last:
             raise HistoryGone(job_id, version + 1)
     end = hashed.hexdigest()

@@ -17,6 +17,7 @@ from milepost.infrastructure.audit.export_file import ExportFile, recorded
 from milepost.infrastructure.audit.export_format import StoredEvent
 from milepost.infrastructure.audit.linked_events import link_of, linked_events
 from milepost.infrastructure.audit.possible import Impossible, followed
+from milepost.infrastructure.audit.progress import Progress
 from milepost.infrastructure.audit.tombstone_rows import tombstone_row
 from milepost.infrastructure.clock import Surroundings
 from milepost.infrastructure.event_store import tombstones
@@ -67,10 +68,13 @@ _History = Iterable[_Part]
 class Importer:
     """One import into one event store; once it has begun again, what it wrote before is there already.
 
-    `live`: also jobs that are not at rest, which workers here would go on with.
+    `live`: also jobs that are not at rest, which workers here would go on with. `progress`: of what is brought in.
     """
 
-    def __init__(self, database: Database, surroundings: Surroundings, *, live: bool) -> None:
+    def __init__(
+        self, database: Database, surroundings: Surroundings, *, live: bool, progress: Progress | None = None
+    ) -> None:
+        self._progress = progress or Progress()
         self._database, self._surroundings, self._live = database, surroundings, live
         self._streams = Streams(database)
 
@@ -139,10 +143,12 @@ class Importer:
                         for batch, rows in history:
                             job = batch.after
                             self._streams.write_stored(connection, batch, rows)
+                            self._progress.met(len(rows))
                         assert job is not None, "a history has events"
                         self._refuse_live(connection, job)
                         _lift_tombstone(connection, job)
                     found.append(Imported(job.id, "imported", job.version))
+                    self._progress.done()
                 except (NotImported, StreamMoved, JobError, DataError, OverflowError) as error:
                     assert job is not None, "it was being written"
                     found.append(Imported(job.id, "refused", 0, _why(error)))
@@ -174,15 +180,18 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def check(file: ExportFile) -> None:
+def check(file: ExportFile, progress: Progress | None = None) -> None:
     """Read all of it and fold every history, before anything is written. Raises LinesInvalid, HistoryBroken."""
+    so_far = progress or Progress()
     namespace = file.manifest.namespace
     for job_id, events in file.histories():
         job = Job(job_id)
         try:
             for event in events:
                 _, job = followed(job, event)
+                so_far.met()
         except Impossible as error:
             raise HistoryBroken(job_id, str(error)) from error
+        so_far.done()
         if job.facts.namespace != namespace:
             raise HistoryBroken(job_id, f"it is of namespace {job.facts.namespace}, the file of {namespace}")

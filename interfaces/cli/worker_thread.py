@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Final
 from uuid import UUID
 
@@ -41,6 +41,10 @@ class WorkerThread:
         self._worker, self._executor = self._app.worker(
             slots=self._slots, kind=self._kind, only=self._only, grace_seconds=self._grace_seconds
         )
+        # Made here, not in its thread: the main thread of a server goes on to import and to describe documents, for
+        # which two threads must not parse sources at the same time (CPython 3.11 then takes one for the other).
+        name, alone = self._worker.name, self._only is not None
+        self._beside = () if alone else (self._app.live_observers(name), self._app.retention(name))
         self._thread = threading.Thread(target=self._run, name="milepost-worker", daemon=True)
         self._thread.start()
         return self
@@ -65,11 +69,9 @@ class WorkerThread:
 
     def _run(self) -> None:
         try:
-            name, alone = self._worker.name, self._only is not None
-            with (
-                nullcontext() if alone else self._app.live_observers(name),
-                nullcontext() if alone else self._app.retention(name),
-            ):
+            with ExitStack() as stack:
+                for each in self._beside:
+                    stack.enter_context(each)
                 self._worker.run(self._over.is_set)
         except BaseException as error:  # noqa: BLE001 - raised again by the main thread
             self._error = error

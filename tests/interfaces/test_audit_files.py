@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -42,6 +44,52 @@ def test_all_jobs_go_to_another_event_store_and_are_the_same_there(
     assert (imported.json[0]["imported"], imported.json[0]["events"]) == (8, exported.json[0]["events"])
     assert call("jobs", "history", ids["completed"], "-o", "json").json == history
     assert call("jobs", "get", ids["completed"], "-o", "json").json == shown
+    assert call("audit", "export", "--all", "again.jsonl").code == 0
+    assert Path("again.jsonl").read_bytes() == Path("all.jsonl").read_bytes()
+
+
+INTERRUPTED: Final = """
+import os, signal, sys
+from milepost.infrastructure.audit import importing
+from milepost.interfaces.cli.app import main
+
+when, write = int(sys.argv.pop()), importing.Importer._write
+importing.AT_ONCE = 3
+
+def interrupted(self, histories):
+    global when
+    found = write(self, histories)
+    when -= 1
+    if when == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+    return found
+
+importing.Importer._write = interrupted
+main()
+"""
+
+
+def test_an_interrupted_import_says_what_stays_and_goes_on_when_it_is_begun_again(
+    jobs: Furniture, call: Milepost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("audit", "export", "--all", "all.jsonl").code == 0
+    elsewhere(monkeypatch, tmp_path)
+
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "audit", "import", "all.jsonl", "--live", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 130
+    assert "jobs that were imported whole are here to stay" in done.stderr
+    assert "Import the file again" in done.stderr
+    again = call("audit", "import", "all.jsonl", "--live", "-o", "json")
+    assert again.code == 0
+    (found,) = again.json
+    assert found["there"] > 0
+    assert (found["there"] + found["imported"], found["refused"]) == (8, [])
     assert call("audit", "export", "--all", "again.jsonl").code == 0
     assert Path("again.jsonl").read_bytes() == Path("all.jsonl").read_bytes()
 

@@ -6,10 +6,11 @@ import typer
 
 from milepost.interfaces.audit_documents import ImportResult
 from milepost.interfaces.cli.audit.files import ExportedFile
+from milepost.interfaces.cli.audit.progress_line import ProgressLine, so_far
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
-from milepost.interfaces.error_mapping import REFUSED, Problem
+from milepost.interfaces.error_mapping import INTERRUPTED, REFUSED, Problem
 from milepost.interfaces.quantities import counted
 
 app = new_app()
@@ -39,6 +40,7 @@ def import_histories(
     ] = False,
 ) -> None:
     """Bring exported histories into this event store: the same events, ids, versions, times and actors."""
+    from milepost.infrastructure.audit.progress import Progress
     from milepost.interfaces.audit_service import AuditService
 
     there = 0
@@ -49,13 +51,28 @@ def import_histories(
         if there <= TOLD:
             session.note(f"Skipped job {job_id}: {why}")
 
-    done = AuditService(session.app).import_(file, live=live, told=tell)
+    line = ProgressLine(session)
+    checking = Progress(lambda jobs, events: line.show(lambda: so_far("Checked", jobs, events)))
+    importing = Progress(lambda jobs, events: line.show(lambda: so_far("Imported", jobs, events)))
+    try:
+        with line:
+            done = AuditService(session.app).import_(file, live=live, told=tell, checking=checking, importing=importing)
+    except KeyboardInterrupt:
+        session.fail(_interrupted(importing.events > 0))
+        return
     if there > TOLD:
         session.note(f"and {there - TOLD} more")
     session.out.said([done], COLUMNS, lambda each: each.file, _said)
     for each in done.refused:
         advice = next((advice for said, advice in ADVICE.items() if said in each.message), "")
         session.fail(Problem(REFUSED, f"Job {each.id} was not imported: {each.message}", advice))
+
+
+def _interrupted(begun: bool) -> Problem:
+    if not begun:
+        return Problem(INTERRUPTED, "Interrupted: nothing was imported", "")
+    again = "Import the file again: it goes on behind them"
+    return Problem(INTERRUPTED, "Interrupted: jobs that were imported whole are here to stay", again)
 
 
 def _said(done: ImportResult) -> str:

@@ -1,8 +1,7 @@
 """`milepost audit verify`: whether what is shown is what happened, from the stored bytes on."""
 
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
@@ -11,6 +10,7 @@ import typer
 
 from milepost.interfaces.audit_documents import DifferenceDocument, SealCompared, VerificationDocument
 from milepost.interfaces.cli.audit import against_seal
+from milepost.interfaces.cli.audit.progress_line import ProgressLine
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.formats import Format
 from milepost.interfaces.cli.jobs.filters import JobIds, moment_given
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 app = new_app()
 
 DIFFERENT: Final = SERVER_ERROR
-LINE_SECONDS: Final = 5.0
-REDRAW_SECONDS: Final = 0.2
 COLUMNS: Final[tuple[Column[DifferenceDocument], ...]] = (
     Column("Job", lambda each: each.job_id),
     Column("Version", lambda each: each.version, right=True),
@@ -75,9 +73,13 @@ def verify(
     if not asked and seal is None:
         raise Told(INVALID, "Which jobs are to be verified?", "Give ids, or --all, or --since, or --seal")
     began = time.monotonic()
-    with Progress(session) as progress:
-        comparison = None if seal is None else _comparison(session, seal, progress)  # before anything: is it whole?
-        verifier = session.app.verifier(progress.show)
+    with ProgressLine(session) as line:
+
+        def show(tally: "Tally") -> None:
+            line.show(lambda: _so_far(tally))
+
+        comparison = None if seal is None else _comparison(session, seal, show)  # before anything: is it whole?
+        verifier = session.app.verifier(show)
         found = _told(session, _verified(session, verifier, jobs or [], since)) if asked else []
         altered = _told(session, against_seal.differences(comparison)) if comparison else []
     tally = verifier.tally if asked or comparison is None else comparison.tally
@@ -102,10 +104,10 @@ def _show(
         session.out.many(found, COLUMNS, lambda each: each.job_id)
 
 
-def _comparison(session: Session, seal: Path, progress: "Progress") -> "Comparison":
+def _comparison(session: Session, seal: Path, progress: "Callable[[Tally], None]") -> "Comparison":
     from milepost.interfaces.audit_service import AuditService
 
-    comparison = AuditService(session.app).comparison(seal, progress.show)
+    comparison = AuditService(session.app).comparison(seal, progress)
     against_seal.warn_of_another_event_store(session, comparison)
     return comparison
 
@@ -149,29 +151,5 @@ def _sum(tally: "Tally", different: int) -> str:
     return f"{looked_at}: {'nothing differs' if not different else differing(different)}"
 
 
-class Progress:
-    """How far it is, on standard error: one line that is drawn anew on a terminal, else a line now and then."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._terminal = sys.stderr.isatty()
-        self._at = time.monotonic()
-        self._drawn = False
-
-    def show(self, tally: "Tally") -> None:
-        pause = REDRAW_SECONDS if self._terminal else LINE_SECONDS
-        if self._session.quiet or time.monotonic() < self._at + pause:
-            return
-        self._at = time.monotonic()
-        line = f"{counted(tally.jobs, 'job')}, {counted(tally.events, 'event')}, {differing(tally.different)}"
-        sys.stderr.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
-        sys.stderr.flush()
-        self._drawn = self._terminal
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+def _so_far(tally: "Tally") -> str:
+    return f"{counted(tally.jobs, 'job')}, {counted(tally.events, 'event')}, {differing(tally.different)}"

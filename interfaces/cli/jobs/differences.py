@@ -124,7 +124,11 @@ def comparison_view(found: RunComparison) -> "RenderableType":
     if found.request:
         parts += ["", Text("What they were asked differs:"), table(found.request, columns)]
     if found.steps:
-        ended = f"{found.differing_steps:,} ended otherwise" if found.differing_steps else "all ended alike"
+        ended = (
+            f"{found.differing_steps:,} ended otherwise or are of one run alone"
+            if found.differing_steps
+            else "all ended alike"
+        )
         parts += ["", Text(f"Steps by name, those that differ most first: {ended}"), table(found.steps, _RUN_COLUMNS)]
     return Group(*parts)
 
