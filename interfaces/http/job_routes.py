@@ -54,6 +54,14 @@ JobIdBegun = Annotated[
         json_schema_extra={"pattern": "^[0-9a-fA-F]{1,8}$"},
     ),
 ]
+AnyJobIdBegun = Annotated[
+    str,
+    Query(
+        max_length=200,
+        description="The beginning of an id; nothing: of any.",
+        json_schema_extra={"pattern": "^[0-9a-fA-F]{0,8}$"},
+    ),
+]
 Word = Annotated[str, Field(max_length=LONGEST_TAG, pattern=NO_NUL)]
 Reason = Annotated[str, Field(max_length=LONGEST_REASON, pattern=NO_NUL)]
 Texts = Annotated[list[Word], Query(max_length=50)]
@@ -171,7 +179,7 @@ def resolve_id(access: Viewer, id: JobIdBegun) -> Response:  # noqa: A002 - the 
 @router.get("/beginning", responses=told(JobHints))
 def list_beginning(
     access: Viewer,
-    id: JobIdBegun = "",  # noqa: A002 - the parameter's name
+    id: AnyJobIdBegun = "",  # noqa: A002 - the parameter's name
     limit: Annotated[int, Query(ge=1, le=MOST_OFFERED)] = MOST_OFFERED,
 ) -> Response:
     """The newest jobs whose id begins so, in few words: what a shell completes."""
