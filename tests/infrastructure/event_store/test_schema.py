@@ -174,6 +174,27 @@ def test_the_tables_are_those_of_the_definition_when_read_back(path: Path) -> No
         assert {index.name for index in found.tables[table.name].indexes} == {index.name for index in table.indexes}
 
 
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_an_index_of_few_rows_among_many_has_those_alone(kind: str, tmp_path: Path) -> None:
+    database = open_database(url_of(kind, tmp_path))
+    Scene(JobStore(database, Surroundings()), Surroundings())
+    option = {"file": "sqlite_where", "server": "postgresql_where"}[kind]
+
+    with database.read() as connection:
+        inspector = sa.inspect(connection)
+        found = {
+            index["name"]: str(options[option])
+            for table in (schema.tombstones, schema.observer_partitions)
+            for index in inspector.get_indexes(table.name)
+            if option in (options := index.get("dialect_options", {}))
+        }
+    database.close()
+
+    assert found.keys() == {schema.TO_FINISH.name, schema.HELD_BY_KEY.name}
+    assert "remaining > 0" in found[str(schema.TO_FINISH.name)]
+    assert "status IS NOT NULL" in found[str(schema.HELD_BY_KEY.name)]
+
+
 def test_an_applications_own_events_in_the_same_file_are_never_mixed_with_ours(path: Path) -> None:
     scene = opened(path)
     datastore = SQLiteDatastore(str(path))
