@@ -71,6 +71,9 @@ def run_job(
             looks = _followed(session, begun.id, worker, signals, show, ours=begun.changed)
             job = next(job for job in looks if at_rest(job) or not worker.alive)
     if not at_rest(job):
+        with suppress(DatabaseUnavailable):  # its worker may have brought it to rest between that look and its own end
+            job = session.service.job(job.id)
+    if not at_rest(job):
         if job.status in ("Pending", "Cancelling"):
             message, advice = "it is left to the next worker", "Start one with 'milepost worker'"
         else:
