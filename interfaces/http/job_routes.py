@@ -45,23 +45,16 @@ NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "It
 Viewer = Annotated[Access, Depends(viewer)]
 Operator = Annotated[Access, Depends(operator)]
 JobId = Annotated[UUID, Path(description="A whole id.")]
-JobIdBegun = Annotated[
-    str,
-    Query(
-        max_length=200,
-        description="The beginning of an id.",
-        # Published alone: what is none is refused in the words of the command line.
-        json_schema_extra={"pattern": "^[0-9a-fA-F]{1,8}$"},
-    ),
-]
-AnyJobIdBegun = Annotated[
-    str,
-    Query(
-        max_length=200,
-        description="The beginning of an id; nothing: of any.",
-        json_schema_extra={"pattern": "^[0-9a-fA-F]{0,8}$"},
-    ),
-]
+
+
+def _id_begun(fewest: int, description: str) -> Any:
+    # The pattern is published alone: what is none is refused in the words of the command line.
+    pattern = f"^[0-9a-fA-F]{{{fewest},8}}$"
+    return Query(max_length=200, description=description, json_schema_extra={"pattern": pattern})
+
+
+JobIdBegun = Annotated[str, _id_begun(1, "The beginning of an id.")]
+AnyJobIdBegun = Annotated[str, _id_begun(0, "The beginning of an id; nothing: of any.")]
 Word = Annotated[str, Field(max_length=LONGEST_TAG, pattern=NO_NUL)]
 Reason = Annotated[str, Field(max_length=LONGEST_REASON, pattern=NO_NUL)]
 Texts = Annotated[list[Word], Query(max_length=50)]

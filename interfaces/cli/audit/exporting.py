@@ -10,7 +10,7 @@ import typer
 from milepost.interfaces.audit_documents import ExportResult
 from milepost.interfaces.bootstrap import JobFilter
 from milepost.interfaces.cli.audit.files import Force
-from milepost.interfaces.cli.audit.progress_line import ProgressLine, so_far
+from milepost.interfaces.cli.audit.progress_line import ProgressLine
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.jobs.filters import JobIds, Since, Statuses, Tags, Types, Until, job_filter
 from milepost.interfaces.cli.output import Column
@@ -44,13 +44,12 @@ def export_histories(
     force: Force = False,
 ) -> None:
     """Write the histories of jobs, also of removed ones, to a file: every event as it is stored, with its link."""
-    from milepost.infrastructure.audit.progress import Progress
     from milepost.interfaces.audit_service import AuditService
 
     session.only_here()
     meant = _meant(session, jobs, job_filter(status, type, tag, since, until), everything=all)
     with ProgressLine(session) as line:
-        progress = Progress(lambda jobs, events: line.show(lambda: so_far("Exported", jobs, events)))
+        progress = line.counting("Exported")
         done = AuditService(session.app).export(file, meant, replace=force, progress=progress)
     session.out.said([done], COLUMNS, lambda each: each.file, _said)
     for each in done.broken:

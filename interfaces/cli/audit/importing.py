@@ -6,7 +6,7 @@ import typer
 
 from milepost.interfaces.audit_documents import ImportResult
 from milepost.interfaces.cli.audit.files import ExportedFile
-from milepost.interfaces.cli.audit.progress_line import ProgressLine, so_far
+from milepost.interfaces.cli.audit.progress_line import ProgressLine
 from milepost.interfaces.cli.command import command, new_app
 from milepost.interfaces.cli.output import Column
 from milepost.interfaces.cli.session import Session
@@ -40,7 +40,6 @@ def import_histories(
     ] = False,
 ) -> None:
     """Bring exported histories into this event store: the same events, ids, versions, times and actors."""
-    from milepost.infrastructure.audit.progress import Progress
     from milepost.interfaces.audit_service import AuditService
 
     there = 0
@@ -52,8 +51,7 @@ def import_histories(
             session.note(f"Skipped job {job_id}: {why}")
 
     line = ProgressLine(session)
-    checking = Progress(lambda jobs, events: line.show(lambda: so_far("Checked", jobs, events)))
-    importing = Progress(lambda jobs, events: line.show(lambda: so_far("Imported", jobs, events)))
+    checking, importing = line.counting("Checked"), line.counting("Imported")
     try:
         with line:
             done = AuditService(session.app).import_(file, live=live, told=tell, checking=checking, importing=importing)

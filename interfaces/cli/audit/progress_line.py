@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from milepost.infrastructure.audit.progress import Progress
 from milepost.interfaces.cli.session import Session
 from milepost.interfaces.quantities import counted
 
@@ -31,6 +32,12 @@ class ProgressLine:
         sys.stderr.flush()
         self._drawn = self._terminal
 
+    def counting(self, done: str) -> Progress:
+        """Shows of how many jobs and events this was `done`."""
+        return Progress(
+            lambda jobs, events: self.show(lambda: f"{done} {counted(jobs, 'job')}, {counted(events, 'event')}")
+        )
+
     def __enter__(self) -> "ProgressLine":
         return self
 
@@ -38,7 +45,3 @@ class ProgressLine:
         if self._drawn:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
-
-
-def so_far(done: str, jobs: int, events: int) -> str:
-    return f"{done} {counted(jobs, 'job')}, {counted(events, 'event')}"
