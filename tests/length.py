@@ -13,11 +13,6 @@ KINDS: Final = {"memory", "file", "server", "remote"}  # of event stores
 KEEPERS: Final = "tests/infrastructure/event_store/"  # of all that is asked of a database
 
 
-def examples(full: int, *, short: int) -> int:
-    """How many a rule is tried on."""
-    return full if FULL else short
-
-
 def kinds(*of_all: str, short: Sequence[str]) -> Sequence[str]:
     """What tests run on: all of these at full length, and in short those of whose rules nobody else is the keeper."""
     assert set(short) <= set(of_all)
@@ -33,14 +28,12 @@ def left_out_in_short(items: Iterable[pytest.Item]) -> set[pytest.Item]:
     alike: defaultdict[tuple[object, ...], dict[str, pytest.Item]] = defaultdict(dict)
     for item in items:
         call = getattr(item, "callspec", None)
-        kind = (
-            [(name, value) for name, value in call.params.items() if isinstance(value, str) and value in KINDS]
-            if call
-            else []
-        )
-        if call and len(kind) == 1:
-            others = tuple(sorted((name, at) for name, at in call.indices.items() if name != kind[0][0]))
-            alike[item.nodeid.partition("[")[0], others][kind[0][1]] = item
+        if call is None:
+            continue
+        named = [name for name, value in call.params.items() if isinstance(value, str) and value in KINDS]
+        if len(named) == 1:
+            others = tuple(sorted((name, at) for name, at in call.indices.items() if name not in named))
+            alike[item.nodeid.partition("[")[0], others][call.params[named[0]]] = item
     left_out: set[pytest.Item] = set()
     for test, on in alike.items():
         kept = sorted({*on} - {"memory"} or on)  # SQLite is the same in memory and in a file

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from milepost.domain import commands as c
 from tests.browser.conftest import PHONE, OpenPage, violations
 from tests.browser.site import Server, Site
-from tests.length import FULL
+from tests.length import kinds
 
 ON_A_PHONE: Final[dict[str, Any]] = {"viewport": PHONE, "is_mobile": True, "has_touch": True}
 LOOKS: Final[dict[str, dict[str, Any]]] = {
@@ -31,7 +31,7 @@ def jobs(site: Site) -> dict[str, str]:
     return {"failed": failed, "pending": pending, "wide": site.wide_job("looks", 1_000)}
 
 
-@pytest.mark.parametrize("look", LOOKS if FULL else ["dark, on a phone"])  # observers are looked at in light
+@pytest.mark.parametrize("look", kinds(*LOOKS, short=["dark, on a phone"]))  # observers are looked at in light
 def test_every_view_passes_the_checker_and_fits_the_screen(
     look: str, server: Server, jobs: dict[str, str], open_page: OpenPage
 ) -> None:

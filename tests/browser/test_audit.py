@@ -15,7 +15,7 @@ from milepost.infrastructure.event_store.tokens import Role
 from tests.browser.conftest import OpenPage, job_of
 from tests.browser.site import Server, Site
 from tests.browser.test_accessibility import LOOKS, passes
-from tests.length import FULL
+from tests.length import kinds
 
 PICTURES: Final = os.environ.get("MILEPOST_PICTURES")  # a folder, for whoever wants to see them
 
@@ -112,7 +112,7 @@ def test_who_may_only_look_is_offered_no_audit(
     expect(page.get_by_role("button", name="Verify histories")).to_have_count(0)
 
 
-@pytest.mark.parametrize("look", LOOKS if FULL else ["light"])
+@pytest.mark.parametrize("look", kinds(*LOOKS, short=["light"]))
 def test_every_view_of_an_audit_passes_the_checker(
     look: str, there: Server, audited: Site, namespace: str, open_page: OpenPage
 ) -> None:

@@ -11,7 +11,7 @@ from tests.browser.ledgers import POISON
 from tests.browser.site import Server
 from tests.browser.test_accessibility import LOOKS, passes
 from tests.browser.watched_site import NAMESPACE, WatchedSite
-from tests.length import FULL
+from tests.length import kinds
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def ill(watched: WatchedSite) -> str:
     return watched.account(POISON, 3)
 
 
-@pytest.mark.parametrize("look", LOOKS if FULL else ["light"])
+@pytest.mark.parametrize("look", kinds(*LOOKS, short=["light"]))
 def test_every_view_of_observers_passes_the_checker_and_fits_the_screen(
     look: str, there: Server, ill: str, open_page: OpenPage
 ) -> None:
@@ -59,7 +59,7 @@ def test_every_view_of_observers_passes_the_checker_and_fits_the_screen(
         passes(page)
 
 
-@pytest.mark.parametrize("look", LOOKS if FULL else ["light"])
+@pytest.mark.parametrize("look", kinds(*LOOKS, short=["light"]))
 def test_every_question_about_observers_passes_the_checker(
     look: str, there: Server, ill: str, open_page: OpenPage
 ) -> None:

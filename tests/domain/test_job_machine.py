@@ -16,7 +16,7 @@ from milepost.domain.errors import ClaimSuperseded, JobError
 from milepost.domain.job import Job, evolve, replay
 from milepost.domain.state_machine import AT_REST, JobStatus, StepStatus
 from tests.domain.givens import BOOM, JOB_ID, recorded
-from tests.length import examples
+from tests.length import FULL
 
 S = JobStatus
 TERMINAL: Final[dict[JobStatus | None, set[type[e.JobEvent]]]] = {
@@ -315,4 +315,4 @@ class JobMachine(RuleBasedStateMachine):
 
 
 TestJobMachine = JobMachine.TestCase
-TestJobMachine.settings = settings(max_examples=examples(150, short=60), stateful_step_count=60)
+TestJobMachine.settings = settings(max_examples=150 if FULL else 60, stateful_step_count=60)

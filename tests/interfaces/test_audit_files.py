@@ -49,11 +49,11 @@ def test_all_jobs_go_to_another_event_store_and_are_the_same_there(
 
 
 INTERRUPTED: Final = """
-import os, signal, sys
+import os, signal
 from milepost.infrastructure.audit import importing
 from milepost.interfaces.cli.app import main
 
-when, write = int(sys.argv.pop()), importing.Importer._write
+when, write = 2, importing.Importer._write
 importing.AT_ONCE = 3
 
 def interrupted(self, histories):
@@ -76,7 +76,7 @@ def test_an_interrupted_import_says_what_stays_and_goes_on_when_it_is_begun_agai
     elsewhere(monkeypatch, tmp_path)
 
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "audit", "import", "all.jsonl", "--live", "2"],
+        [sys.executable, "-c", INTERRUPTED, "audit", "import", "all.jsonl", "--live"],
         capture_output=True,
         text=True,
         check=False,

@@ -530,22 +530,31 @@ class Stubborn(JobType[NoRequest]):
 """
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
-def test_a_second_ctrl_c_does_not_wait_for_a_step_that_does_not_react(
-    executor: str, environment: Mapping[str, str], call: Milepost
-) -> None:
+@pytest.fixture
+def stubborn(environment: Mapping[str, str]) -> None:
+    """There is a type of that name, whose step does not react."""
     Path("milepost.toml").write_text('job_types = ["stubborn_for_test"]')
     Path("stubborn_for_test.py").write_text(STUBBORN)
-    command = [str(EXECUTABLE), "jobs", "run", "stubborn", "--executor", executor]
+
+
+def interrupted_twice(*command: str) -> tuple[int, str]:
+    """The exit code and the output of a program that runs a job, after a Ctrl-C and one more once it was told of."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for words in ("Running", "Ctrl-C again"):
         while words not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-    process.communicate(timeout=TIME_OUT)
+    out, _ = process.communicate(timeout=TIME_OUT)
+    return process.returncode, out
 
-    assert process.returncode == 12
+
+@pytest.mark.usefixtures("stubborn")
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_a_second_ctrl_c_does_not_wait_for_a_step_that_does_not_react(executor: str, call: Milepost) -> None:
+    code, _ = interrupted_twice(str(EXECUTABLE), "jobs", "run", "stubborn", "--executor", executor)
+
+    assert code == 12
     assert call("jobs", "list").json[0]["status"] == "Stopped"
 
 
@@ -564,26 +573,16 @@ main()
 """
 
 
-def test_a_job_that_comes_to_rest_right_behind_the_last_look_is_told_as_it_is(environment: Mapping[str, str]) -> None:
-    Path("milepost.toml").write_text('job_types = ["stubborn_for_test"]')
-    Path("stubborn_for_test.py").write_text(STUBBORN)
-    command = [sys.executable, "-c", ENDS_BEHIND_THE_LOOK, "jobs", "run", "stubborn", "-o", "json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for words in ("Running", "Ctrl-C again"):
-        while words not in process.stderr.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-    shown, _ = process.communicate(timeout=TIME_OUT)
+@pytest.mark.usefixtures("stubborn")
+def test_a_job_that_comes_to_rest_right_behind_the_last_look_is_told_as_it_is() -> None:
+    program = (sys.executable, "-c", ENDS_BEHIND_THE_LOOK)
+    code, shown = interrupted_twice(*program, "jobs", "run", "stubborn", "-o", "json")
 
-    assert (process.returncode, json.loads(shown)["status"]) == (12, "Stopped")
+    assert (code, json.loads(shown)["status"]) == (12, "Stopped")
 
 
-def test_a_worker_that_is_told_to_end_waits_no_longer_than_its_grace_and_says_for_what(
-    environment: Mapping[str, str], call: Milepost
-) -> None:
-    Path("milepost.toml").write_text('job_types = ["stubborn_for_test"]')
-    Path("stubborn_for_test.py").write_text(STUBBORN)
+@pytest.mark.usefixtures("stubborn")
+def test_a_worker_that_is_told_to_end_waits_no_longer_than_its_grace_and_says_for_what(call: Milepost) -> None:
     job_id = call("jobs", "start", "stubborn", "-q").out.strip()
     running = Running("--grace-seconds", "0.2")
     while call("jobs", "get", job_id).json["progress"]["runningSteps"] == 0:

@@ -26,7 +26,7 @@ from tests.infrastructure.audit.damage import damage
 from tests.infrastructure.audit.pruned import forge_tombstone, half_pruned
 from tests.infrastructure.audit.stored import tamper
 from tests.infrastructure.event_store.scene import Scene, Surroundings
-from tests.length import examples
+from tests.length import FULL
 from tests.postgres import fresh_url
 
 EVERYTHING = [*schema.metadata.sorted_tables]
@@ -330,13 +330,13 @@ def heal(url: str, seed: int, damages: int) -> None:
         healed.database.close()
 
 
-@settings(max_examples=examples(60, short=25), deadline=None, derandomize=True, database=None)
+@settings(max_examples=60 if FULL else 25, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_any_damage_to_rows_is_healed_and_nothing_else_is_changed(seed: int, damages: int) -> None:
     heal("sqlite://", seed, damages)
 
 
-@settings(max_examples=examples(6, short=3), deadline=None, derandomize=True, database=None)
+@settings(max_examples=6 if FULL else 3, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_any_damage_is_healed_also_on_a_server(seed: int, damages: int) -> None:
     heal(fresh_url(), seed, damages)

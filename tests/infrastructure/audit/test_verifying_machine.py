@@ -9,7 +9,7 @@ from milepost.infrastructure.audit.verifying import Verifier
 from milepost.infrastructure.event_store.schema import EVENTS_TABLE
 from tests.infrastructure.audit.stored import events_of, tamper
 from tests.infrastructure.event_store.test_store_machine import StoreMachine
-from tests.length import examples
+from tests.length import FULL
 from tests.postgres import fresh_url
 
 
@@ -56,7 +56,7 @@ class OnServer(Audited):
 
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(Audited, examples(100, short=40)), (OnServer, examples(10, short=5))],
+    [(Audited, 100 if FULL else 40), (OnServer, 10 if FULL else 5)],
     ids=["memory", "server"],
 )
 def test_no_history_is_called_false_that_is_true_and_each_that_was_changed_is(

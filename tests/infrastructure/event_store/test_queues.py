@@ -15,7 +15,7 @@ from milepost.infrastructure.event_store.database import open_database
 from milepost.infrastructure.event_store.queries import BUSY, PERHAPS_LIMITED, TO_BE_TAKEN, JobQueries
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Wanted, WorkerRecord
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, WORKER, Scene, Surroundings
-from tests.length import examples
+from tests.length import FULL
 from tests.postgres import fresh_url
 
 BOTH = {"import": ClaimOffer(), "export": ClaimOffer()}
@@ -30,7 +30,7 @@ WAITING = st.lists(
 
 @pytest.mark.parametrize(
     ("make_url", "examples"),
-    [(lambda: "sqlite://", examples(100, short=30)), (fresh_url, examples(15, short=6))],
+    [(lambda: "sqlite://", 100 if FULL else 30), (fresh_url, 15 if FULL else 6)],
     ids=["memory", "server"],
 )
 def test_jobs_are_taken_by_priority_and_then_by_age_over_all_types_and_queues(

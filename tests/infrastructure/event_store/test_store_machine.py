@@ -49,7 +49,7 @@ from milepost.infrastructure.event_store.schema import leases
 from milepost.infrastructure.event_store.store import ClaimOffer, JobStore, Situation, StreamMoved, Wanted
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import LEASE_SECONDS, OPERATOR, WORKER, Surroundings
-from tests.length import examples
+from tests.length import FULL
 from tests.postgres import fresh_url
 
 OnFailure = Literal["continue", "halt"]
@@ -353,7 +353,7 @@ class OnServer(StoreMachine):
 
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(StoreMachine, examples(50, short=25)), (OnServer, examples(10, short=5))],
+    [(StoreMachine, 50 if FULL else 25), (OnServer, 10 if FULL else 5)],
     ids=["memory", "server"],
 )
 def test_rows_are_the_fold_whatever_happens(machine: type[StoreMachine], examples: int) -> None:

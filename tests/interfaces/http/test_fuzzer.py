@@ -12,7 +12,7 @@ from milepost.infrastructure.event_store.tokens import Role
 from tests.interfaces.furniture import Furniture
 from tests.interfaces.http.served import MINE, running
 from tests.interfaces.http.watched import OBSERVERS, furnish
-from tests.length import FULL
+from tests.length import FULL, kinds
 
 FUZZER: Final = Path(sys.executable).with_name("schemathesis")
 TOLD: Final = Path(__file__).with_name("schemathesis.toml")
@@ -29,10 +29,9 @@ CALLERS: Final[dict[str, tuple[Role, tuple[str, ...]] | None]] = {
 # In short, all phases for the one who gets everywhere; the others differ from it by what they are refused.
 ALL_PHASES: Final = "examples,coverage,fuzzing,stateful"
 PHASES: Final = {"operator": ALL_PHASES}
-IN_SHORT: Final = ("operator", "operator of one namespace", "nobody")
 
 
-@pytest.mark.parametrize("caller", CALLERS if FULL else IN_SHORT)
+@pytest.mark.parametrize("caller", kinds(*CALLERS, short=["operator", "operator of one namespace", "nobody"]))
 def test_the_fuzzer_finds_nothing(caller: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
     furniture = Furniture(url)

@@ -31,7 +31,7 @@ from tests.infrastructure.audit.pruned import half_prune, long_job, prune
 from tests.infrastructure.event_store.rows import folded, kept
 from tests.infrastructure.event_store.scene import OPERATOR, Scene, Surroundings
 from tests.infrastructure.event_store.test_store_machine import OnServer, StoreMachine
-from tests.length import examples
+from tests.length import FULL
 from tests.postgres import fresh_url
 
 EVERY_STATUS = JobFilter(statuses=tuple(JobStatus))
@@ -415,7 +415,7 @@ def there_and_back(archive: Archive, database: Database) -> None:
 
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(ExportMachine, examples(30, short=15)), (ExportOnServer, examples(3, short=2))],
+    [(ExportMachine, 30 if FULL else 15), (ExportOnServer, 3 if FULL else 2)],
     ids=["memory", "server"],
 )
 def test_what_is_exported_imported_and_exported_again_is_byte_for_byte_the_same(
